@@ -1,0 +1,3 @@
+//! Rollcall: administrator commands.
+
+fn main() {}

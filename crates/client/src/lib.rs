@@ -1,0 +1,1 @@
+//! Rollcall: a connection to a hub: TLS, service account key, token.

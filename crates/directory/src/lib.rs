@@ -1,0 +1,1 @@
+//! Rollcall: reading and writing directories over LDAP.

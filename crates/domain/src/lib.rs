@@ -1,0 +1,1 @@
+//! Rollcall: types and rules, without IO.

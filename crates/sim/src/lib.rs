@@ -1,0 +1,1 @@
+//! Rollcall: seeded simulation of agents, hub and directory.

@@ -1,0 +1,1 @@
+//! Rollcall: one dialect of SQL, migrations and transactions on SQLite and PostgreSQL.

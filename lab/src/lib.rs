@@ -1,0 +1,1 @@
+//! Real directories and databases for tests and the demo.
