@@ -1,0 +1,105 @@
+//! A server process on a leash: it cannot outlive its owner, and nothing it starts outlives it.
+//!
+//! Invariant: when [`Kept`] is dropped, stopped or killed, or when the owning process dies by any
+//! signal, the server and all of its descendants end. The work is done by `keeper.py`, because the
+//! needed process attributes (subreaper) must be set in a process of its own.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+const SCRIPT: &str = include_str!("keeper.py");
+/// Debian's interpreter, the one that Samba's own modules need as well.
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
+/// How much of a server's log goes into an error message.
+const LOG_TAIL_BYTES: usize = 2_000;
+
+/// What to run and how to end it.
+#[derive(Debug)]
+pub(crate) struct Leash<'a> {
+    /// Lock file of the address, see [`crate::address::Address::lock_path`].
+    pub lock_path: &'a Path,
+    /// Signal that asks the server to stop cleanly.
+    pub stop_signal: i32,
+    /// Seconds between that signal and SIGKILL.
+    pub grace_seconds: u32,
+    /// Where its output goes.
+    pub log_path: &'a Path,
+}
+
+/// A running server.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    keeper: Child,
+    leash: Option<ChildStdin>,
+    log_path: PathBuf,
+}
+
+impl Kept {
+    pub(crate) fn start(leash: &Leash<'_>, command: &[String]) -> Result<Self> {
+        Self::start_with_env(leash, command, &[])
+    }
+
+    pub(crate) fn start_with_env(
+        leash: &Leash<'_>,
+        command: &[String],
+        env: &[(&str, String)],
+    ) -> Result<Self> {
+        let mut keeper = Command::new(PYTHON)
+            .args(["-I", "-c", SCRIPT])
+            .arg(leash.lock_path)
+            .arg(leash.stop_signal.to_string())
+            .arg(leash.grace_seconds.to_string())
+            .arg(leash.log_path)
+            .args(command)
+            .envs(env.iter().map(|(name, value)| (*name, value)))
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .with_context(|| format!("start {PYTHON} (is the package python3 installed?)"))?;
+        Ok(Self {
+            leash: keeper.stdin.take(),
+            keeper,
+            log_path: leash.log_path.to_path_buf(),
+        })
+    }
+
+    /// Fails with the end of the server's log when the server has ended by itself.
+    pub(crate) fn check_alive(&mut self) -> Result<()> {
+        if let Some(status) = self.keeper.try_wait()? {
+            bail!("the server ended ({status}):\n{}", self.log_tail());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn log_tail(&self) -> String {
+        let log = std::fs::read(&self.log_path).unwrap_or_default();
+        let start = log.len().saturating_sub(LOG_TAIL_BYTES);
+        String::from_utf8_lossy(log.get(start..).unwrap_or_default()).into_owned()
+    }
+
+    /// Stops cleanly and waits for the end of every process.
+    pub(crate) fn stop(&mut self) {
+        self.leash = None;
+        // Only an already collected child makes this fail, and then there is nothing to wait for.
+        self.keeper.wait().ok();
+    }
+
+    /// Kills every process at once, as a power failure would.
+    pub(crate) fn kill(&mut self) {
+        if let Some(leash) = &mut self.leash {
+            // A keeper that has ended cannot read, and has killed everything already.
+            leash.write_all(b"k").ok();
+        }
+        self.stop();
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
