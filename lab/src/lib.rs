@@ -5,4 +5,5 @@
 
 pub mod address;
 mod keeper;
+pub mod oracle;
 pub mod postgres;
