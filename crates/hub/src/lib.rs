@@ -1,1 +1,12 @@
 //! Rollcall: the identity hub.
+//!
+//! Invariant: every change a caller is told of is durable, and every call but the few named in
+//! `call` proves who makes it. Deliberately absent: SQL (crate `store`) and rules (crate `domain`).
+
+pub mod certificate;
+pub mod config;
+pub mod data_directory;
+pub mod limits;
+pub mod reflection;
+pub mod sealing;
+pub mod service_account_key;

@@ -1,0 +1,101 @@
+//! Every limit of the hub in one place.
+//!
+//! Invariant: each queue, body, page, retry and wait of this crate is bounded by a constant of this
+//! file. Deliberately absent: limits of the contract itself (field lengths, list sizes), which the
+//! checks generated from the contract hold.
+
+use std::time::Duration;
+
+/// Largest gRPC request or REST body in bytes. The largest legal request (1,000 external ids of 256
+/// characters, 4 bytes each) is about 1 MB.
+pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Most HTTP/2 streams that one connection may hold open.
+pub const CONCURRENT_STREAMS_MAX: u32 = 1_000;
+
+/// Largest list of HTTP headers in bytes: a token is about 150, a page token 2,000.
+pub const HEADER_LIST_BYTES_MAX: u32 = 32 * 1024;
+
+/// Most headers of an HTTP/1.1 request.
+pub const HTTP1_HEADERS_MAX: usize = 64;
+
+/// Buffer of an HTTP/1.1 connection in bytes; hyper refuses request heads above it.
+pub const HTTP1_BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// Longest wait for the headers of an HTTP/1.1 request.
+pub const HTTP1_HEADER_READ_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Longest TLS handshake.
+pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Most connections at one time; further clients wait in the backlog of the listener.
+pub const CONNECTIONS_MAX: usize = 4_096;
+
+/// Pause between pings of the hub to a silent HTTP/2 client.
+pub const HTTP2_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Longest wait for the answer to such a ping.
+pub const HTTP2_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Pause after the listener failed to accept, for example because of too many open files.
+pub const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// Longest time a call may run, whatever deadline the client gave.
+pub const CALL_TIMEOUT_MAX: Duration = Duration::from_secs(60);
+
+/// Longest wait for running calls when the hub stops.
+pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest life of a token in hours.
+pub const TOKEN_HOURS_MAX: i64 = 12;
+
+/// Longest validity a client may give its JWT, in seconds.
+pub const JWT_SECONDS_MAX: i64 = 3_600;
+
+/// How far the clocks of client and hub may differ, in seconds.
+pub const CLOCK_SKEW_SECONDS_MAX: i64 = 60;
+
+/// Most tokens kept in memory; the rest is looked up in the store.
+pub const TOKEN_CACHE_ENTRIES_MAX: usize = 10_000;
+
+/// How long a looked-up token is trusted without asking the store again, in seconds.
+pub const TOKEN_CACHE_SECONDS_MAX: i64 = 30;
+
+/// Most passwords waiting for a hashing worker; further calls are refused as "try again".
+pub const HASHING_QUEUE_MAX: usize = 1_024;
+
+/// Most sealed hashes that the strengthening job takes at once.
+pub const STRENGTHENING_BATCH_MAX: usize = 64;
+
+/// Pause of the strengthening job when nothing waits.
+pub const STRENGTHENING_PAUSE: Duration = Duration::from_millis(500);
+
+/// Pause between two runs of the sweeper (decision U9).
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Most rows that one step of the sweeper touches.
+pub const SWEEP_BATCH_MAX: usize = 500;
+
+/// Page size when the client gives none.
+pub const PAGE_SIZE_DEFAULT: usize = 100;
+
+/// Largest page.
+pub const PAGE_SIZE_MAX: usize = 1_000;
+
+/// How long operations stay readable, in days (decision U74).
+pub const OPERATION_DAYS_MAX: i64 = 30;
+
+/// How long an idempotency key is remembered, in hours (decision U73).
+pub const IDEMPOTENCY_HOURS_MAX: i64 = 24;
+
+/// Longest idempotency key in characters; a UUID has 36.
+pub const IDEMPOTENCY_KEY_CHARACTERS_MAX: usize = 128;
+
+/// Longest request id taken over from a client in characters.
+pub const REQUEST_ID_CHARACTERS_MAX: usize = 64;
+
+/// How long ended sessions stay listed, in days (decision U36).
+pub const SESSION_DAYS_MAX: i64 = 90;
+
+/// Ended sessions of a stream that stay listed whatever their age (decision U36).
+pub const SESSIONS_KEPT_PER_STREAM: usize = 100;
