@@ -5,5 +5,6 @@
 
 pub mod address;
 mod keeper;
-pub mod oracle;
 pub mod postgres;
+mod program;
+pub mod samba;
