@@ -1,1 +1,7 @@
-//! Rollcall: the synchronization agent.
+//! Rollcall's agent: reads a directory and keeps a hub in step with it.
+//!
+//! Invariant: nothing is removed from the hub that the directory did not positively show as
+//! deleted or as outside the scope. Deliberately absent: knowledge of the hub's rules (it asks
+//! and obeys) and of the directory's protocol (`rollcall_directory` speaks it).
+
+pub mod engine;

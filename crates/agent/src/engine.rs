@@ -1,0 +1,17 @@
+//! The synchronization engine: what the directory says, what the hub has, what must change.
+//!
+//! Invariant: everything in here is a pure function of its arguments. The same index, scope,
+//! rules and moment give the same plan, and a plan that was acknowledged in full leads to an
+//! empty one. Deliberately absent: IO, the clock, tasks, and the wire formats of both sides;
+//! [`object::DirectoryObject`] and [`index::HubUser`] are its only inputs.
+
+pub mod guard;
+pub mod guid;
+pub mod index;
+pub mod mapping;
+pub mod object;
+pub mod plan;
+pub mod scope;
+pub mod values;
+
+pub use guid::Guid;

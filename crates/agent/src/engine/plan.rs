@@ -1,0 +1,452 @@
+//! What must be written so that the hub equals the directory.
+//!
+//! Invariant: every removal has a cause that was seen: a tombstone, or the object itself outside
+//! the scope. An object that merely did not appear stops the whole plan (decision U123). The
+//! lists are in the order they are worked off (decision U111): groups, users, memberships, user
+//! removals, group removals. Deliberately absent: how anything is written.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use rollcall_kit::timestamp::Timestamp;
+
+use super::Guid;
+use super::index::{Body, HubSide, Index, Presence, Record};
+use super::scope::{FilterGone, Scope, ScopeView, Verdict, nested_members};
+
+/// How many vanished objects are named in a message.
+const EXAMPLES_MAX: usize = 3;
+
+/// What happens to users that are gone or out of scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RemoveUserBehavior {
+    /// They are deleted.
+    #[default]
+    Remove,
+    /// They are suspended.
+    Block,
+}
+
+/// What becomes of groups inside groups (decision U50).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NestedGroups {
+    /// Only direct members count.
+    #[default]
+    Direct,
+    /// Members of inner groups count as members.
+    Flatten,
+}
+
+/// The rules of a plan beside the scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// Users gone or out of scope.
+    pub remove_user_behavior: RemoveUserBehavior,
+    /// Nested groups.
+    pub nested_groups: NestedGroups,
+    /// The present: an account that has ended is not reactivated.
+    pub now: Timestamp,
+}
+
+/// Why an object leaves the hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The directory reported its tombstone.
+    Deleted,
+    /// It was seen outside the scope.
+    OutOfScope,
+}
+
+/// Whether a user may sign in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// Enabled in the directory.
+    Reactivate,
+    /// Disabled in the directory.
+    Suspend,
+}
+
+/// A user that the hub has and that must change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UserUpdate {
+    /// The user.
+    pub guid: Guid,
+    /// Whether its values differ.
+    pub values: bool,
+    /// Whether it must be switched on or off.
+    pub activation: Option<Activation>,
+}
+
+/// New and former members of one group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MembershipChange {
+    /// The group.
+    pub group: Guid,
+    /// Users to add.
+    pub add: Vec<Guid>,
+    /// Users to take out.
+    pub remove: Vec<Guid>,
+}
+
+/// A user or group that leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Removal {
+    /// The user or group.
+    pub guid: Guid,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// An object that cannot be synchronized as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfit {
+    /// The object.
+    pub guid: Guid,
+    /// Why, for a person.
+    pub reason: String,
+}
+
+/// Everything there is to do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// Groups the hub does not have.
+    pub group_creates: Vec<Guid>,
+    /// Groups whose values differ.
+    pub group_updates: Vec<Guid>,
+    /// Users the hub does not have.
+    pub user_creates: Vec<Guid>,
+    /// Users whose values or activation differ.
+    pub user_updates: Vec<UserUpdate>,
+    /// Groups whose members differ.
+    pub memberships: Vec<MembershipChange>,
+    /// Users to delete or, under [`RemoveUserBehavior::Block`], to suspend.
+    pub user_removals: Vec<Removal>,
+    /// Groups to delete.
+    pub group_removals: Vec<Removal>,
+    /// Groups that do not fit the hub.
+    pub unfit_groups: Vec<Unfit>,
+    /// Users that do not fit the hub.
+    pub unfit_users: Vec<Unfit>,
+    /// Users in scope.
+    pub users_in_scope: usize,
+    /// Groups in scope.
+    pub groups_in_scope: usize,
+    /// Memberships of users in scope in groups in scope, as the directory has them.
+    pub memberships_in_scope: usize,
+    /// Users the hub has from this directory.
+    pub users_known: usize,
+    /// Groups the hub has from this directory.
+    pub groups_known: usize,
+}
+
+impl Plan {
+    /// Whether there is nothing to write.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.group_creates.is_empty()
+            && self.group_updates.is_empty()
+            && self.user_creates.is_empty()
+            && self.user_updates.is_empty()
+            && self.memberships.is_empty()
+            && self.user_removals.is_empty()
+            && self.group_removals.is_empty()
+    }
+
+    /// How many writes of any kind there are, a membership counting as one.
+    #[must_use]
+    pub fn writes(&self) -> usize {
+        let memberships: usize = self
+            .memberships
+            .iter()
+            .map(|change| change.add.len() + change.remove.len())
+            .sum();
+        self.group_creates.len()
+            + self.group_updates.len()
+            + self.user_creates.len()
+            + self.user_updates.len()
+            + memberships
+            + self.user_removals.len()
+            + self.group_removals.len()
+    }
+}
+
+/// Why there is no plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Stop {
+    /// A part of the filter is gone.
+    #[error(transparent)]
+    FilterGone(#[from] FilterGone),
+    /// The directory showed nothing at all.
+    #[error(
+        "the directory answered with no users and no groups at all; nothing was changed. Check that the account may read the domain"
+    )]
+    Empty,
+    /// Objects disappeared without having been reported as deleted.
+    #[error(
+        "{count} objects of the hub are no longer visible in the directory but were not reported as deleted ({examples}); nothing was changed. Check the account's read rights, also on Deleted Objects"
+    )]
+    Vanished {
+        /// How many.
+        count: usize,
+        /// A few of them.
+        examples: String,
+    },
+}
+
+/// Compares the directory with the hub.
+///
+/// # Errors
+/// [`Stop`] when the picture of the directory is not complete enough to act on.
+pub fn plan(index: &Index, scope: &Scope, rules: &Rules) -> Result<Plan, Stop> {
+    let nobody = !index.iter().any(|(_, record)| {
+        record.presence != Presence::Missing && !matches!(record.body, Body::Container)
+    });
+    if nobody {
+        return Err(Stop::Empty);
+    }
+    let view = scope.view(index)?;
+    let mut planner = Planner {
+        index,
+        rules,
+        view,
+        plan: Plan::default(),
+        wanted_users: HashSet::new(),
+        leaving_users: HashSet::new(),
+        vanished: Vec::new(),
+    };
+    for (guid, record) in index.iter() {
+        match &record.body {
+            Body::User { .. } => planner.user(guid, record),
+            Body::Group { .. } => planner.group(guid, record),
+            Body::Container => planner.neither(guid, record),
+        }
+    }
+    if !planner.vanished.is_empty() {
+        return Err(vanished(index, &planner.vanished));
+    }
+    planner.memberships();
+    Ok(planner.plan)
+}
+
+struct Planner<'a> {
+    index: &'a Index,
+    rules: &'a Rules,
+    view: ScopeView,
+    plan: Plan,
+    wanted_users: HashSet<Guid>,
+    leaving_users: HashSet<Guid>,
+    vanished: Vec<Guid>,
+}
+
+impl Planner<'_> {
+    fn user(&mut self, guid: Guid, record: &Record) {
+        let Body::User {
+            values, enabled, ..
+        } = &record.body
+        else {
+            return;
+        };
+        self.plan.users_known += usize::from(record.hub.is_some());
+        let verdict = self.view.verdict(self.index, guid);
+        if record.presence != Presence::Seen || verdict != Verdict::In {
+            self.user_leaves(guid, record, verdict);
+            return;
+        }
+        self.plan.users_in_scope += 1;
+        match (values, &record.hub) {
+            (Err(reason), hub) => {
+                self.plan.unfit_users.push(Unfit {
+                    guid,
+                    reason: reason.clone(),
+                });
+                if hub.is_none() {
+                    return;
+                }
+            }
+            (Ok(_), None) => self.plan.user_creates.push(guid),
+            (Ok(values), Some(hub)) => {
+                let differs = values.digest() != hub.digest;
+                let ended = values.expires_at.is_some_and(|at| at <= self.rules.now);
+                let activation = activation(*enabled, hub, ended);
+                if differs || activation.is_some() {
+                    self.plan.user_updates.push(UserUpdate {
+                        guid,
+                        values: differs,
+                        activation,
+                    });
+                }
+            }
+        }
+        self.wanted_users.insert(guid);
+    }
+
+    fn user_leaves(&mut self, guid: Guid, record: &Record, verdict: Verdict) {
+        let Some(hub) = &record.hub else { return };
+        let block = self.rules.remove_user_behavior == RemoveUserBehavior::Block;
+        if block && hub.enabled == Some(false) {
+            return;
+        }
+        if !block {
+            self.leaving_users.insert(guid);
+        }
+        match cause(record, verdict) {
+            Some(cause) => self.plan.user_removals.push(Removal { guid, cause }),
+            None => self.vanished.push(guid),
+        }
+    }
+
+    fn group(&mut self, guid: Guid, record: &Record) {
+        let Body::Group { values, .. } = &record.body else {
+            return;
+        };
+        self.plan.groups_known += usize::from(record.hub.is_some());
+        let verdict = self.view.verdict(self.index, guid);
+        if record.presence != Presence::Seen || verdict != Verdict::In {
+            if record.hub.is_some() {
+                match cause(record, verdict) {
+                    Some(cause) => self.plan.group_removals.push(Removal { guid, cause }),
+                    None => self.vanished.push(guid),
+                }
+            }
+            return;
+        }
+        self.plan.groups_in_scope += 1;
+        match (values, &record.hub) {
+            (Err(reason), _) => self.plan.unfit_groups.push(Unfit {
+                guid,
+                reason: reason.clone(),
+            }),
+            (Ok(_), None) => self.plan.group_creates.push(guid),
+            (Ok(values), Some(hub)) if values.digest() != hub.digest => {
+                self.plan.group_updates.push(guid);
+            }
+            (Ok(_), Some(_)) => {}
+        }
+    }
+
+    /// An object that is neither user nor group any more, or never was, but is in the hub.
+    fn neither(&mut self, guid: Guid, record: &Record) {
+        if record.hub.is_some() {
+            self.vanished.push(guid);
+        }
+    }
+
+    fn memberships(&mut self) {
+        let primary = primary_members(self.index);
+        for (guid, record) in self.index.iter() {
+            let Body::Group { values, rid, .. } = &record.body else {
+                continue;
+            };
+            let synchronized = record.hub.is_some() || values.is_ok();
+            if record.presence != Presence::Seen
+                || !synchronized
+                || self.view.verdict(self.index, guid) != Verdict::In
+            {
+                continue;
+            }
+            let wanted = self.wanted_members(guid, record, rid.and_then(|rid| primary.get(&rid)));
+            self.plan.memberships_in_scope += wanted.len();
+            let none = BTreeSet::new();
+            let present = record.hub.as_ref().map_or(&none, |hub| &hub.members);
+            let add: Vec<Guid> = wanted.difference(present).copied().collect();
+            let remove: Vec<Guid> = present
+                .difference(&wanted)
+                .filter(|member| !self.leaving_users.contains(member))
+                .copied()
+                .collect();
+            if !add.is_empty() || !remove.is_empty() {
+                self.plan.memberships.push(MembershipChange {
+                    group: guid,
+                    add,
+                    remove,
+                });
+            }
+        }
+    }
+
+    fn wanted_members(
+        &self,
+        guid: Guid,
+        record: &Record,
+        primary: Option<&Vec<Guid>>,
+    ) -> BTreeSet<Guid> {
+        let keep = |member: &Guid| self.wanted_users.contains(member);
+        let mut wanted: BTreeSet<Guid> = match (&record.body, self.rules.nested_groups) {
+            (Body::Group { members, .. }, NestedGroups::Direct) => {
+                members.iter().copied().filter(keep).collect()
+            }
+            (_, NestedGroups::Flatten) => nested_members(self.index, &BTreeSet::from([guid]))
+                .into_iter()
+                .filter(keep)
+                .collect(),
+            _ => BTreeSet::new(),
+        };
+        wanted.extend(primary.into_iter().flatten().copied().filter(keep));
+        wanted
+    }
+}
+
+fn cause(record: &Record, verdict: Verdict) -> Option<Cause> {
+    match (record.presence, verdict) {
+        (Presence::Deleted, _) => Some(Cause::Deleted),
+        (Presence::Seen, Verdict::Out) => Some(Cause::OutOfScope),
+        _ => None,
+    }
+}
+
+fn activation(enabled: bool, hub: &HubSide, ended: bool) -> Option<Activation> {
+    match (enabled, hub.enabled) {
+        (true, Some(true)) | (false, Some(false)) => None,
+        // The hub suspends an ended account by itself and refuses to reactivate it.
+        (true, _) if ended => None,
+        (true, _) => Some(Activation::Reactivate),
+        (false, _) => Some(Activation::Suspend),
+    }
+}
+
+/// Users by the rid of their primary group, which `member` does not list.
+fn primary_members(index: &Index) -> HashMap<u32, Vec<Guid>> {
+    let mut by_rid: HashMap<u32, Vec<Guid>> = HashMap::new();
+    for (guid, record) in index.iter() {
+        if let Body::User {
+            primary_group_rid: Some(rid),
+            ..
+        } = &record.body
+        {
+            by_rid.entry(*rid).or_default().push(guid);
+        }
+    }
+    by_rid
+}
+
+fn vanished(index: &Index, guids: &[Guid]) -> Stop {
+    let examples: Vec<String> = guids
+        .iter()
+        .take(EXAMPLES_MAX)
+        .map(|guid| name(index, *guid))
+        .collect();
+    Stop::Vanished {
+        count: guids.len(),
+        examples: examples.join("; "),
+    }
+}
+
+/// The best name for an object in a message.
+#[must_use]
+pub fn name(index: &Index, guid: Guid) -> String {
+    let Some(record) = index.get(guid) else {
+        return guid.to_string();
+    };
+    if !record.dn.is_empty() {
+        return record.dn.clone();
+    }
+    let known = match &record.body {
+        Body::User { values: Ok(v), .. } => v.get(super::values::UserTarget::Username).to_owned(),
+        Body::Group { values: Ok(v), .. } => v.name.clone(),
+        _ => String::new(),
+    };
+    if known.is_empty() {
+        guid.to_string()
+    } else {
+        known
+    }
+}

@@ -1,0 +1,156 @@
+//! Which objects are synchronized (decisions U48, U49, U122).
+//!
+//! Invariant: the filter is bound to objectGUIDs, so renames and moves of its units and groups
+//! change nothing. An object whose place cannot be followed up to the root is neither in nor
+//! out: it is [`Verdict::Unknown`] and never removed. isCriticalSystemObject is never in scope.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use super::Guid;
+use super::index::{Body, Index, Presence};
+
+/// Longest chain of parents that is followed; real trees are far flatter.
+const DEPTH_MAX: usize = 512;
+
+/// The filter: nothing listed means no restriction.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Scope {
+    /// Organizational units: users and groups must lie below one of them.
+    pub units: BTreeSet<Guid>,
+    /// Groups: users must be a direct or nested member of one of them.
+    pub groups: BTreeSet<Guid>,
+}
+
+/// The place of an object relative to the scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is synchronized.
+    In,
+    /// It was seen, and it is outside.
+    Out,
+    /// Its place cannot be told.
+    Unknown,
+}
+
+/// A part of the filter that the directory no longer shows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {name} of the filter {why}; correct the filter or restore it")]
+pub struct FilterGone {
+    what: &'static str,
+    name: String,
+    why: &'static str,
+}
+
+/// The verdict on every object of one index.
+#[derive(Debug)]
+pub struct ScopeView {
+    places: HashMap<Guid, Verdict>,
+    chosen: Option<HashSet<Guid>>,
+}
+
+impl Scope {
+    /// Judges every object of `index`.
+    ///
+    /// # Errors
+    /// [`FilterGone`] when a unit or group of the filter is not in the index.
+    pub fn view(&self, index: &Index) -> Result<ScopeView, FilterGone> {
+        check(index, &self.units, "the organizational unit")?;
+        check(index, &self.groups, "the group")?;
+        let mut places = HashMap::with_capacity(index.len());
+        for (guid, _) in index.iter() {
+            self.place(index, guid, &mut places);
+        }
+        Ok(ScopeView {
+            places,
+            chosen: (!self.groups.is_empty()).then(|| nested_members(index, &self.groups)),
+        })
+    }
+
+    /// Finds the place of `guid` by its parents and notes it for all of them.
+    fn place(&self, index: &Index, guid: Guid, places: &mut HashMap<Guid, Verdict>) {
+        let mut chain = Vec::new();
+        let mut at = guid;
+        let verdict = loop {
+            if let Some(known) = places.get(&at) {
+                break *known;
+            }
+            let Some(record) = index.get(at) else {
+                break Verdict::Unknown;
+            };
+            chain.push(at);
+            if self.units.is_empty() || self.units.contains(&at) {
+                break Verdict::In;
+            }
+            match record.parent {
+                _ if chain.len() > DEPTH_MAX => break Verdict::Unknown,
+                Some(parent) => at = parent,
+                None if record.presence == Presence::Seen => break Verdict::Out,
+                None => break Verdict::Unknown,
+            }
+        };
+        for link in chain {
+            places.insert(link, verdict);
+        }
+    }
+}
+
+impl ScopeView {
+    /// The verdict on a user or a group.
+    #[must_use]
+    pub fn verdict(&self, index: &Index, guid: Guid) -> Verdict {
+        let Some(record) = index.get(guid) else {
+            return Verdict::Unknown;
+        };
+        if record.critical {
+            return Verdict::Out;
+        }
+        let place = self.places.get(&guid).copied().unwrap_or(Verdict::Unknown);
+        match (&record.body, place, &self.chosen) {
+            (Body::Container, ..) => Verdict::Out,
+            (Body::User { .. }, Verdict::In, Some(chosen)) if !chosen.contains(&guid) => {
+                Verdict::Out
+            }
+            _ => place,
+        }
+    }
+}
+
+fn check(index: &Index, wanted: &BTreeSet<Guid>, what: &'static str) -> Result<(), FilterGone> {
+    for guid in wanted {
+        let (name, why) = match index.get(*guid) {
+            None => (guid.to_string(), "is not visible in the directory"),
+            Some(record) => match record.presence {
+                Presence::Seen => continue,
+                Presence::Deleted => (record.dn.clone(), "was deleted"),
+                Presence::Missing => (record.dn.clone(), "is not visible in the directory"),
+            },
+        };
+        return Err(FilterGone { what, name, why });
+    }
+    Ok(())
+}
+
+/// Everything that is a member of one of `groups`, directly or through groups in between.
+/// Each group is visited once, so cycles end and the work is linear.
+#[must_use]
+pub fn nested_members(index: &Index, groups: &BTreeSet<Guid>) -> HashSet<Guid> {
+    let mut reached = HashSet::new();
+    let mut visited: HashSet<Guid> = groups.iter().copied().collect();
+    let mut open: Vec<Guid> = groups.iter().copied().collect();
+    while let Some(group) = open.pop() {
+        let Some(Body::Group { members, .. }) = index.get(group).map(|record| &record.body) else {
+            continue;
+        };
+        for member in members {
+            reached.insert(*member);
+            let nested = matches!(
+                index.get(*member).map(|record| &record.body),
+                Some(Body::Group { .. })
+            );
+            if nested && visited.insert(*member) {
+                open.push(*member);
+            }
+        }
+    }
+    reached
+}
