@@ -1,1 +1,42 @@
 //! Rollcall: generated messages, services, descriptor set and field checks of the public interface.
+//!
+//! Invariant: everything here follows from the .proto files in `proto/`; the only hand-written
+//! logic is the runtime of the field checks. Deliberately absent: rules of the product.
+
+pub mod check;
+mod descriptor;
+mod method;
+
+pub use check::{Check, FieldViolation};
+pub use descriptor::{FILE_DESCRIPTOR_SET, descriptor_pool};
+pub use method::{METHODS, Method, OperationTypes, find_method};
+
+pub use generated::{google, yandex};
+pub use google::rpc;
+pub use yandex::cloud::organizationmanager::v1::idp;
+pub use yandex::cloud::{access, endpoint, operation};
+
+/// Package `yandex.cloud.iam.v1`.
+pub use yandex::cloud::iam::v1 as iam;
+/// Package `yandex.cloud.organizationmanager.v1`.
+pub use yandex::cloud::organizationmanager::v1 as organizationmanager;
+
+/// What prost and tonic make of the contract, one module per package.
+#[allow(missing_docs, clippy::all, clippy::pedantic, rustdoc::all)]
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/modules.rs"));
+}
+
+/// `Debug` of messages with secrets.
+mod secrets {
+    /// Stands for content that is never printed.
+    struct Hidden;
+
+    impl ::core::fmt::Debug for Hidden {
+        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            f.write_str("***")
+        }
+    }
+
+    include!(concat!(env!("OUT_DIR"), "/secrets.rs"));
+}
