@@ -31,7 +31,10 @@ impl FieldPath {
         while let Some(name) = names.next() {
             let field = find_field(&message, name)?;
             if names.peek().is_none() {
-                return Some(Self { parents, last: field });
+                return Some(Self {
+                    parents,
+                    last: field,
+                });
             }
             let Kind::Message(inner) = field.kind() else {
                 return None;

@@ -21,7 +21,9 @@ pub(super) enum Undecodable {
 impl fmt::Display for Undecodable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Escape => "has a % that is not followed by two hexadecimal digits; write % as %25",
+            Self::Escape => {
+                "has a % that is not followed by two hexadecimal digits; write % as %25"
+            }
             Self::Text => "is not UTF-8 after decoding its % escapes",
         })
     }
@@ -43,7 +45,10 @@ pub(super) fn percent_decode(text: &str, plus: Plus) -> Result<String, Undecodab
     while let Some(byte) = rest.next() {
         match byte {
             b'%' => {
-                let (high, low) = (rest.next().and_then(hex_digit), rest.next().and_then(hex_digit));
+                let (high, low) = (
+                    rest.next().and_then(hex_digit),
+                    rest.next().and_then(hex_digit),
+                );
                 match (high, low) {
                     (Some(high), Some(low)) => bytes.push(high << 4 | low),
                     _ => return Err(Undecodable::Escape),
@@ -157,8 +162,15 @@ mod tests {
 
     #[test]
     fn endless_paths_lead_nowhere() {
-        assert_eq!(RequestPath::parse(&"/a".repeat(PATH_SEGMENTS_MAX + 1)), Ok(None));
-        assert!(RequestPath::parse(&"/a".repeat(PATH_SEGMENTS_MAX)).unwrap().is_some());
+        assert_eq!(
+            RequestPath::parse(&"/a".repeat(PATH_SEGMENTS_MAX + 1)),
+            Ok(None)
+        );
+        assert!(
+            RequestPath::parse(&"/a".repeat(PATH_SEGMENTS_MAX))
+                .unwrap()
+                .is_some()
+        );
         assert_eq!(RequestPath::parse("*"), Ok(None));
     }
 

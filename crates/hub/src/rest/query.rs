@@ -45,8 +45,8 @@ pub(super) fn apply_query(
                 "is a map and cannot be given in the query",
             ));
         }
-        let value = parse_text(&field.kind(), &value)
-            .map_err(|why| Refusal::invalid(path.name(), why))?;
+        let value =
+            parse_text(&field.kind(), &value).map_err(|why| Refusal::invalid(path.name(), why))?;
         if field.is_list() {
             if !lists.contains(&path) {
                 if path.is_taken(message) {
@@ -71,5 +71,8 @@ fn message_descriptor(message: &DynamicMessage) -> prost_reflect::MessageDescrip
 }
 
 fn given_twice(path: &FieldPath) -> Refusal {
-    Refusal::invalid(path.name(), "is given more than once, or with an alternative to it")
+    Refusal::invalid(
+        path.name(),
+        "is given more than once, or with an alternative to it",
+    )
 }

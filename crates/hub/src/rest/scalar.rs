@@ -6,7 +6,9 @@
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use prost_reflect::{DynamicMessage, EnumDescriptor, Kind, MessageDescriptor, ReflectMessage as _, Value};
+use prost_reflect::{
+    DynamicMessage, EnumDescriptor, Kind, MessageDescriptor, ReflectMessage as _, Value,
+};
 
 const LENIENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
@@ -36,7 +38,8 @@ pub(super) fn parse_text(kind: &Kind, text: &str) -> Result<Value, String> {
 
 /// Reads a number; int64 comes as text in JSON, so this serves bodies too.
 fn parse_number(kind: &Kind, text: &str) -> Result<Value, String> {
-    let whole = |bits: u32, sign: &str| format!("must be a whole {sign}number of at most {bits} bits");
+    let whole =
+        |bits: u32, sign: &str| format!("must be a whole {sign}number of at most {bits} bits");
     match kind {
         Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => {
             text.parse().map(Value::I32).map_err(|_| whole(32, ""))
@@ -44,12 +47,14 @@ fn parse_number(kind: &Kind, text: &str) -> Result<Value, String> {
         Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => {
             text.parse().map(Value::I64).map_err(|_| whole(64, ""))
         }
-        Kind::Uint32 | Kind::Fixed32 => {
-            text.parse().map(Value::U32).map_err(|_| whole(32, "positive "))
-        }
-        Kind::Uint64 | Kind::Fixed64 => {
-            text.parse().map(Value::U64).map_err(|_| whole(64, "positive "))
-        }
+        Kind::Uint32 | Kind::Fixed32 => text
+            .parse()
+            .map(Value::U32)
+            .map_err(|_| whole(32, "positive ")),
+        Kind::Uint64 | Kind::Fixed64 => text
+            .parse()
+            .map(Value::U64)
+            .map_err(|_| whole(64, "positive ")),
         Kind::Float => parse_float(text).map(|number| {
             // Narrowing is what the field's type asks for.
             #[allow(clippy::cast_possible_truncation)]
@@ -90,7 +95,10 @@ pub(super) fn parse_enum(descriptor: &EnumDescriptor, text: &str) -> Result<i32,
 }
 
 /// Reads a message that JSON writes as one text: times, durations, masks and wrapped scalars.
-pub(super) fn parse_message(descriptor: &MessageDescriptor, text: &str) -> Result<DynamicMessage, String> {
+pub(super) fn parse_message(
+    descriptor: &MessageDescriptor,
+    text: &str,
+) -> Result<DynamicMessage, String> {
     let name = descriptor.full_name();
     match name {
         "google.protobuf.FieldMask" => parse_mask(descriptor, text),
@@ -107,7 +115,9 @@ pub(super) fn parse_message(descriptor: &MessageDescriptor, text: &str) -> Resul
             message.set_field(&field, value);
             Ok(message)
         }
-        _ => Err("must be an object; give its fields one by one, such as filter.domain=…".to_owned()),
+        _ => {
+            Err("must be an object; give its fields one by one, such as filter.domain=…".to_owned())
+        }
     }
 }
 
@@ -138,7 +148,11 @@ fn from_json_text(descriptor: &MessageDescriptor, text: &str) -> Option<DynamicM
 fn parse_mask(descriptor: &MessageDescriptor, text: &str) -> Result<DynamicMessage, String> {
     const EXPECTED: &str = "must be field names separated by commas, such as name,description";
     let mut paths = Vec::new();
-    for path in text.split(',').map(str::trim).filter(|path| !path.is_empty()) {
+    for path in text
+        .split(',')
+        .map(str::trim)
+        .filter(|path| !path.is_empty())
+    {
         let valid = path
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');

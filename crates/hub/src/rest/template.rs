@@ -84,7 +84,10 @@ impl Template {
 }
 
 fn parse_segment(text: &str) -> Result<Segment, String> {
-    if let Some(inner) = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) {
+    if let Some(inner) = text
+        .strip_prefix('{')
+        .and_then(|text| text.strip_suffix('}'))
+    {
         let field = inner.strip_suffix("=*").unwrap_or(inner);
         let valid = !field.is_empty()
             && field
@@ -114,8 +117,14 @@ mod tests {
     fn variables_take_one_segment_each() {
         let template = Template::parse("/pools/{pool_id}/domains/{domain.name}:validate").unwrap();
         assert_eq!(template.verb.as_deref(), Some("validate"));
-        assert_eq!(template.variables().collect::<Vec<_>>(), ["pool_id", "domain.name"]);
-        assert_eq!(template.matches(&path("pools/p/domains/d")), Some(vec!["p", "d"]));
+        assert_eq!(
+            template.variables().collect::<Vec<_>>(),
+            ["pool_id", "domain.name"]
+        );
+        assert_eq!(
+            template.matches(&path("pools/p/domains/d")),
+            Some(vec!["p", "d"])
+        );
         assert_eq!(template.matches(&path("pools/p/domains")), None);
         assert_eq!(template.matches(&path("pools//domains/d")), None);
         assert_eq!(template.matches(&path("pools/p/users/d")), None);
@@ -130,7 +139,9 @@ mod tests {
 
     #[test]
     fn what_is_not_supported_is_refused() {
-        for text in ["a", "/a/**", "/a/*", "/{a=b/*}", "/{a", "/a//b", "/a:", "/{}", "/{a-b}"] {
+        for text in [
+            "a", "/a/**", "/a/*", "/{a=b/*}", "/{a", "/a//b", "/a:", "/{}", "/{a-b}",
+        ] {
             assert!(Template::parse(text).is_err(), "{text}");
         }
         assert!(Template::parse("/{a=*}").is_ok());
