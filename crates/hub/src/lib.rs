@@ -6,7 +6,11 @@
 pub mod certificate;
 pub mod config;
 pub mod data_directory;
+pub mod jwt;
 pub mod limits;
+pub mod listener;
+pub mod password_hash;
 pub mod reflection;
+pub mod rest;
 pub mod sealing;
 pub mod service_account_key;

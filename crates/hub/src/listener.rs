@@ -1,0 +1,274 @@
+//! The TLS port: accepting connections, HTTP/2 and HTTP/1.1 on each, an orderly end.
+//!
+//! Invariant: each connection is bounded in time (handshake, headers), in streams and in header
+//! size, and their number is bounded; when the hub stops, running calls get a bounded time to end.
+//! Deliberately absent: what is served, which is `front`.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::body::Body;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::Service;
+use tower::util::BoxCloneSyncService;
+
+use crate::config::split_address;
+use crate::data_directory::DataDirectory;
+use crate::limits;
+
+/// What answers the requests of every connection.
+pub type Front = BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>;
+
+/// Bound sockets, not yet served.
+#[derive(Debug)]
+pub struct Listener {
+    host: String,
+    port: u16,
+    sockets: Vec<TcpListener>,
+}
+
+impl Listener {
+    /// Binds every address of the host in `address`; port 0 takes a free port.
+    ///
+    /// # Errors
+    /// When the host is unknown, or none of its addresses can be bound.
+    pub async fn bind(address: &str) -> anyhow::Result<Self> {
+        let (host, mut port) = split_address(address)?;
+        let addresses: Vec<SocketAddr> = lookup_host((host.as_str(), port))
+            .await
+            .with_context(|| format!("the host of {address} is unknown: use --listen"))?
+            .collect();
+        let mut sockets = Vec::new();
+        let mut failure = None;
+        for mut candidate in addresses {
+            candidate.set_port(port);
+            match TcpListener::bind(candidate).await {
+                Ok(socket) => {
+                    port = socket.local_addr()?.port();
+                    sockets.push(socket);
+                }
+                Err(error) => failure = Some((candidate, error)),
+            }
+        }
+        if sockets.is_empty() {
+            let (candidate, error) = failure.context("the host has no address: use --listen")?;
+            return Err(error).with_context(|| {
+                format!(
+                    "the hub cannot listen on {candidate}: free the port, or give another one \
+                     with --listen"
+                )
+            });
+        }
+        Ok(Self {
+            host,
+            port,
+            sockets,
+        })
+    }
+
+    /// The port in use.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `host:port` with the port in use.
+    #[must_use]
+    pub fn address(&self) -> String {
+        join_address(&self.host, self.port)
+    }
+
+    /// Serves until `stop`, then waits for running calls, at most
+    /// [`limits::SHUTDOWN_TIMEOUT`].
+    pub async fn serve(self, tls: Arc<ServerConfig>, front: Front, stop: CancellationToken) {
+        let connections = TaskTracker::new();
+        let acceptors = TaskTracker::new();
+        let slots = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
+        for socket in self.sockets {
+            let port = Port {
+                tls: TlsAcceptor::from(Arc::clone(&tls)),
+                front: front.clone(),
+                stop: stop.clone(),
+                slots: Arc::clone(&slots),
+                connections: connections.clone(),
+            };
+            acceptors.spawn(async move { port.accept(socket).await });
+        }
+        acceptors.close();
+        acceptors.wait().await;
+        connections.close();
+        if tokio::time::timeout(limits::SHUTDOWN_TIMEOUT, connections.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                connections = connections.len(),
+                "some calls did not end in time and are cut"
+            );
+        }
+    }
+}
+
+/// Writes `host:port`, an IPv6 host in brackets.
+#[must_use]
+pub fn join_address(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+/// The TLS settings from the certificate and key of a data directory.
+///
+/// # Errors
+/// When a file is missing or holds no usable certificate or key.
+pub fn tls_config(data: &DataDirectory) -> anyhow::Result<Arc<ServerConfig>> {
+    let (certificate, key) = (data.server_certificate(), data.server_key());
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&certificate)
+        .and_then(Iterator::collect)
+        .with_context(|| format!("{} holds no certificate", certificate.display()))?;
+    let key_der = PrivateKeyDer::from_pem_file(&key)
+        .with_context(|| format!("{} holds no private key", key.display()))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key_der)
+        .with_context(|| format!("{} and its key do not fit", certificate.display()))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+struct Port {
+    tls: TlsAcceptor,
+    front: Front,
+    stop: CancellationToken,
+    slots: Arc<Semaphore>,
+    connections: TaskTracker,
+}
+
+impl Port {
+    async fn accept(self, socket: TcpListener) {
+        loop {
+            let accepted = async {
+                // The semaphore is never closed, so the only outcome is a slot.
+                let slot = Arc::clone(&self.slots).acquire_owned().await.ok();
+                (slot, socket.accept().await)
+            };
+            let (slot, stream) = tokio::select! {
+                accepted = accepted => accepted,
+                () = self.stop.cancelled() => return,
+            };
+            match stream {
+                Ok((stream, peer)) => {
+                    let connection = Connection {
+                        tls: self.tls.clone(),
+                        front: self.front.clone(),
+                        stop: self.stop.clone(),
+                        peer,
+                    };
+                    self.connections.spawn(async move {
+                        connection.serve(stream).await;
+                        drop(slot);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection was not accepted");
+                    tokio::time::sleep(limits::ACCEPT_RETRY_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+struct Connection {
+    tls: TlsAcceptor,
+    front: Front,
+    stop: CancellationToken,
+    peer: SocketAddr,
+}
+
+/// The address of the client, in the extensions of each request.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+impl Connection {
+    async fn serve(self, stream: TcpStream) {
+        let peer = self.peer;
+        // Small answers must not wait for more data.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%peer, %error, "no TCP_NODELAY");
+        }
+        let handshake =
+            tokio::time::timeout(limits::TLS_HANDSHAKE_TIMEOUT, self.tls.accept(stream));
+        let stream = tokio::select! {
+            outcome = handshake => match outcome {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => {
+                    tracing::debug!(%peer, %error, "TLS handshake failed");
+                    return;
+                }
+                Err(_) => {
+                    tracing::debug!(%peer, "TLS handshake took too long");
+                    return;
+                }
+            },
+            () = self.stop.cancelled() => return,
+        };
+        let front = self.front;
+        let service = tower::service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer));
+            let mut front = front.clone();
+            async move { front.call(request).await }
+        });
+        let builder = http_builder();
+        let connection =
+            builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        tokio::pin!(connection);
+        let outcome = tokio::select! {
+            outcome = connection.as_mut() => outcome,
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(%peer, %error, "connection ended");
+        }
+    }
+}
+
+fn http_builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits::HTTP1_HEADER_READ_TIMEOUT)
+        .max_headers(limits::HTTP1_HEADERS_MAX)
+        .max_buf_size(limits::HTTP1_BUFFER_BYTES_MAX);
+    // Pings of clients, with or without streams, are always answered (decision U130).
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits::CONCURRENT_STREAMS_MAX)
+        .max_header_list_size(limits::HEADER_LIST_BYTES_MAX)
+        .adaptive_window(true)
+        .keep_alive_interval(limits::HTTP2_KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(limits::HTTP2_KEEPALIVE_TIMEOUT);
+    builder
+}

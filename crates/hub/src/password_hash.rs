@@ -1,0 +1,225 @@
+//! Password hashes: making and verifying them, on a bounded pool of workers.
+//!
+//! Invariant: at most as many hashes are computed at once as there are cores, and a full queue
+//! refuses work instead of growing. Nothing here logs or shows a password or a hash. Deliberately
+//! absent: which password belongs to whom, and rules about passwords.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use md4::{Digest, Md4};
+use rollcall_kit::entropy::Entropy;
+use rollcall_kit::secret::{SecretBytes, SecretString};
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+use crate::limits;
+
+/// Memory of one Argon2id hash in KiB (19 MiB).
+const MEMORY_KIB: u32 = 19 * 1024;
+/// Passes of one Argon2id hash.
+const PASSES: u32 = 2;
+/// Lanes of one Argon2id hash.
+const LANES: u32 = 1;
+const SALT_BYTES: usize = 16;
+const NT_HASH_BYTES: usize = 16;
+
+/// Why no hash was made.
+#[derive(Debug, thiserror::Error)]
+pub enum HashError {
+    /// Too many passwords wait already.
+    #[error("too many passwords are being processed: try again in a few seconds")]
+    Busy,
+    /// The library refused.
+    #[error("the password could not be hashed")]
+    Failed,
+}
+
+/// The salt of one hash.
+#[derive(Debug, Clone, Copy)]
+pub struct Salt([u8; SALT_BYTES]);
+
+impl Salt {
+    /// A new random salt.
+    #[must_use]
+    pub fn random(entropy: &dyn Entropy) -> Self {
+        let mut salt = [0; SALT_BYTES];
+        entropy.fill(&mut salt);
+        Self(salt)
+    }
+}
+
+/// The NT hash of a password: MD4 over its UTF-16LE form (MS-NLMP 3.3.1, `NTOWFv1`).
+#[must_use]
+pub fn nt_hash(password: &SecretString) -> SecretBytes {
+    let wide: Zeroizing<Vec<u8>> = Zeroizing::new(
+        password
+            .expose()
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect(),
+    );
+    SecretBytes::new(Md4::digest(&*wide).to_vec())
+}
+
+/// Reads the text of an NT hash: 32 hex digits of either case (decision U56).
+#[must_use]
+pub fn parse_nt_hash(text: &str) -> Option<SecretBytes> {
+    let bytes = SecretBytes::new(hex::decode(text).ok()?);
+    (bytes.expose().len() == NT_HASH_BYTES).then_some(bytes)
+}
+
+/// Argon2id over `secret` (a password, or the bytes of an NT hash), as a PHC string.
+///
+/// # Errors
+/// When there is no memory for it.
+pub fn strengthen(secret: &SecretBytes, salt: Salt) -> Result<SecretString, HashError> {
+    let hash = argon2id()?
+        .hash_password_with_salt(secret.expose(), &salt.0)
+        .map_err(|_| HashError::Failed)?;
+    Ok(SecretString::new(hash.to_string()))
+}
+
+/// Whether `secret` is what `phc` was made from.
+#[must_use]
+pub fn verify(secret: &SecretBytes, phc: &SecretString) -> bool {
+    argon2id().is_ok_and(|argon2| {
+        argon2
+            .verify_password(secret.expose(), phc.expose())
+            .is_ok()
+    })
+}
+
+fn argon2id() -> Result<Argon2<'static>, HashError> {
+    let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(|_| HashError::Failed)?;
+    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+}
+
+/// The workers that compute hashes: one per core.
+#[derive(Debug, Clone)]
+pub struct HashingPool {
+    workers: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
+    worker_count: usize,
+}
+
+impl HashingPool {
+    /// A pool with one worker per core of this machine.
+    #[must_use]
+    pub fn new() -> Self {
+        let worker_count = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            workers: Arc::new(Semaphore::new(worker_count)),
+            waiting: Arc::new(AtomicUsize::new(0)),
+            worker_count,
+        }
+    }
+
+    /// How many workers background jobs may use: all but one, at least one.
+    #[must_use]
+    pub fn background_workers(&self) -> usize {
+        self.worker_count.saturating_sub(1).max(1)
+    }
+
+    /// Runs `work` on a worker.
+    ///
+    /// # Errors
+    /// `Busy` when the queue is full; `Failed` when the work panicked.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, HashError> {
+        let place = Place::take(&self.waiting)?;
+        // The semaphore is never closed.
+        let permit = Arc::clone(&self.workers)
+            .acquire_owned()
+            .await
+            .map_err(|_| HashError::Failed)?;
+        drop(place);
+        tokio::task::spawn_blocking(move || {
+            let result = work();
+            drop(permit);
+            result
+        })
+        .await
+        .map_err(|_| HashError::Failed)
+    }
+}
+
+impl Default for HashingPool {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A place in the queue, given back when dropped: a cancelled call must not keep it.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(waiting: &Arc<AtomicUsize>) -> Result<Self, HashError> {
+        let place = Self(Arc::clone(waiting));
+        if waiting.fetch_add(1, Ordering::SeqCst) >= limits::HASHING_QUEUE_MAX {
+            return Err(HashError::Busy);
+        }
+        Ok(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rollcall_kit::entropy::SystemEntropy;
+
+    fn secret(text: &str) -> SecretBytes {
+        SecretBytes::new(text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn the_nt_hash_is_the_published_one() {
+        // MS-NLMP 4.2.2.1.2: NTOWFv1 of "Password".
+        let expected = parse_nt_hash("a4f49c406510bdcab6824ee7c30fd852").unwrap();
+        assert_eq!(nt_hash(&SecretString::new("Password".into())), expected);
+    }
+
+    #[test]
+    fn only_32_hex_digits_are_an_nt_hash() {
+        assert!(parse_nt_hash("A4F49C406510BDCAB6824EE7C30FD852").is_some());
+        assert!(parse_nt_hash("a4f49c406510bdcab6824ee7c30fd85").is_none());
+        assert!(parse_nt_hash("a4f49c406510bdcab6824ee7c30fd8520").is_none());
+        assert!(parse_nt_hash("a4f49c406510bdcab6824ee7c30fd85g").is_none());
+        assert!(parse_nt_hash("").is_none());
+    }
+
+    #[test]
+    fn only_the_same_secret_verifies() {
+        let phc = strengthen(&secret("correct"), Salt::random(&SystemEntropy)).unwrap();
+        assert!(phc.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+        assert!(verify(&secret("correct"), &phc));
+        assert!(!verify(&secret("wrong"), &phc));
+        assert!(!verify(
+            &secret("correct"),
+            &SecretString::new("junk".into())
+        ));
+        let again = strengthen(&secret("correct"), Salt::random(&SystemEntropy)).unwrap();
+        assert_ne!(phc, again, "salts must differ");
+    }
+
+    #[tokio::test]
+    async fn the_pool_runs_work_and_refuses_a_flood() {
+        let pool = HashingPool::new();
+        assert_eq!(pool.run(|| 7).await.unwrap(), 7);
+        let taken: Vec<_> = (0..limits::HASHING_QUEUE_MAX)
+            .map(|_| Place::take(&pool.waiting).unwrap())
+            .collect();
+        assert!(matches!(pool.run(|| 7).await, Err(HashError::Busy)));
+        drop(taken);
+        assert_eq!(pool.run(|| 7).await.unwrap(), 7);
+    }
+}
