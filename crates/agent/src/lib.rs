@@ -5,3 +5,4 @@
 //! and obeys) and of the directory's protocol (`rollcall_directory` speaks it).
 
 pub mod engine;
+pub mod config;
