@@ -9,12 +9,12 @@ const KEYWORDS: [&str; 6] = ["type", "match", "move", "ref", "use", "where"];
 /// `PasswordSpec` -> `password_spec`.
 pub fn snake(name: &str) -> String {
     let mut out = String::new();
-    let chars: Vec<char> = name.chars().collect();
-    for (index, &letter) in chars.iter().enumerate() {
-        let after_lower = index > 0 && !chars[index - 1].is_uppercase() && chars[index - 1] != '_';
+    let mut after_lower = false;
+    for letter in name.chars() {
         if letter.is_uppercase() && after_lower {
             out.push('_');
         }
+        after_lower = !letter.is_uppercase() && letter != '_';
         out.extend(letter.to_lowercase());
     }
     out

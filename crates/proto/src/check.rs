@@ -288,7 +288,10 @@ impl Violations {
         if let Some(value) = value
             && !value.holds(number)
         {
-            self.add(path, format!("must be {value}, is {number}"));
+            self.add(
+                path,
+                format!("must be {} to {}, is {number}", value.min, value.max),
+            );
         }
     }
 
@@ -416,9 +419,60 @@ fn count(size: usize) -> i64 {
 }
 
 // Deprecated fields are checked like the others.
-#[allow(clippy::wildcard_imports, unused_variables, deprecated)]
+#[allow(clippy::all, clippy::pedantic, deprecated)]
 mod generated {
     use super::*;
 
     include!(concat!(env!("OUT_DIR"), "/checks.rs"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(check: impl FnOnce(&Path<'_>, &mut Violations)) -> Vec<FieldViolation> {
+        let mut violations = Violations::default();
+        check(&Path::Root.field("field"), &mut violations);
+        violations.list
+    }
+
+    #[test]
+    fn every_pattern_of_the_contract_is_a_regular_expression() {
+        assert!(!generated::PATTERNS.is_empty());
+        for pattern in generated::PATTERNS {
+            assert!(pattern.compiled().is_some(), "{}", pattern.source);
+        }
+    }
+
+    #[test]
+    fn a_repeated_item_is_named_by_its_index() {
+        assert_eq!(found(|path, all| all.unique(path, &["a", "b"])), []);
+        let violations = found(|path, all| all.unique(path, &["a", "b", "a"]));
+        assert_eq!(violations.len(), 1);
+        assert_eq!(violations[0].field, "field[2]");
+    }
+
+    #[test]
+    fn bytes_are_counted() {
+        let limit = Some(Range { min: 2, max: 3 });
+        let check = |bytes: &'static [u8], presence| {
+            found(|path, all| all.bytes(path, bytes, presence, limit)).len()
+        };
+        assert_eq!(check(b"", Presence::Optional), 0);
+        assert_eq!(check(b"", Presence::Required), 1);
+        assert_eq!(check(b"", Presence::Given), 1);
+        assert_eq!(check(b"1", Presence::Optional), 1);
+        assert_eq!(check(b"12", Presence::Optional), 0);
+        assert_eq!(check(b"123", Presence::Optional), 0);
+        assert_eq!(check(b"1234", Presence::Optional), 1);
+    }
+
+    #[test]
+    fn a_required_number_is_not_zero() {
+        let check =
+            |number, presence| found(|path, all| all.number(path, number, presence, None)).len();
+        assert_eq!(check(0, Presence::Required), 1);
+        assert_eq!(check(0, Presence::Optional), 0);
+        assert_eq!(check(7, Presence::Required), 0);
+    }
 }
