@@ -403,13 +403,12 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn parse(text: &SecretString, path: &Path) -> Result<Self, ConfigError> {
-        let config: Self = serde_saphyr::from_str(text.expose()).map_err(|error| {
-            ConfigError::Malformed {
+        let config: Self =
+            serde_saphyr::from_str(text.expose()).map_err(|error| ConfigError::Malformed {
                 path: path.to_owned(),
                 line: error.location().map_or(0, |at| at.line()),
                 problem: nearest::explain(error.without_snippet()),
-            }
-        })?;
+            })?;
         let problems = check::problems(&config);
         if problems.is_empty() {
             return Ok(config);

@@ -4,5 +4,13 @@
 //! deleted or as outside the scope. Deliberately absent: knowledge of the hub's rules (it asks
 //! and obeys) and of the directory's protocol (`rollcall_directory` speaks it).
 
-pub mod engine;
+pub mod agent_id;
 pub mod config;
+pub mod engine;
+pub mod failure;
+pub mod file_permission;
+pub mod index_file;
+pub mod item_error;
+pub mod progress;
+pub mod replication_token;
+pub mod settings;

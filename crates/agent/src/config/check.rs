@@ -71,9 +71,7 @@ fn directory(config: &Config, found: &mut Vec<String>) {
         found.push("ldap.username: missing; give the DN of the synchronization account".into());
     }
     if by_password && ldap.password.as_ref().is_none_or(|p| p.is_empty()) {
-        found.push(
-            "ldap.password: missing; an empty password would be an anonymous bind".into(),
-        );
+        found.push("ldap.password: missing; an empty password would be an anonymous bind".into());
     }
     if let Some(drsr) = &config.drsr {
         mode("drsr", drsr.use_kerberos, drsr.use_windows_identity, found);
@@ -148,7 +146,11 @@ fn settings(config: &Config, found: &mut Vec<String>) {
     {
         found.push("sync_settings.replacement_domain: not a DNS name".into());
     }
-    entries("organization_units", &settings.filter.organization_units, found);
+    entries(
+        "organization_units",
+        &settings.filter.organization_units,
+        found,
+    );
     entries("groups", &settings.filter.groups, found);
     user_mappings(&settings.user_attribute_mapping, found);
     group_mappings(&settings.group_attribute_mapping, found);
@@ -157,7 +159,9 @@ fn settings(config: &Config, found: &mut Vec<String>) {
 fn is_domain(text: &str) -> bool {
     let label = |label: &str| {
         !label.is_empty()
-            && label.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_')
+            && label
+                .chars()
+                .all(|c| c.is_alphanumeric() || c == '-' || c == '_')
     };
     text.chars().count() <= DOMAIN_CHARACTERS_MAX && text.split('.').all(label)
 }
@@ -221,10 +225,15 @@ fn mappings_of(
                 found.push(format!("{at}: source must be empty for type empty"));
             }
             MappingKind::Empty if required => {
-                found.push(format!("{at}: this field is required in the hub and cannot be empty"));
+                found.push(format!(
+                    "{at}: this field is required in the hub and cannot be empty"
+                ));
             }
             MappingKind::Direct if !known => {
-                found.push(format!("{at}: source must be one of {}", sources.join(", ")));
+                found.push(format!(
+                    "{at}: source must be one of {}",
+                    sources.join(", ")
+                ));
             }
             MappingKind::Empty | MappingKind::Direct => {}
         }

@@ -18,10 +18,7 @@ pub fn parse_period(text: &str) -> Result<Duration, String> {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let (number, tail) = rest.split_at_checked(digits).ok_or_else(wrong)?;
         let number = u64::from(number.parse::<u32>().map_err(|_| wrong())?);
-        let letters = tail
-            .bytes()
-            .take_while(u8::is_ascii_alphabetic)
-            .count();
+        let letters = tail.bytes().take_while(u8::is_ascii_alphabetic).count();
         let (unit, tail) = tail.split_at_checked(letters).ok_or_else(wrong)?;
         total = total.saturating_add(match unit {
             "ms" => Duration::from_millis(number),
@@ -32,7 +29,11 @@ pub fn parse_period(text: &str) -> Result<Duration, String> {
         });
         rest = tail;
     }
-    if text.is_empty() { Err(wrong()) } else { Ok(total) }
+    if text.is_empty() {
+        Err(wrong())
+    } else {
+        Ok(total)
+    }
 }
 
 #[cfg(test)]
@@ -42,7 +43,11 @@ mod tests {
     #[test]
     fn the_usual_forms() {
         for (text, seconds) in [("240s", 240), ("15m", 900), ("1h30m", 5_400), ("60", 60)] {
-            assert_eq!(parse_period(text), Ok(Duration::from_secs(seconds)), "{text}");
+            assert_eq!(
+                parse_period(text),
+                Ok(Duration::from_secs(seconds)),
+                "{text}"
+            );
         }
         assert_eq!(parse_period("500ms"), Ok(Duration::from_millis(500)));
         for text in ["", "m", "15 minutes", "-5s", "1.5h", "99999999999s"] {

@@ -1,0 +1,307 @@
+//! The index and the failed items on disk, so that a restart can go on with a delta.
+//!
+//! Invariant: the file is never the truth. While a batch is being written to the hub the file
+//! carries no token; a file without the hub's token, or made under other settings, is thrown
+//! away and rebuilt from both sides.
+
+use std::path::{Path, PathBuf};
+
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+
+use crate::engine::Guid;
+use crate::engine::index::{Index, Record};
+use crate::item_error::{ItemError, ItemErrors};
+
+mod record;
+
+const FILE: &str = "index.redb";
+const OBJECTS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("object");
+const FACTS: TableDefinition<&str, &[u8]> = TableDefinition::new("fact");
+const FILTER: TableDefinition<&str, &[u8]> = TableDefinition::new("filter");
+const ITEM_ERRORS: TableDefinition<u64, &[u8]> = TableDefinition::new("item_error");
+const BINDING: &str = "binding";
+const TOKEN: &str = "token";
+const COOKIE: &str = "cookie";
+
+/// The file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexFileError {
+    /// Another agent works in the same directory.
+    #[error("{0} is in use; another agent runs in the same working directory")]
+    InUse(PathBuf),
+    /// The file system or the store failed.
+    #[error(
+        "cannot use the index file {path}; if it is damaged, delete it: the next run rebuilds it"
+    )]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<redb::Error>,
+    },
+}
+
+/// The open file.
+#[derive(Debug)]
+pub struct IndexFile {
+    database: Database,
+    path: PathBuf,
+}
+
+/// What a batch brought: the cursor that covers it.
+#[derive(Debug, Clone, Copy)]
+pub struct Cursor<'a> {
+    /// The token the hub stores.
+    pub token: &'a str,
+    /// The directory's cookie.
+    pub cookie: &'a [u8],
+}
+
+impl IndexFile {
+    /// Opens the file in `directory`, or makes it.
+    ///
+    /// # Errors
+    /// [`IndexFileError`].
+    pub fn open(directory: &Path) -> Result<Self, IndexFileError> {
+        let path = directory.join(FILE);
+        let database = match Database::create(&path) {
+            Ok(database) => database,
+            Err(redb::DatabaseError::DatabaseAlreadyOpen) => {
+                return Err(IndexFileError::InUse(path));
+            }
+            Err(error) => {
+                return Err(IndexFileError::Broken {
+                    path,
+                    source: Box::new(error.into()),
+                });
+            }
+        };
+        let file = Self { database, path };
+        file.write(|tx| {
+            tx.open_table(OBJECTS)?;
+            tx.open_table(FACTS)?;
+            tx.open_table(FILTER)?;
+            tx.open_table(ITEM_ERRORS)?;
+            Ok(())
+        })?;
+        Ok(file)
+    }
+
+    /// The index, if it was made under this binding and covers exactly what `token` covers.
+    ///
+    /// # Errors
+    /// [`IndexFileError`].
+    pub fn load(&self, binding: &[u8], token: &str) -> Result<Option<Index>, IndexFileError> {
+        if self.fact(BINDING)?.as_deref() != Some(binding)
+            || self.fact(TOKEN)?.as_deref() != Some(token.as_bytes())
+            || token.is_empty()
+        {
+            return Ok(None);
+        }
+        self.read_objects().map(Some)
+    }
+
+    /// The index under this binding whatever it covers: good for what was last left behind.
+    ///
+    /// # Errors
+    /// [`IndexFileError`].
+    pub fn load_stale(&self, binding: &[u8]) -> Result<Option<Index>, IndexFileError> {
+        if self.fact(BINDING)?.as_deref() != Some(binding) {
+            return Ok(None);
+        }
+        self.read_objects().map(Some)
+    }
+
+    /// The cookie of the last stored cursor.
+    ///
+    /// # Errors
+    /// [`IndexFileError`].
+    pub fn cookie(&self) -> Result<Option<Vec<u8>>, IndexFileError> {
+        self.fact(COOKIE)
+    }
+
+    /// From now on the hub may differ from the file: forgets the token until [`Self::save`].
+    ///
+    /// # Errors
+    /// [`IndexFileError`].
+    pub fn begin_writing(&self) -> Result<(), IndexFileError> {
+        self.write(|tx| {
+            tx.open_table(FACTS)?.remove(TOKEN)?;
+            Ok(())
+        })
+    }
+
+    /// Stores the changed records.
+    ///
+    /// # Errors
+    /// [`IndexFileError`].
+    pub fn save(&self, index: &mut Index, cursor: Cursor<'_>) -> Result<(), IndexFileError> {
+        let changed = index.take_dirty();
+        self.write(|tx| {
+            let mut objects = tx.open_table(OBJECTS)?;
+            for (guid, record) in &changed {
+                match record {
+                    Some(found) => put(&mut objects, *guid, found)?,
+                    None => {
+                        objects.remove(guid.to_wire().as_slice())?;
+                    }
+                }
+            }
+            let mut facts = tx.open_table(FACTS)?;
+            facts.insert(TOKEN, cursor.token.as_bytes())?;
+            facts.insert(COOKIE, cursor.cookie)?;
+            Ok(())
+        })
+    }
+
+    /// Replaces everything by a newly built index.
+    ///
+    /// # Errors
+    /// [`IndexFileError`].
+    pub fn replace(
+        &self,
+        index: &mut Index,
+        binding: &[u8],
+        cursor: Cursor<'_>,
+    ) -> Result<(), IndexFileError> {
+        index.take_dirty();
+        self.write(|tx| {
+            tx.delete_table(OBJECTS)?;
+            let mut objects = tx.open_table(OBJECTS)?;
+            for (guid, record) in index.iter() {
+                put(&mut objects, guid, record)?;
+            }
+            let mut facts = tx.open_table(FACTS)?;
+            facts.insert(BINDING, binding)?;
+            facts.insert(TOKEN, cursor.token.as_bytes())?;
+            facts.insert(COOKIE, cursor.cookie)?;
+            Ok(())
+        })
+    }
+
+    /// The objectGUID an entry of the filter had when it was last resolved (decision U122).
+    ///
+    /// # Errors
+    /// [`IndexFileError`].
+    pub fn filter_entry(&self, entry: &str) -> Result<Option<Guid>, IndexFileError> {
+        let bytes = self.read(|tx| {
+            let table = tx.open_table(FILTER)?;
+            Ok(table.get(entry)?.map(|value| value.value().to_vec()))
+        })?;
+        Ok(bytes
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(Guid::from_wire))
+    }
+
+    /// Remembers the objectGUID of an entry of the filter.
+    ///
+    /// # Errors
+    /// [`IndexFileError`].
+    pub fn set_filter_entry(&self, entry: &str, guid: Guid) -> Result<(), IndexFileError> {
+        self.write(|tx| {
+            tx.open_table(FILTER)?
+                .insert(entry, guid.to_wire().as_slice())?;
+            Ok(())
+        })
+    }
+
+    /// The failed items.
+    ///
+    /// # Errors
+    /// [`IndexFileError`].
+    pub fn item_errors(&self) -> Result<ItemErrors, IndexFileError> {
+        let items: Vec<ItemError> = self.read(|tx| {
+            let table = tx.open_table(ITEM_ERRORS)?;
+            let mut items = Vec::new();
+            for row in table.iter()? {
+                let (_, value) = row?;
+                items.extend(serde_json::from_slice(value.value()).ok());
+            }
+            Ok(items)
+        })?;
+        Ok(ItemErrors::from_stored(items))
+    }
+
+    /// Stores the failed items in place of the former ones.
+    ///
+    /// # Errors
+    /// [`IndexFileError`].
+    pub fn set_item_errors(&self, errors: &ItemErrors) -> Result<(), IndexFileError> {
+        self.write(|tx| {
+            tx.delete_table(ITEM_ERRORS)?;
+            let mut table = tx.open_table(ITEM_ERRORS)?;
+            for (number, item) in (0_u64..).zip(errors.iter()) {
+                let json = serde_json::to_vec(item).unwrap_or_default();
+                table.insert(number, json.as_slice())?;
+            }
+            Ok(())
+        })
+    }
+
+    fn fact(&self, name: &str) -> Result<Option<Vec<u8>>, IndexFileError> {
+        self.read(|tx| {
+            let table = tx.open_table(FACTS)?;
+            Ok(table.get(name)?.map(|value| value.value().to_vec()))
+        })
+    }
+
+    fn read_objects(&self) -> Result<Index, IndexFileError> {
+        self.read(|tx| {
+            let table = tx.open_table(OBJECTS)?;
+            let mut records = Vec::new();
+            for row in table.iter()? {
+                let (key, value) = row?;
+                let guid = key.value().try_into().ok().map(Guid::from_wire);
+                let record = record::decode(value.value());
+                if let (Some(guid), Some(record)) = (guid, record) {
+                    records.push((guid, record));
+                }
+            }
+            Ok(Index::from_records(records))
+        })
+    }
+
+    fn read<T>(
+        &self,
+        work: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, IndexFileError> {
+        let result = self
+            .database
+            .begin_read()
+            .map_err(redb::Error::from)
+            .and_then(|tx| work(&tx));
+        result.map_err(|source| self.broken(source))
+    }
+
+    fn write(
+        &self,
+        work: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
+    ) -> Result<(), IndexFileError> {
+        let result = self
+            .database
+            .begin_write()
+            .map_err(redb::Error::from)
+            .and_then(|tx| {
+                work(&tx)?;
+                tx.commit().map_err(redb::Error::from)
+            });
+        result.map_err(|source| self.broken(source))
+    }
+
+    fn broken(&self, source: redb::Error) -> IndexFileError {
+        IndexFileError::Broken {
+            path: self.path.clone(),
+            source: Box::new(source),
+        }
+    }
+}
+
+fn put(
+    objects: &mut redb::Table<'_, &[u8], &[u8]>,
+    guid: Guid,
+    record: &Record,
+) -> Result<(), redb::Error> {
+    let bytes = record::encode(record);
+    objects.insert(guid.to_wire().as_slice(), bytes.as_slice())?;
+    Ok(())
+}

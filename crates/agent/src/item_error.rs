@@ -1,0 +1,155 @@
+//! Objects that could not be synchronized: kept with the reason until they could be.
+//!
+//! Invariant: one entry per object and kind of change; it goes away when the change succeeds or
+//! the object leaves the scope (decisions U35, U125).
+
+use std::collections::BTreeMap;
+
+use rollcall_kit::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::Guid;
+use crate::progress::{Change, ObjectType};
+
+/// Longest reason that is kept, in characters.
+const REASON_CHARACTERS_MAX: usize = 500;
+/// Most items that are kept; more are counted only.
+pub const ITEMS_MAX: usize = 100_000;
+
+/// One object that could not be synchronized.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemError {
+    /// objectGUID as text.
+    pub external_id: String,
+    /// Name in the directory.
+    pub object: String,
+    /// user, group or membership.
+    pub object_type: ObjectType,
+    /// What was tried.
+    pub change: Change,
+    /// Why it failed.
+    pub reason: String,
+    /// First failure, RFC 3339.
+    pub first_at: String,
+    /// Latest failure, RFC 3339.
+    pub last_at: String,
+}
+
+/// What a failure is filed under.
+pub type Key = (Guid, ObjectType, Change);
+
+/// All items that fail at present.
+#[derive(Debug, Clone, Default)]
+pub struct ItemErrors {
+    items: BTreeMap<Key, ItemError>,
+    touched: BTreeMap<Key, ()>,
+}
+
+impl ItemErrors {
+    /// The stored ones.
+    #[must_use]
+    pub fn from_stored(items: Vec<ItemError>) -> Self {
+        let items = items
+            .into_iter()
+            .filter_map(|item| {
+                let guid = Guid::parse(&item.external_id)?;
+                Some(((guid, item.object_type, item.change), item))
+            })
+            .collect();
+        Self {
+            items,
+            touched: BTreeMap::new(),
+        }
+    }
+
+    /// Files a failure.
+    pub fn fail(&mut self, key: Key, object: &str, reason: &str, now: Timestamp) {
+        self.touched.insert(key, ());
+        let reason: String = reason.chars().take(REASON_CHARACTERS_MAX).collect();
+        if let Some(item) = self.items.get_mut(&key) {
+            item.reason = reason;
+            object.clone_into(&mut item.object);
+            item.last_at = now.to_string();
+        } else if self.items.len() < ITEMS_MAX {
+            self.items.insert(
+                key,
+                ItemError {
+                    external_id: key.0.to_string(),
+                    object: object.to_owned(),
+                    object_type: key.1,
+                    change: key.2,
+                    reason,
+                    first_at: now.to_string(),
+                    last_at: now.to_string(),
+                },
+            );
+        }
+    }
+
+    /// Starts a pass over everything there is to do.
+    pub fn begin_pass(&mut self) {
+        self.touched.clear();
+    }
+
+    /// Ends a pass: what did not fail again is no longer an error.
+    pub fn end_pass(&mut self) {
+        let touched = std::mem::take(&mut self.touched);
+        self.items.retain(|key, _| touched.contains_key(key));
+    }
+
+    /// All of them, by object.
+    pub fn iter(&self) -> impl Iterator<Item = &ItemError> {
+        self.items.values()
+    }
+
+    /// What they are filed under.
+    pub fn keys(&self) -> impl Iterator<Item = Key> {
+        self.items.keys().copied()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: u128) -> Key {
+        (Guid::from_number(number), ObjectType::User, Change::Create)
+    }
+
+    #[test]
+    fn first_time_stays_and_a_success_clears() {
+        let mut errors = ItemErrors::default();
+        errors.begin_pass();
+        errors.fail(key(1), "a", "bad", Timestamp::from_seconds(1));
+        errors.fail(key(2), "b", "bad", Timestamp::from_seconds(1));
+        errors.end_pass();
+        errors.begin_pass();
+        errors.fail(key(1), "a", "worse", Timestamp::from_seconds(9));
+        errors.end_pass();
+        let left: Vec<_> = errors.iter().collect();
+        assert_eq!(left.len(), 1);
+        assert_eq!(left[0].reason, "worse");
+        assert_eq!(left[0].first_at, "1970-01-01T00:00:01Z");
+        assert_eq!(left[0].last_at, "1970-01-01T00:00:09Z");
+    }
+
+    #[test]
+    fn stored_items_come_back() {
+        let mut errors = ItemErrors::default();
+        errors.fail(key(1), "a", "bad", Timestamp::from_seconds(1));
+        let stored = ItemErrors::from_stored(errors.iter().cloned().collect());
+        assert_eq!(stored.keys().collect::<Vec<_>>(), vec![key(1)]);
+    }
+}

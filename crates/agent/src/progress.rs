@@ -1,0 +1,138 @@
+//! The counters of a session: (object, change) to done and failed.
+//!
+//! Invariant: totals since the session began, which only grow; that is how the hub merges them
+//! (decision U27). A failed item counts once per session, however often it is tried again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rollcall_proto::idp::{ChangeInfo, ProgressEntry};
+use serde::{Deserialize, Serialize};
+
+use crate::item_error::Key;
+
+/// What a change is about (RelatedObjectType).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ObjectType {
+    /// A user.
+    User = 1,
+    /// A group.
+    Group = 2,
+    /// A user in a group.
+    Membership = 3,
+}
+
+/// What is done to it (ChangeType).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// Made.
+    Create = 1,
+    /// Values changed.
+    Update = 2,
+    /// Deleted.
+    Delete = 3,
+    /// Switched on.
+    Activate = 4,
+    /// Switched off.
+    Deactivate = 5,
+}
+
+/// Done and failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Count {
+    /// Done.
+    pub successful: u64,
+    /// Failed.
+    pub failed: u64,
+}
+
+/// The counters of one session.
+#[derive(Debug, Clone, Default)]
+pub struct Progress {
+    cells: BTreeMap<(ObjectType, Change), Count>,
+    failed: BTreeSet<Key>,
+}
+
+impl Progress {
+    /// Counts `number` done changes.
+    pub fn done(&mut self, object: ObjectType, change: Change, number: u64) {
+        self.cells.entry((object, change)).or_default().successful += number;
+    }
+
+    /// Counts a failed item, once.
+    pub fn failed(&mut self, key: Key) {
+        if self.failed.insert(key) {
+            self.cells.entry((key.1, key.2)).or_default().failed += 1;
+        }
+    }
+
+    /// One counter.
+    #[must_use]
+    pub fn count(&self, object: ObjectType, change: Change) -> Count {
+        self.cells
+            .get(&(object, change))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Everything done.
+    #[must_use]
+    pub fn total_done(&self) -> u64 {
+        self.cells.values().map(|count| count.successful).sum()
+    }
+
+    /// Items that failed.
+    #[must_use]
+    pub fn total_failed(&self) -> u64 {
+        self.cells.values().map(|count| count.failed).sum()
+    }
+
+    /// The counters as the hub takes them; empty when nothing was counted yet.
+    #[must_use]
+    pub fn entries(&self) -> Vec<ProgressEntry> {
+        let mut by_object: BTreeMap<ObjectType, Vec<ChangeInfo>> = BTreeMap::new();
+        for ((object, change), count) in &self.cells {
+            by_object.entry(*object).or_default().push(ChangeInfo {
+                change_type: *change as i32,
+                successful: i64::try_from(count.successful).unwrap_or(i64::MAX),
+                failed: i64::try_from(count.failed).unwrap_or(i64::MAX),
+            });
+        }
+        by_object
+            .into_iter()
+            .map(|(object, change_info)| ProgressEntry {
+                object_type: object as i32,
+                change_info,
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Guid;
+
+    #[test]
+    fn a_failed_item_counts_once() {
+        let mut progress = Progress::default();
+        let key = (Guid::from_number(1), ObjectType::User, Change::Create);
+        progress.failed(key);
+        progress.failed(key);
+        progress.done(ObjectType::User, Change::Create, 3);
+        progress.done(ObjectType::Membership, Change::Delete, 2);
+        assert_eq!(
+            progress.count(ObjectType::User, Change::Create),
+            Count {
+                successful: 3,
+                failed: 1
+            }
+        );
+        assert_eq!((progress.total_done(), progress.total_failed()), (5, 1));
+        let entries = progress.entries();
+        assert_eq!(entries.len(), 2);
+        assert_eq!(entries[0].change_info[0].successful, 3);
+        assert_eq!(entries[1].object_type, 3);
+    }
+}

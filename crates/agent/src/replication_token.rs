@@ -1,0 +1,66 @@
+//! The cursor the hub keeps for us: the directory's DirSync cookie in a text of at most 1,000
+//! characters (decision U19).
+//!
+//! Invariant: what cannot be read back is no error but the sign for a full read. A cookie that is
+//! too long for the hub (many domain controllers) is kept in the index only, and the token is its
+//! fingerprint.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+
+const WHOLE: &str = "rc1.";
+const FINGERPRINT: &str = "rc1f.";
+const TOKEN_CHARACTERS_MAX: usize = 1_000;
+
+/// The token for a cookie.
+#[must_use]
+pub fn token_of(cookie: &[u8]) -> String {
+    let whole = format!("{WHOLE}{}", URL_SAFE_NO_PAD.encode(cookie));
+    if whole.len() <= TOKEN_CHARACTERS_MAX {
+        return whole;
+    }
+    format!("{FINGERPRINT}{}", hex::encode(Sha256::digest(cookie)))
+}
+
+/// The cookie of a token; `kept` is the cookie in the index, for tokens that are a fingerprint.
+#[must_use]
+pub fn cookie_of(token: &str, kept: Option<&[u8]>) -> Option<Vec<u8>> {
+    if let Some(text) = token.strip_prefix(WHOLE) {
+        return URL_SAFE_NO_PAD.decode(text).ok();
+    }
+    let kept = kept?;
+    (token_of(kept) == token).then(|| kept.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_cookies_travel_whole_and_long_ones_as_fingerprint() {
+        for size in [0, 1, 108, 747, 748, 5_000] {
+            let cookie = vec![0xa5; size];
+            let token = token_of(&cookie);
+            assert!(token.len() <= TOKEN_CHARACTERS_MAX, "{size}");
+            assert_eq!(
+                cookie_of(&token, Some(&cookie)),
+                Some(cookie.clone()),
+                "{size}"
+            );
+            assert_eq!(cookie_of(&token, None).is_some(), size <= 747, "{size}");
+            assert_eq!(
+                cookie_of(&token, Some(b"other")).is_some(),
+                size <= 747,
+                "{size}"
+            );
+        }
+    }
+
+    #[test]
+    fn foreign_tokens_are_no_cookies() {
+        for token in ["", "rc1.*", "rc2.AAAA", "whatever"] {
+            assert_eq!(cookie_of(token, None), None, "{token}");
+        }
+    }
+}
