@@ -1,0 +1,484 @@
+//! Roles, permissions and who has them where.
+//!
+//! Invariant: the table below is the only source of rights; a call names a permission, never a
+//! role. Deliberately absent: finding the bindings of a subject, and sign-in.
+
+use crate::id::{GroupId, OrganizationId, SubjectId, UserpoolId};
+use crate::named::{Named, named_enum};
+use crate::refusal::Refusal;
+
+named_enum! {
+    /// A role that can be bound to a subject on a resource.
+    pub enum Role {
+        /// The agent's role on the pool side.
+        UserpoolsSyncAgent = "organization-manager.userpools.syncAgent",
+        /// Sees pools and users, without phone numbers.
+        UserpoolsAuditor = "organization-manager.userpools.auditor",
+        /// Sees pools, users, settings, sessions and external groups.
+        UserpoolsViewer = "organization-manager.userpools.viewer",
+        /// Manages users.
+        UserpoolsUserAdmin = "organization-manager.userpools.userAdmin",
+        /// Manages pools, domains, users and settings.
+        UserpoolsEditor = "organization-manager.userpools.editor",
+        /// All of a pool.
+        UserpoolsAdmin = "organization-manager.userpools.admin",
+        /// Sees external groups.
+        ExtGroupsViewer = "organization-manager.userpools.extGroupsViewer",
+        /// Ties groups to a pool.
+        ExtGroupsManager = "organization-manager.userpools.extGroupsManager",
+        /// Unties groups from a pool.
+        ExtGroupsCleaner = "organization-manager.userpools.extGroupsCleaner",
+        /// Sees groups.
+        GroupsViewer = "organization-manager.groups.viewer",
+        /// Manages groups.
+        GroupsEditor = "organization-manager.groups.editor",
+        /// Manages members of groups.
+        GroupsMemberAdmin = "organization-manager.groups.memberAdmin",
+        /// Manages groups, members and their bindings.
+        GroupsAdmin = "organization-manager.groups.admin",
+        /// Creates external groups.
+        GroupsExternalCreator = "organization-manager.groups.externalCreator",
+        /// Makes basic groups external.
+        GroupsExternalConverter = "organization-manager.groups.externalConverter",
+        /// Manages external groups.
+        GroupsExternalManager = "organization-manager.groups.externalManager",
+        /// Sees the organization, without personal data.
+        Auditor = "organization-manager.auditor",
+        /// Sees the organization.
+        Viewer = "organization-manager.viewer",
+        /// Manages pools, users and groups.
+        Editor = "organization-manager.editor",
+        /// Everything.
+        Admin = "organization-manager.admin",
+        /// Everything.
+        Owner = "organization-manager.organizations.owner",
+    }
+}
+
+named_enum! {
+    /// What a call needs.
+    pub enum Permission {
+        /// See an organization.
+        OrganizationsGet = "organizations.get",
+        /// Change an organization.
+        OrganizationsUpdate = "organizations.update",
+        /// See the bindings of an organization.
+        OrganizationsListAccessBindings = "organizations.listAccessBindings",
+        /// Change the bindings of an organization.
+        OrganizationsUpdateAccessBindings = "organizations.updateAccessBindings",
+        /// See pools.
+        UserpoolsGet = "userpools.get",
+        /// Make pools.
+        UserpoolsCreate = "userpools.create",
+        /// Change pools.
+        UserpoolsUpdate = "userpools.update",
+        /// Remove pools.
+        UserpoolsDelete = "userpools.delete",
+        /// See the bindings of a pool.
+        UserpoolsListAccessBindings = "userpools.listAccessBindings",
+        /// Change the bindings of a pool.
+        UserpoolsUpdateAccessBindings = "userpools.updateAccessBindings",
+        /// See domains.
+        DomainsGet = "userpools.domains.get",
+        /// Tie, prove and untie domains.
+        DomainsManage = "userpools.domains.manage",
+        /// See users.
+        UsersGet = "userpools.users.get",
+        /// See phone numbers of users.
+        UsersGetPhone = "userpools.users.getPhone",
+        /// Make, change and remove users.
+        UsersManage = "userpools.users.manage",
+        /// Import password hashes.
+        UsersImportHash = "userpools.users.importHash",
+        /// Receive and commit password changes.
+        PasswordChangesUse = "userpools.passwordChanges.use",
+        /// See synchronization settings.
+        SyncSettingsGet = "userpools.syncSettings.get",
+        /// Change synchronization settings.
+        SyncSettingsManage = "userpools.syncSettings.manage",
+        /// See synchronization sessions.
+        SyncSessionsGet = "userpools.syncSessions.get",
+        /// Open and run synchronization sessions.
+        SyncSessionsUse = "userpools.syncSessions.use",
+        /// Start a session before its time (decision U132).
+        SyncSessionsForce = "userpools.syncSessions.force",
+        /// Close the session of somebody else (decision U16).
+        SyncSessionsCloseAny = "userpools.syncSessions.closeAny",
+        /// Read replication tokens (decision U26).
+        ReplicationTokenGet = "userpools.replicationToken.get",
+        /// Store replication tokens.
+        ReplicationTokenUse = "userpools.replicationToken.use",
+        /// Clear replication tokens.
+        ReplicationTokenReset = "userpools.replicationToken.reset",
+        /// See the external groups of a pool.
+        ExtGroupsGet = "userpools.extGroups.get",
+        /// Tie groups to a pool.
+        ExtGroupsBind = "userpools.extGroups.bind",
+        /// Untie groups from a pool.
+        ExtGroupsUnbind = "userpools.extGroups.unbind",
+        /// See groups.
+        GroupsGet = "groups.get",
+        /// Make, change and remove basic groups; change labels of any group.
+        GroupsManage = "groups.manage",
+        /// See members.
+        GroupsListMembers = "groups.listMembers",
+        /// Change members of basic groups.
+        GroupsUpdateMembers = "groups.updateMembers",
+        /// See the bindings of a group.
+        GroupsListAccessBindings = "groups.listAccessBindings",
+        /// Change the bindings of a group.
+        GroupsUpdateAccessBindings = "groups.updateAccessBindings",
+        /// Create external groups.
+        GroupsCreateExternal = "groups.createExternal",
+        /// Make a basic group external.
+        GroupsConvertExternal = "groups.convertExternal",
+        /// Change, remove and fill external groups (decision U79).
+        GroupsManageExternal = "groups.manageExternal",
+    }
+}
+
+named_enum! {
+    /// Kinds of resources that bindings can be made on.
+    pub enum ResourceKind {
+        /// An organization; its bindings count for everything below.
+        Organization = "organization",
+        /// A user pool.
+        Userpool = "userpool",
+        /// A group.
+        Group = "group",
+    }
+}
+
+named_enum! {
+    /// Kinds of subjects.
+    pub enum SubjectKind {
+        /// A user of a pool.
+        UserAccount = "userAccount",
+        /// A service account.
+        ServiceAccount = "serviceAccount",
+        /// A user of a federation.
+        FederatedUser = "federatedUser",
+        /// A predefined set of subjects.
+        System = "system",
+        /// A group.
+        Group = "group",
+    }
+}
+
+/// Who a binding is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Subject {
+    /// Identifier.
+    pub id: SubjectId,
+    /// Kind.
+    pub kind: SubjectKind,
+}
+
+/// What a binding is on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResourceRef {
+    /// Kind.
+    pub kind: ResourceKind,
+    /// Identifier.
+    pub id: String,
+}
+
+/// A role of a subject on a resource.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AccessBinding {
+    /// Where.
+    pub resource: ResourceRef,
+    /// What.
+    pub role: Role,
+    /// Who.
+    pub subject: Subject,
+}
+
+impl Subject {
+    /// A service account.
+    #[must_use]
+    pub fn service_account(id: impl Into<SubjectId>) -> Self {
+        Self {
+            id: id.into(),
+            kind: SubjectKind::ServiceAccount,
+        }
+    }
+
+    /// A user.
+    #[must_use]
+    pub fn user(id: impl Into<SubjectId>) -> Self {
+        Self {
+            id: id.into(),
+            kind: SubjectKind::UserAccount,
+        }
+    }
+}
+
+impl ResourceRef {
+    /// An organization.
+    #[must_use]
+    pub fn organization(id: &OrganizationId) -> Self {
+        Self {
+            kind: ResourceKind::Organization,
+            id: id.to_string(),
+        }
+    }
+
+    /// A pool.
+    #[must_use]
+    pub fn userpool(id: &UserpoolId) -> Self {
+        Self {
+            kind: ResourceKind::Userpool,
+            id: id.to_string(),
+        }
+    }
+
+    /// A group.
+    #[must_use]
+    pub fn group(id: &GroupId) -> Self {
+        Self {
+            kind: ResourceKind::Group,
+            id: id.to_string(),
+        }
+    }
+}
+
+impl Permission {
+    /// The roles that carry this permission; [`Role::Owner`] carries every one.
+    #[must_use]
+    pub fn roles(self) -> &'static [Role] {
+        use Role as R;
+        const POOL_VIEWERS: &[Role] = &[
+            R::UserpoolsSyncAgent,
+            R::UserpoolsAuditor,
+            R::UserpoolsViewer,
+            R::UserpoolsUserAdmin,
+            R::UserpoolsEditor,
+            R::UserpoolsAdmin,
+            R::Auditor,
+            R::Viewer,
+            R::Editor,
+            R::Admin,
+        ];
+        const POOL_MANAGERS: &[Role] =
+            &[R::UserpoolsEditor, R::UserpoolsAdmin, R::Editor, R::Admin];
+        const POOL_OWNERS: &[Role] = &[R::UserpoolsAdmin, R::Admin];
+        const AGENT_AND_OWNERS: &[Role] = &[R::UserpoolsSyncAgent, R::UserpoolsAdmin, R::Admin];
+        const SYNC_VIEWERS: &[Role] = &[
+            R::UserpoolsSyncAgent,
+            R::UserpoolsViewer,
+            R::UserpoolsEditor,
+            R::UserpoolsAdmin,
+            R::Viewer,
+            R::Editor,
+            R::Admin,
+        ];
+        const AGENT: &[Role] = &[R::UserpoolsSyncAgent];
+        const GROUP_VIEWERS: &[Role] = &[
+            R::GroupsViewer,
+            R::GroupsEditor,
+            R::GroupsMemberAdmin,
+            R::GroupsAdmin,
+            R::GroupsExternalManager,
+            R::Auditor,
+            R::Viewer,
+            R::Editor,
+            R::Admin,
+        ];
+        match self {
+            Self::OrganizationsGet => &[
+                R::UserpoolsSyncAgent,
+                R::UserpoolsAuditor,
+                R::UserpoolsViewer,
+                R::UserpoolsUserAdmin,
+                R::UserpoolsEditor,
+                R::UserpoolsAdmin,
+                R::GroupsViewer,
+                R::GroupsEditor,
+                R::GroupsMemberAdmin,
+                R::GroupsAdmin,
+                R::Auditor,
+                R::Viewer,
+                R::Editor,
+                R::Admin,
+            ],
+            Self::OrganizationsUpdate => &[R::Editor, R::Admin],
+            Self::OrganizationsListAccessBindings => &[R::Auditor, R::Viewer, R::Editor, R::Admin],
+            Self::OrganizationsUpdateAccessBindings => &[R::Admin],
+            Self::UserpoolsGet | Self::DomainsGet | Self::UsersGet => POOL_VIEWERS,
+            Self::UserpoolsCreate
+            | Self::UserpoolsUpdate
+            | Self::UserpoolsDelete
+            | Self::DomainsManage
+            | Self::SyncSettingsManage => POOL_MANAGERS,
+            Self::UserpoolsListAccessBindings => &[
+                R::UserpoolsAuditor,
+                R::UserpoolsViewer,
+                R::UserpoolsEditor,
+                R::UserpoolsAdmin,
+                R::Auditor,
+                R::Viewer,
+                R::Editor,
+                R::Admin,
+            ],
+            Self::UserpoolsUpdateAccessBindings | Self::SyncSessionsCloseAny => POOL_OWNERS,
+            Self::UsersGetPhone => &[
+                R::UserpoolsSyncAgent,
+                R::UserpoolsViewer,
+                R::UserpoolsUserAdmin,
+                R::UserpoolsEditor,
+                R::UserpoolsAdmin,
+                R::Viewer,
+                R::Editor,
+                R::Admin,
+            ],
+            Self::UsersManage => &[
+                R::UserpoolsSyncAgent,
+                R::UserpoolsUserAdmin,
+                R::UserpoolsEditor,
+                R::UserpoolsAdmin,
+                R::Editor,
+                R::Admin,
+            ],
+            Self::UsersImportHash
+            | Self::SyncSessionsForce
+            | Self::ReplicationTokenGet
+            | Self::ReplicationTokenReset => AGENT_AND_OWNERS,
+            Self::PasswordChangesUse | Self::SyncSessionsUse | Self::ReplicationTokenUse => AGENT,
+            Self::SyncSettingsGet | Self::SyncSessionsGet => SYNC_VIEWERS,
+            Self::ExtGroupsGet => &[
+                R::UserpoolsSyncAgent,
+                R::ExtGroupsViewer,
+                R::ExtGroupsManager,
+                R::ExtGroupsCleaner,
+                R::UserpoolsViewer,
+                R::UserpoolsEditor,
+                R::UserpoolsAdmin,
+                R::Viewer,
+                R::Editor,
+                R::Admin,
+            ],
+            Self::ExtGroupsBind => &[
+                R::UserpoolsSyncAgent,
+                R::ExtGroupsManager,
+                R::UserpoolsAdmin,
+                R::Admin,
+            ],
+            Self::ExtGroupsUnbind => &[R::ExtGroupsCleaner, R::UserpoolsAdmin, R::Admin],
+            Self::GroupsGet | Self::GroupsListMembers => GROUP_VIEWERS,
+            Self::GroupsManage => &[R::GroupsEditor, R::GroupsAdmin, R::Editor, R::Admin],
+            Self::GroupsUpdateMembers => &[R::GroupsMemberAdmin, R::GroupsAdmin, R::Admin],
+            Self::GroupsListAccessBindings => &[
+                R::GroupsViewer,
+                R::GroupsEditor,
+                R::GroupsAdmin,
+                R::GroupsExternalManager,
+                R::Auditor,
+                R::Viewer,
+                R::Editor,
+                R::Admin,
+            ],
+            Self::GroupsUpdateAccessBindings => &[R::GroupsAdmin, R::Admin],
+            Self::GroupsCreateExternal => &[R::GroupsExternalCreator, R::Admin],
+            Self::GroupsConvertExternal => &[
+                R::GroupsExternalConverter,
+                R::GroupsExternalManager,
+                R::Admin,
+            ],
+            Self::GroupsManageExternal => &[R::GroupsExternalManager, R::Admin],
+        }
+    }
+}
+
+/// Whether one of `bindings` carries `permission`. The caller gathers the bindings of one subject
+/// on the resource and on everything above it.
+#[must_use]
+pub fn allows(bindings: &[AccessBinding], permission: Permission) -> bool {
+    bindings
+        .iter()
+        .any(|binding| binding.role == Role::Owner || permission.roles().contains(&binding.role))
+}
+
+/// As [`allows`], with a refusal that names what is missing.
+///
+/// # Errors
+/// `Denied`.
+pub fn require(bindings: &[AccessBinding], permission: Permission) -> Result<(), Refusal> {
+    if allows(bindings, permission) {
+        return Ok(());
+    }
+    let roles: Vec<_> = permission.roles().iter().map(|role| role.name()).collect();
+    Err(Refusal::denied(format!(
+        "permission {} is missing; it comes with one of the roles {}",
+        permission.name(),
+        roles.join(", ")
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(role: &str, permission: &str, expected: bool) {
+        let binding = AccessBinding {
+            resource: ResourceRef::organization(&"bpf1".into()),
+            role: Role::parse(&format!("organization-manager.{role}")).unwrap(),
+            subject: Subject::service_account("aje1"),
+        };
+        let permission = Permission::parse(permission).unwrap();
+        assert_eq!(
+            allows(&[binding], permission),
+            expected,
+            "{role} {permission}"
+        );
+    }
+
+    #[test]
+    fn the_four_roles_of_an_agent_suffice_for_a_run() {
+        check("userpools.syncAgent", "userpools.syncSessions.use", true);
+        check("userpools.syncAgent", "userpools.users.manage", true);
+        check("userpools.syncAgent", "userpools.users.importHash", true);
+        check("userpools.syncAgent", "userpools.extGroups.bind", true);
+        check(
+            "userpools.syncAgent",
+            "userpools.replicationToken.use",
+            true,
+        );
+        check("groups.externalCreator", "groups.createExternal", true);
+        check("groups.externalConverter", "groups.convertExternal", true);
+        check("groups.viewer", "groups.get", true);
+        check("groups.externalManager", "groups.manageExternal", true);
+    }
+
+    #[test]
+    fn rights_end_where_the_table_says() {
+        check("userpools.syncAgent", "userpools.create", false);
+        check("userpools.syncAgent", "groups.manageExternal", false);
+        check("userpools.admin", "userpools.syncSessions.use", false);
+        check("userpools.admin", "userpools.syncSessions.closeAny", true);
+        check("userpools.auditor", "userpools.users.get", true);
+        check("userpools.auditor", "userpools.users.getPhone", false);
+        check("auditor", "userpools.users.getPhone", false);
+        check("groups.editor", "groups.manageExternal", false);
+        check("groups.editor", "groups.updateMembers", false);
+        check("groups.memberAdmin", "groups.updateMembers", true);
+        check("viewer", "userpools.update", false);
+        check("editor", "userpools.updateAccessBindings", false);
+        check("admin", "userpools.updateAccessBindings", true);
+    }
+
+    #[test]
+    fn the_owner_has_every_permission_and_nobody_none() {
+        let owner = AccessBinding {
+            resource: ResourceRef::organization(&"bpf1".into()),
+            role: Role::Owner,
+            subject: Subject::user("aje1"),
+        };
+        for permission in Permission::ALL {
+            assert!(allows(std::slice::from_ref(&owner), *permission));
+            assert!(!permission.roles().is_empty());
+            assert!(require(&[], *permission).is_err());
+        }
+    }
+}

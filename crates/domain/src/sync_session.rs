@@ -1,0 +1,571 @@
+//! Synchronization sessions: who may work on a stream of a container, and until when.
+//!
+//! Invariant: at most one session per container and type is open (decision U1); COMPLETED, FAILED
+//! and EXPIRED are never left (U8); every decision looks at the lease, so that it is right even
+//! when the sweeper is late (U9). Deliberately absent: an absolute maximum length (U6).
+
+use rollcall_kit::timestamp::{Span, Timestamp};
+
+use crate::id::{SessionId, SubjectId, UserpoolId};
+use crate::named::named_enum;
+use crate::progress::{Progress, ProgressEntry};
+use crate::refusal::Refusal;
+use crate::text_size::{self, TEXT_CHARACTERS_MAX};
+
+const AGENT_ID_CHARACTERS_MAX: usize = 50;
+const LEASE_SECONDS_MIN: i64 = 10;
+const LEASE_SECONDS_MAX: i64 = 600;
+const LEASE_SECONDS_DEFAULT: i64 = 60;
+/// Brake after a run that failed or expired, for the same agent (decision U13).
+const FAILURE_BRAKE: Span = Span::seconds(60);
+/// Ended sessions are kept that long (decision U36).
+pub const RETENTION: Span = Span::days(90);
+/// This many of the newest sessions per type are kept however old they are (decision U36).
+pub const RETAINED_PER_TYPE_MIN: u64 = 100;
+
+const SUPERSEDED: &str = "superseded";
+const LEASE_ENDED: &str = "the lease ended without a sign of life from the agent";
+
+/// Reason code of a refusal because the session is not open (any more).
+pub const REASON_NOT_OPEN: &str = "SYNC_SESSION_NOT_OPEN";
+/// Reason code of a refusal because the session ended otherwise.
+pub const REASON_ENDED_OTHERWISE: &str = "SYNC_SESSION_ENDED_OTHERWISE";
+
+/// A session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncSession {
+    /// Identifier.
+    pub id: SessionId,
+    /// The pool that is synchronized.
+    pub subject_container_id: UserpoolId,
+    /// Which stream.
+    pub session_type: SessionType,
+    /// The agent, by the name it chose for itself.
+    pub agent_id: String,
+    /// The subject that opened it.
+    pub opened_by: SubjectId,
+    /// Creation time.
+    pub created_at: Timestamp,
+    /// End of the lease.
+    pub expires_at: Timestamp,
+    /// When the agent closed it or it ended otherwise.
+    pub closed_at: Option<Timestamp>,
+    /// How the agent reads.
+    pub sync_mode: SyncMode,
+    /// State.
+    pub status: SessionStatus,
+    /// Counters.
+    pub progress: Progress,
+    /// Why it failed or expired.
+    pub fail_reason: String,
+    /// Revision of the settings that the session works with (decision U17); `None` = no settings.
+    pub settings_revision: Option<i64>,
+}
+
+named_enum! {
+    /// The streams.
+    pub enum SessionType {
+        /// Users, groups and members of an Active Directory.
+        AdSync = "AD_SYNC",
+        /// Password hashes of an Active Directory.
+        AdPasswordHash = "AD_PASSWORD_HASH",
+        /// Account state of an Active Directory.
+        AdUserControl = "AD_USER_CONTROL",
+        /// Users, groups and members of another LDAP directory.
+        LdapSync = "LDAP_SYNC",
+    }
+}
+
+named_enum! {
+    /// How an agent reads.
+    pub enum SyncMode {
+        /// Everything.
+        FullSync = "FULL_SYNC",
+        /// Only what changed since the stored token.
+        Delta = "DELTA",
+    }
+}
+
+named_enum! {
+    /// State of a session.
+    pub enum SessionStatus {
+        /// An agent works in it.
+        Opened = "OPENED",
+        /// The agent is done, work of the hub is left (decision U7).
+        Pending = "PENDING",
+        /// Done.
+        Completed = "COMPLETED",
+        /// Given up.
+        Failed = "FAILED",
+        /// The lease ended.
+        Expired = "EXPIRED",
+    }
+}
+
+/// How long a session lives without a sign of life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease(Span);
+
+/// A request to open a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenRequest {
+    /// Identifier for the session if one is made.
+    pub id: SessionId,
+    /// The pool.
+    pub subject_container_id: UserpoolId,
+    /// Which stream.
+    pub session_type: SessionType,
+    /// The agent.
+    pub agent_id: String,
+    /// The calling subject.
+    pub caller: SubjectId,
+    /// Whether the minimum distance between runs counts.
+    pub brake: Brake,
+}
+
+/// Whether the minimum distance between runs counts (decision U132).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Brake {
+    /// It counts.
+    On,
+    /// A person with the right to do so asked for a run now.
+    Off,
+}
+
+/// What must be known to open a session. Of each kind the newest session of the container and
+/// type.
+#[derive(Debug, Clone, Default)]
+pub struct OpenFacts {
+    /// The session stored as open, whether or not its lease has ended.
+    pub opened: Option<SyncSession>,
+    /// The newest session that an agent closed as successful (COMPLETED or PENDING).
+    pub last_successful: Option<SyncSession>,
+    /// The newest session that failed or expired.
+    pub last_failed: Option<SyncSession>,
+    /// Whether a replication token is stored for the stream.
+    pub has_token: bool,
+    /// Since when a full run is demanded (decision U18).
+    pub full_run_demanded_at: Option<Timestamp>,
+    /// Interval of the settings, or their default without settings (decision U41).
+    pub interval: Span,
+    /// Revision of the settings, if there are any.
+    pub settings_revision: Option<i64>,
+}
+
+/// Result of an attempt to open a session; none of the three is an error (decision U12).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OpenOutcome {
+    /// A session was opened.
+    Success {
+        /// The new session, to be inserted.
+        session: SyncSession,
+        /// The session that was in the way, to be saved first: taken over (U10) or expired (U9).
+        ended: Option<SyncSession>,
+    },
+    /// Another agent works.
+    OpenedSessionExists {
+        /// Its session.
+        session: SyncSession,
+    },
+    /// The next run is not due yet.
+    TooEarly {
+        /// When it is due.
+        next_session_at: Timestamp,
+        /// A session whose lease has ended, to be saved.
+        ended: Option<SyncSession>,
+    },
+}
+
+/// How an agent closes its session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The run was finished, possibly with failed items (decision U34).
+    Successful,
+    /// The run could not be finished.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Whether the hub still works on what the session brought (decision U7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HubWork {
+    /// Nothing is left.
+    Done,
+    /// Imported hashes wait to be strengthened.
+    Left,
+}
+
+/// Whose sessions a caller may close (decision U16).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseRight {
+    /// The own ones.
+    Own,
+    /// Any of the pool.
+    Any,
+}
+
+/// A session after closing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionClosed {
+    /// The session.
+    pub session: SyncSession,
+    /// Whether anything changed; a repeated call changes nothing (decision U32).
+    pub change: Change,
+}
+
+/// Whether a decision changed anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Save it.
+    Made,
+    /// It was like that before.
+    None,
+}
+
+impl SessionType {
+    /// Whether the interval between runs counts for this stream: the main ones (decision U13).
+    #[must_use]
+    pub fn is_main(self) -> bool {
+        matches!(self, Self::AdSync | Self::LdapSync)
+    }
+}
+
+impl SessionStatus {
+    /// Whether a session in this state never changes again.
+    #[must_use]
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Expired)
+    }
+}
+
+impl Lease {
+    /// A lease of the configuration.
+    ///
+    /// # Errors
+    /// `Invalid` outside 10 to 600 seconds (decision U2).
+    pub fn from_seconds(seconds: i64) -> Result<Self, Refusal> {
+        if (LEASE_SECONDS_MIN..=LEASE_SECONDS_MAX).contains(&seconds) {
+            return Ok(Self(Span::seconds(seconds)));
+        }
+        Err(Refusal::invalid(
+            "lease_seconds",
+            format!("is {seconds}, must be between {LEASE_SECONDS_MIN} and {LEASE_SECONDS_MAX}"),
+        ))
+    }
+
+    /// Its length.
+    #[must_use]
+    pub fn span(self) -> Span {
+        self.0
+    }
+}
+
+impl Default for Lease {
+    fn default() -> Self {
+        Self(Span::seconds(LEASE_SECONDS_DEFAULT))
+    }
+}
+
+impl SyncSession {
+    /// The session as it is at `now`: an open one whose lease has ended is expired (decision U9).
+    #[must_use]
+    pub fn at(&self, now: Timestamp) -> Self {
+        self.expire(now).unwrap_or_else(|| self.clone())
+    }
+
+    /// The session expired, if it is open and its lease has ended.
+    #[must_use]
+    pub fn expire(&self, now: Timestamp) -> Option<Self> {
+        let ended = self.status == SessionStatus::Opened && self.expires_at <= now;
+        ended.then(|| Self {
+            status: SessionStatus::Expired,
+            closed_at: Some(self.expires_at),
+            fail_reason: LEASE_ENDED.into(),
+            ..self.clone()
+        })
+    }
+
+    /// Extends the lease (decision U4).
+    ///
+    /// # Errors
+    /// `Denied` for a stranger; `Precondition` unless the session is open or pending.
+    pub fn heartbeat(
+        &self,
+        caller: &SubjectId,
+        lease: Lease,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        self.require_opener(caller)?;
+        let session = self.at(now);
+        if session.status == SessionStatus::Pending {
+            return Ok(session.renewed(lease, now));
+        }
+        session.require_opened()?;
+        Ok(session.renewed(lease, now))
+    }
+
+    /// Merges a report into the counters and extends the lease (decisions U5, U27).
+    ///
+    /// # Errors
+    /// `Denied` for a stranger; `Precondition` unless the session is open; `Invalid` for a bad
+    /// report.
+    pub fn report_progress(
+        &self,
+        caller: &SubjectId,
+        entries: &[ProgressEntry],
+        lease: Lease,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        self.require_opener(caller)?;
+        let session = self.at(now);
+        session.require_opened()?;
+        let progress = session.progress.merged(entries)?;
+        Ok(Self {
+            progress,
+            ..session
+        }
+        .renewed(lease, now))
+    }
+
+    /// Ends the agent's part of the session and releases the lease.
+    ///
+    /// # Errors
+    /// `Denied` for a stranger without the right; `Invalid` for a reason that is too long;
+    /// `Precondition` when the session ended otherwise (decision U32).
+    pub fn close(
+        &self,
+        caller: &SubjectId,
+        right: CloseRight,
+        verdict: &Verdict,
+        hub_work: HubWork,
+        now: Timestamp,
+    ) -> Result<SessionClosed, Refusal> {
+        if right == CloseRight::Own {
+            self.require_opener(caller)?;
+        }
+        if let Verdict::Failed { reason } = verdict {
+            text_size::check("fail_reason", reason, TEXT_CHARACTERS_MAX)?;
+        }
+        let session = self.at(now);
+        let repeated = match verdict {
+            Verdict::Successful => {
+                matches!(
+                    session.status,
+                    SessionStatus::Completed | SessionStatus::Pending
+                )
+            }
+            Verdict::Failed { .. } => session.status == SessionStatus::Failed,
+        };
+        if repeated {
+            return Ok(SessionClosed {
+                session,
+                change: Change::None,
+            });
+        }
+        if session.status != SessionStatus::Opened {
+            return Err(Refusal::precondition(
+                REASON_ENDED_OTHERWISE,
+                format!("session {} is {} already", session.id, session.status),
+            ));
+        }
+        let (status, fail_reason) = match (verdict, hub_work) {
+            (Verdict::Failed { reason }, _) => (SessionStatus::Failed, reason.clone()),
+            (Verdict::Successful, HubWork::Done) => (SessionStatus::Completed, String::new()),
+            (Verdict::Successful, HubWork::Left) => (SessionStatus::Pending, String::new()),
+        };
+        let session = Self {
+            status,
+            fail_reason,
+            closed_at: Some(now),
+            ..session
+        };
+        Ok(SessionClosed {
+            session,
+            change: Change::Made,
+        })
+    }
+
+    /// The hub finished its part: a pending session is completed; `None` for any other.
+    #[must_use]
+    pub fn complete_pending(&self) -> Option<Self> {
+        (self.status == SessionStatus::Pending).then(|| Self {
+            status: SessionStatus::Completed,
+            ..self.clone()
+        })
+    }
+
+    /// The hub could not finish its part: a pending session failed; `None` for any other.
+    #[must_use]
+    pub fn fail_pending(&self, reason: &str) -> Option<Self> {
+        (self.status == SessionStatus::Pending).then(|| Self {
+            status: SessionStatus::Failed,
+            fail_reason: reason.chars().take(TEXT_CHARACTERS_MAX).collect(),
+            ..self.clone()
+        })
+    }
+
+    /// Whether the end of this session fulfils a full run demanded at `demanded_at` (decision
+    /// U18). A demand made while the session ran is not fulfilled by it.
+    #[must_use]
+    pub fn fulfils_full_run(&self, demanded_at: Timestamp) -> bool {
+        self.sync_mode == SyncMode::FullSync
+            && matches!(
+                self.status,
+                SessionStatus::Completed | SessionStatus::Pending
+            )
+            && demanded_at <= self.created_at
+    }
+
+    /// Refuses anybody but the subject that opened the session (decision U16).
+    ///
+    /// # Errors
+    /// `Denied`.
+    pub fn require_opener(&self, caller: &SubjectId) -> Result<(), Refusal> {
+        if self.opened_by == *caller {
+            return Ok(());
+        }
+        Err(Refusal::denied(format!(
+            "session {} was opened by another subject; only that one may act on it",
+            self.id
+        )))
+    }
+
+    fn require_opened(&self) -> Result<(), Refusal> {
+        if self.status == SessionStatus::Opened {
+            return Ok(());
+        }
+        Err(Refusal::precondition(
+            REASON_NOT_OPEN,
+            format!(
+                "session {} is {}: stop writing and open a new session",
+                self.id, self.status
+            ),
+        ))
+    }
+
+    fn renewed(self, lease: Lease, now: Timestamp) -> Self {
+        Self {
+            expires_at: self.expires_at.max(now.plus(lease.0)),
+            ..self
+        }
+    }
+
+    fn superseded(self, now: Timestamp) -> Self {
+        Self {
+            status: SessionStatus::Failed,
+            fail_reason: SUPERSEDED.into(),
+            closed_at: Some(now),
+            ..self
+        }
+    }
+}
+
+/// Decides about a request to open a session (decisions U1, U10 to U13, U18).
+///
+/// # Errors
+/// `Invalid` for an empty or long agent id.
+pub fn open(
+    request: OpenRequest,
+    facts: OpenFacts,
+    lease: Lease,
+    now: Timestamp,
+) -> Result<OpenOutcome, Refusal> {
+    text_size::check_required("agent_id", &request.agent_id, AGENT_ID_CHARACTERS_MAX)?;
+    let present = facts.opened.as_ref().map(|session| session.at(now));
+    let (ended, taken_over) = match present {
+        Some(session) if session.status == SessionStatus::Opened => {
+            let same_agent =
+                session.agent_id == request.agent_id && session.opened_by == request.caller;
+            if !same_agent {
+                return Ok(OpenOutcome::OpenedSessionExists { session });
+            }
+            (Some(session.superseded(now)), true)
+        }
+        other => (other, false),
+    };
+    if request.brake == Brake::On
+        && !taken_over
+        && let Some(next_session_at) = next_due(&request, &facts, ended.as_ref())
+        && now < next_session_at
+    {
+        return Ok(OpenOutcome::TooEarly {
+            next_session_at,
+            ended,
+        });
+    }
+    let full = !facts.has_token || facts.full_run_demanded_at.is_some();
+    let session = SyncSession {
+        id: request.id,
+        subject_container_id: request.subject_container_id,
+        session_type: request.session_type,
+        agent_id: request.agent_id,
+        opened_by: request.caller,
+        created_at: now,
+        expires_at: now.plus(lease.0),
+        closed_at: None,
+        sync_mode: if full {
+            SyncMode::FullSync
+        } else {
+            SyncMode::Delta
+        },
+        status: SessionStatus::Opened,
+        progress: Progress::default(),
+        fail_reason: String::new(),
+        settings_revision: facts.settings_revision,
+    };
+    Ok(OpenOutcome::Success { session, ended })
+}
+
+/// When the next run is due; `None` = at once (decision U13).
+fn next_due(
+    request: &OpenRequest,
+    facts: &OpenFacts,
+    just_expired: Option<&SyncSession>,
+) -> Option<Timestamp> {
+    if !request.session_type.is_main() || facts.full_run_demanded_at.is_some() {
+        return None;
+    }
+    let after_success = facts
+        .last_successful
+        .as_ref()
+        .map(|last| last.created_at.plus(facts.interval));
+    let after_failure = just_expired
+        .or(facts.last_failed.as_ref())
+        .filter(|failed| failed.agent_id == request.agent_id)
+        .filter(|failed| {
+            facts
+                .last_successful
+                .as_ref()
+                .is_none_or(|last| last.created_at < failed.created_at)
+        })
+        .and_then(|failed| failed.closed_at)
+        .map(|closed_at| closed_at.plus(FAILURE_BRAKE.min(facts.interval)));
+    after_success.max(after_failure)
+}
+
+/// Checks the fence of a data call: the session named by the caller must be open for the same
+/// pool (decision U121). `session` is what was found under the named id.
+///
+/// # Errors
+/// `Precondition`.
+pub fn check_fence(
+    named: &SessionId,
+    session: Option<&SyncSession>,
+    userpool_id: &UserpoolId,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    match session {
+        Some(session) if session.subject_container_id == *userpool_id => {
+            session.at(now).require_opened()
+        }
+        _ => Err(Refusal::precondition(
+            REASON_NOT_OPEN,
+            format!("session {named} is not a session of pool {userpool_id}: stop writing"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests;
