@@ -80,21 +80,9 @@ impl FieldPath {
         }
     }
 
-    /// Whether the field, or another member of its oneof, already has a value.
+    /// Whether the field already has a value, or an alternative to it (its oneof) has one.
     pub fn is_taken(&self, message: &DynamicMessage) -> bool {
-        let mut message = std::borrow::Cow::Borrowed(message);
-        for parent in &self.parents {
-            if !message.has_field(parent) {
-                return false;
-            }
-            let inner = message.get_field(parent).as_message().cloned();
-            let Some(inner) = inner else { return false };
-            message = std::borrow::Cow::Owned(inner);
-        }
-        match self.last.containing_oneof() {
-            Some(oneof) => oneof.fields().any(|field| message.has_field(&field)),
-            None => message.has_field(&self.last),
-        }
+        is_taken_in(message, &self.parents, &self.last)
     }
 
     fn parent_in<'m>(&self, message: &'m mut DynamicMessage) -> Option<&'m mut DynamicMessage> {
@@ -103,5 +91,31 @@ impl FieldPath {
             message = message.get_field_mut(parent).as_message_mut()?;
         }
         Some(message)
+    }
+}
+
+fn is_taken_in(
+    message: &DynamicMessage,
+    parents: &[FieldDescriptor],
+    last: &FieldDescriptor,
+) -> bool {
+    let field = parents.first().unwrap_or(last);
+    let has_alternative = field.containing_oneof().is_some_and(|oneof| {
+        oneof
+            .fields()
+            .any(|other| other != *field && message.has_field(&other))
+    });
+    if has_alternative {
+        return true;
+    }
+    match parents.split_first() {
+        None => message.has_field(last),
+        Some((parent, rest)) => {
+            message.has_field(parent)
+                && message
+                    .get_field(parent)
+                    .as_message()
+                    .is_some_and(|inner| is_taken_in(inner, rest, last))
+        }
     }
 }

@@ -153,10 +153,7 @@ fn parse_mask(descriptor: &MessageDescriptor, text: &str) -> Result<DynamicMessa
         .map(str::trim)
         .filter(|path| !path.is_empty())
     {
-        let valid = path
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
-        if !valid || paths.len() >= MASK_PATHS_MAX {
+        if !path.split('.').all(is_mask_name) || paths.len() >= MASK_PATHS_MAX {
             return Err(EXPECTED.to_owned());
         }
         paths.push(snake_case(path));
@@ -167,6 +164,22 @@ fn parse_mask(descriptor: &MessageDescriptor, text: &str) -> Result<DynamicMessa
         .map_err(|_| EXPECTED.to_owned())?;
     debug_assert_eq!(message.descriptor(), *descriptor);
     Ok(message)
+}
+
+/// Whether a name can be spelled in both ways and back: `displayName`, `display_name`.
+fn is_mask_name(name: &str) -> bool {
+    let mut before = '_';
+    for c in name.chars() {
+        let fits = match before {
+            '_' => c.is_ascii_lowercase(),
+            _ => c.is_ascii_alphanumeric() || c == '_',
+        };
+        if !fits {
+            return false;
+        }
+        before = c;
+    }
+    before != '_'
 }
 
 fn snake_case(path: &str) -> String {
@@ -192,4 +205,20 @@ fn parse_base64(text: &str) -> Option<Vec<u8>> {
 /// Reads base64 as gRPC metadata writes it, with or without padding.
 pub(super) fn parse_metadata_base64(bytes: &[u8]) -> Option<Vec<u8>> {
     BASE64.decode(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mask_names_can_be_spelled_both_ways() {
+        for name in ["name", "displayName", "display_name", "a1b", "a_bC"] {
+            assert!(is_mask_name(name), "{name}");
+        }
+        for name in ["", "_a", "A", "a_", "a__b", "a_1", "a_B", "1a", "a-b", "ä"] {
+            assert!(!is_mask_name(name), "{name}");
+        }
+        assert_eq!(snake_case("aB.cD.e_f"), "a_b.c_d.e_f");
+    }
 }
