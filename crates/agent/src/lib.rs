@@ -11,6 +11,7 @@ pub mod failure;
 pub mod file_permission;
 pub mod index_file;
 pub mod item_error;
+pub mod logger;
 pub mod progress;
 pub mod replication_token;
 pub mod settings;

@@ -1,0 +1,732 @@
+//! The engine: convergence, causes of removals, scope and mapping.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use rollcall_agent::engine::Guid;
+use rollcall_agent::engine::index::{Body, HubGroup, HubUser, Index};
+use rollcall_agent::engine::mapping::{Mapping, Source};
+use rollcall_agent::engine::object::{Change, DirectoryObject, ObjectClass};
+use rollcall_agent::engine::plan::{
+    Activation, Cause, NestedGroups, Plan, RemoveUserBehavior, Rules, Stop, plan,
+};
+use rollcall_agent::engine::scope::Scope;
+use rollcall_agent::engine::values::{GroupTarget, UserTarget};
+use rollcall_kit::timestamp::Timestamp;
+
+const ROOT: u128 = 1;
+const STAFF: u128 = 2;
+const OUTSIDE: u128 = 3;
+const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+fn guid(number: u128) -> Guid {
+    Guid::from_number(number)
+}
+
+fn mapping() -> Mapping {
+    Mapping::new("corp.example", None)
+}
+
+fn rules() -> Rules {
+    Rules {
+        remove_user_behavior: RemoveUserBehavior::Remove,
+        nested_groups: NestedGroups::Direct,
+        now: NOW,
+    }
+}
+
+fn staff_only() -> Scope {
+    Scope {
+        units: BTreeSet::from([guid(STAFF)]),
+        groups: BTreeSet::new(),
+    }
+}
+
+fn object(number: u128, parent: Option<u128>, class: ObjectClass) -> DirectoryObject {
+    DirectoryObject {
+        guid: guid(number),
+        parent: parent.map(guid),
+        dn: format!("CN=o{number}"),
+        class,
+        critical: false,
+        attributes: BTreeMap::new(),
+        members: Vec::new(),
+        rid: None,
+        primary_group_rid: None,
+        user_account_control: 512,
+        account_expires: 0,
+    }
+}
+
+fn user(number: u128, parent: u128) -> DirectoryObject {
+    let mut user = object(number, Some(parent), ObjectClass::User);
+    for (name, value) in [
+        ("userprincipalname", format!("u{number}@corp.example")),
+        ("displayname", format!("User {number}")),
+    ] {
+        user.attributes.insert(name.into(), value);
+    }
+    user
+}
+
+fn group(number: u128, parent: u128, members: &[u128]) -> DirectoryObject {
+    let mut group = object(number, Some(parent), ObjectClass::Group);
+    group.attributes.insert("name".into(), format!("g{number}"));
+    group.members = members.iter().map(|number| guid(*number)).collect();
+    group
+}
+
+fn tree() -> Vec<DirectoryObject> {
+    vec![
+        object(ROOT, None, ObjectClass::Container),
+        object(STAFF, Some(ROOT), ObjectClass::Container),
+        object(OUTSIDE, Some(ROOT), ObjectClass::Container),
+    ]
+}
+
+fn index_of(objects: impl IntoIterator<Item = DirectoryObject>) -> Index {
+    let mut index = Index::default();
+    for object in objects {
+        index.apply(Change::Seen(Box::new(object)), &mapping());
+    }
+    index
+}
+
+fn see(index: &mut Index, object: DirectoryObject) {
+    index.apply(Change::Seen(Box::new(object)), &mapping());
+}
+
+/// Acknowledges a whole plan, as a hub that accepts everything would.
+fn carry_out(index: &mut Index, plan: &Plan, behavior: RemoveUserBehavior) {
+    for made in plan.group_creates.iter().chain(&plan.group_updates) {
+        let digest = match &index.get(*made).unwrap().body {
+            Body::Group { values, .. } => values.as_ref().unwrap().digest(),
+            other => panic!("{other:?} is no group"),
+        };
+        index.written(*made, &format!("hub-{made}"), digest);
+    }
+    let updates = plan.user_updates.iter();
+    let written = updates
+        .clone()
+        .filter(|update| update.values)
+        .map(|update| update.guid);
+    for made in plan.user_creates.iter().copied().chain(written) {
+        let (digest, enabled) = match &index.get(made).unwrap().body {
+            Body::User {
+                values, enabled, ..
+            } => (values.as_ref().unwrap().digest(), *enabled),
+            other => panic!("{other:?} is no user"),
+        };
+        let new = index.hub_id(made).is_none();
+        index.written(made, &format!("hub-{made}"), digest);
+        if new {
+            index.activated(made, enabled);
+        }
+    }
+    for update in updates {
+        if let Some(activation) = update.activation {
+            index.activated(update.guid, activation == Activation::Reactivate);
+        }
+    }
+    for change in &plan.memberships {
+        index.members_changed(change.group, &change.add, &change.remove);
+    }
+    for removal in &plan.user_removals {
+        match behavior {
+            RemoveUserBehavior::Remove => index.removed(removal.guid),
+            RemoveUserBehavior::Block => index.activated(removal.guid, false),
+        }
+    }
+    for removal in &plan.group_removals {
+        index.removed(removal.guid);
+    }
+}
+
+fn synchronized(objects: Vec<DirectoryObject>, scope: &Scope) -> Index {
+    let mut index = index_of(objects);
+    let first = plan(&index, scope, &rules()).unwrap();
+    carry_out(&mut index, &first, RemoveUserBehavior::Remove);
+    assert!(plan(&index, scope, &rules()).unwrap().is_empty());
+    index
+}
+
+#[test]
+fn a_first_run_creates_what_is_in_scope_and_a_second_does_nothing() {
+    let mut objects = tree();
+    objects.extend([
+        user(10, STAFF),
+        user(11, OUTSIDE),
+        group(20, STAFF, &[10, 11]),
+        group(21, OUTSIDE, &[10]),
+    ]);
+    let mut index = index_of(objects);
+    let first = plan(&index, &staff_only(), &rules()).unwrap();
+    assert_eq!(first.user_creates, [guid(10)]);
+    assert_eq!(first.group_creates, [guid(20)]);
+    assert_eq!(first.memberships.len(), 1);
+    assert_eq!(first.memberships[0].add, [guid(10)]);
+    assert_eq!(first.memberships_in_scope, 1);
+    carry_out(&mut index, &first, RemoveUserBehavior::Remove);
+    assert!(plan(&index, &staff_only(), &rules()).unwrap().is_empty());
+}
+
+#[test]
+fn a_tombstone_removes_and_blocks() {
+    for behavior in [RemoveUserBehavior::Remove, RemoveUserBehavior::Block] {
+        let mut objects = tree();
+        objects.extend([user(10, STAFF), user(11, STAFF)]);
+        let mut index = synchronized(objects, &staff_only());
+        index.apply(Change::Deleted(guid(10)), &mapping());
+        let rules = Rules {
+            remove_user_behavior: behavior,
+            ..rules()
+        };
+        let second = plan(&index, &staff_only(), &rules).unwrap();
+        assert_eq!(second.user_removals.len(), 1);
+        assert_eq!(second.user_removals[0].cause, Cause::Deleted);
+        carry_out(&mut index, &second, behavior);
+        assert!(plan(&index, &staff_only(), &rules).unwrap().is_empty());
+        assert_eq!(
+            index.hub_id(guid(10)).is_some(),
+            behavior == RemoveUserBehavior::Block
+        );
+    }
+}
+
+#[test]
+fn a_vanished_object_stops_everything() {
+    let mut objects = tree();
+    objects.extend([user(10, STAFF), user(11, STAFF)]);
+    let mut index = synchronized(objects, &staff_only());
+    index.apply(Change::Missing(guid(10)), &mapping());
+    see(&mut index, user(12, STAFF));
+    let stop = plan(&index, &staff_only(), &rules()).unwrap_err();
+    assert!(matches!(stop, Stop::Vanished { count: 1, .. }), "{stop}");
+    assert!(stop.to_string().contains("CN=o10"), "{stop}");
+}
+
+#[test]
+fn an_empty_directory_stops_everything() {
+    let index = index_of(tree());
+    assert_eq!(plan(&index, &Scope::default(), &rules()), Err(Stop::Empty));
+    let mut index = index_of(tree());
+    index.set_hub(
+        vec![HubUser {
+            guid: guid(10),
+            id: "aje10".into(),
+            values: mapping().user(&user(10, STAFF)).unwrap(),
+            enabled: Some(true),
+        }],
+        Vec::new(),
+    );
+    assert_eq!(plan(&index, &Scope::default(), &rules()), Err(Stop::Empty));
+}
+
+#[test]
+fn objects_in_the_hub_only_stop_everything_until_their_tombstone_is_found() {
+    let mut index = index_of(tree().into_iter().chain([user(10, STAFF)]));
+    let values = |number| mapping().user(&user(number, STAFF)).unwrap();
+    let listed = |number: u128| HubUser {
+        guid: guid(number),
+        id: format!("aje{number}"),
+        values: values(number),
+        enabled: Some(true),
+    };
+    index.set_hub(vec![listed(10), listed(99)], Vec::new());
+    assert_eq!(index.missing(), [guid(99)]);
+    let stop = plan(&index, &staff_only(), &rules()).unwrap_err();
+    assert!(stop.to_string().contains("u99@corp.example"), "{stop}");
+    index.apply(Change::Deleted(guid(99)), &mapping());
+    let after = plan(&index, &staff_only(), &rules()).unwrap();
+    assert_eq!(after.user_removals.len(), 1);
+    assert!(after.user_updates.is_empty());
+}
+
+#[test]
+fn renaming_and_moving_the_unit_of_the_filter_is_a_non_event() {
+    let mut objects = tree();
+    objects.extend([user(10, STAFF), group(20, STAFF, &[10])]);
+    let mut index = synchronized(objects, &staff_only());
+    let mut moved = object(STAFF, Some(OUTSIDE), ObjectClass::Container);
+    moved.dn = "OU=People,OU=Outside".into();
+    see(&mut index, moved);
+    assert!(plan(&index, &staff_only(), &rules()).unwrap().is_empty());
+}
+
+#[test]
+fn moving_a_unit_out_and_in_takes_its_children_along() {
+    const TEAM: u128 = 4;
+    let mut objects = tree();
+    objects.push(object(TEAM, Some(STAFF), ObjectClass::Container));
+    objects.extend([user(10, TEAM), group(20, TEAM, &[10])]);
+    let mut index = synchronized(objects, &staff_only());
+    see(
+        &mut index,
+        object(TEAM, Some(OUTSIDE), ObjectClass::Container),
+    );
+    let out = plan(&index, &staff_only(), &rules()).unwrap();
+    assert_eq!(out.user_removals[0].cause, Cause::OutOfScope);
+    assert_eq!(out.group_removals[0].cause, Cause::OutOfScope);
+    carry_out(&mut index, &out, RemoveUserBehavior::Remove);
+    see(
+        &mut index,
+        object(TEAM, Some(STAFF), ObjectClass::Container),
+    );
+    let back = plan(&index, &staff_only(), &rules()).unwrap();
+    assert_eq!((back.user_creates.len(), back.group_creates.len()), (1, 1));
+    assert_eq!(back.memberships[0].add, [guid(10)]);
+}
+
+#[test]
+fn a_deleted_unit_of_the_filter_stops_everything() {
+    let mut objects = tree();
+    objects.push(user(10, STAFF));
+    let mut index = synchronized(objects, &staff_only());
+    index.apply(Change::Deleted(guid(STAFF)), &mapping());
+    let stop = plan(&index, &staff_only(), &rules()).unwrap_err();
+    assert!(matches!(stop, Stop::FilterGone(_)), "{stop}");
+}
+
+#[test]
+fn an_object_whose_parents_are_invisible_is_never_removed() {
+    let mut objects = tree();
+    objects.push(user(10, STAFF));
+    let mut index = synchronized(objects, &staff_only());
+    see(&mut index, user(10, 77));
+    assert_eq!(index.missing_parents(), [guid(77)]);
+    assert!(matches!(
+        plan(&index, &staff_only(), &rules()),
+        Err(Stop::Vanished { .. })
+    ));
+}
+
+#[test]
+fn members_of_filter_groups_count_nested_and_in_cycles() {
+    let mut objects = tree();
+    objects.extend([
+        user(10, STAFF),
+        user(11, STAFF),
+        user(12, STAFF),
+        group(20, OUTSIDE, &[21, 10]),
+        group(21, OUTSIDE, &[20, 11]),
+    ]);
+    let scope = Scope {
+        units: BTreeSet::from([guid(STAFF)]),
+        groups: BTreeSet::from([guid(20)]),
+    };
+    let index = index_of(objects);
+    let first = plan(&index, &scope, &rules()).unwrap();
+    assert_eq!(first.user_creates, [guid(10), guid(11)]);
+    assert!(first.group_creates.is_empty());
+}
+
+#[test]
+fn flatten_resolves_inner_groups_and_cycles() {
+    let mut objects = tree();
+    objects.extend([
+        user(10, STAFF),
+        user(11, STAFF),
+        group(20, STAFF, &[21, 10]),
+        group(21, STAFF, &[20, 11]),
+    ]);
+    let index = index_of(objects);
+    let direct = plan(&index, &staff_only(), &rules()).unwrap();
+    assert_eq!(direct.memberships_in_scope, 2);
+    let flat = Rules {
+        nested_groups: NestedGroups::Flatten,
+        ..rules()
+    };
+    let flat = plan(&index, &staff_only(), &flat).unwrap();
+    assert_eq!(flat.memberships_in_scope, 4);
+}
+
+#[test]
+fn the_primary_group_counts_as_a_membership() {
+    let mut member = user(10, STAFF);
+    member.primary_group_rid = Some(1_105);
+    let mut team = group(20, STAFF, &[]);
+    team.rid = Some(1_105);
+    let index = index_of(tree().into_iter().chain([member, team]));
+    let first = plan(&index, &staff_only(), &rules()).unwrap();
+    assert_eq!(first.memberships[0].add, [guid(10)]);
+}
+
+#[test]
+fn critical_objects_and_machines_are_never_synchronized() {
+    let mut administrator = user(10, STAFF);
+    administrator.critical = true;
+    let mut workstation = user(11, STAFF);
+    workstation.user_account_control = 0x1000;
+    let mut domain_users = group(20, STAFF, &[10]);
+    domain_users.critical = true;
+    let objects = [administrator, workstation, domain_users];
+    let index = index_of(tree().into_iter().chain(objects));
+    for scope in [staff_only(), Scope::default()] {
+        assert!(plan(&index, &scope, &rules()).unwrap().is_empty());
+    }
+}
+
+#[test]
+fn disabling_and_ended_accounts() {
+    let mut index = synchronized(
+        tree().into_iter().chain([user(10, STAFF)]).collect(),
+        &staff_only(),
+    );
+    let mut disabled = user(10, STAFF);
+    disabled.user_account_control = 514;
+    see(&mut index, disabled.clone());
+    let off = plan(&index, &staff_only(), &rules()).unwrap();
+    assert_eq!(off.user_updates[0].activation, Some(Activation::Suspend));
+    assert!(!off.user_updates[0].values);
+    carry_out(&mut index, &off, RemoveUserBehavior::Remove);
+
+    // Enabled again, but the account ended in 2001: the hub suspends it by itself.
+    let mut ended = user(10, STAFF);
+    ended.account_expires = 126_227_808_000_000_000;
+    see(&mut index, ended);
+    let update = plan(&index, &staff_only(), &rules()).unwrap().user_updates[0];
+    assert!(update.values);
+    assert_eq!(update.activation, None);
+}
+
+#[test]
+fn an_administrators_block_is_left_alone_when_the_agent_did_not_suspend() {
+    let before = synchronized(
+        tree().into_iter().chain([user(10, STAFF)]).collect(),
+        &staff_only(),
+    );
+    let mut index = index_of(tree().into_iter().chain([user(10, STAFF)]));
+    let listed = HubUser {
+        guid: guid(10),
+        id: format!("hub-{}", guid(10)),
+        values: mapping().user(&user(10, STAFF)).unwrap(),
+        enabled: Some(false),
+    };
+    index.set_hub(vec![listed], Vec::new());
+    let without = plan(&index, &staff_only(), &rules()).unwrap();
+    assert_eq!(
+        without.user_updates[0].activation,
+        Some(Activation::Reactivate)
+    );
+    index.remember_enabled(&before);
+    assert!(plan(&index, &staff_only(), &rules()).unwrap().is_empty());
+}
+
+#[test]
+fn unfit_objects_are_reported_and_keep_what_the_hub_has() {
+    let mut index = synchronized(
+        tree()
+            .into_iter()
+            .chain([user(10, STAFF), group(20, STAFF, &[10])])
+            .collect(),
+        &staff_only(),
+    );
+    let mut nameless = user(10, STAFF);
+    nameless.attributes.remove("userprincipalname");
+    see(&mut index, nameless);
+    let second = plan(&index, &staff_only(), &rules()).unwrap();
+    assert!(second.is_empty(), "{second:?}");
+    assert_eq!(second.unfit_users.len(), 1);
+    assert!(second.unfit_users[0].reason.contains("userprincipalname"));
+}
+
+#[test]
+fn members_of_the_hub_that_are_not_ours_stay() {
+    let mut index = index_of(
+        tree()
+            .into_iter()
+            .chain([user(10, STAFF), group(20, STAFF, &[])]),
+    );
+    index.set_hub(
+        vec![HubUser {
+            guid: guid(10),
+            id: "aje10".into(),
+            values: mapping().user(&user(10, STAFF)).unwrap(),
+            enabled: Some(true),
+        }],
+        vec![HubGroup {
+            guid: guid(20),
+            id: "aje20".into(),
+            values: mapping().group(&group(20, STAFF, &[])).unwrap(),
+            member_ids: vec!["aje10".into(), "somebody-local".into()],
+        }],
+    );
+    let found = plan(&index, &staff_only(), &rules()).unwrap();
+    assert_eq!(found.memberships.len(), 1);
+    assert_eq!(found.memberships[0].remove, [guid(10)]);
+}
+
+#[test]
+fn mapping_of_names() {
+    let plain = mapping();
+    let replaced = Mapping::new("corp.example", Some("Pool.Example"));
+    let mut by_account = mapping();
+    by_account.set_user(
+        UserTarget::Username,
+        Source::Attribute("sAMAccountName".into()),
+    );
+    let with = |name: &str, value: &str| {
+        let mut object = object(1, Some(ROOT), ObjectClass::User);
+        object.attributes.insert("name".into(), "N".into());
+        object.attributes.insert(name.into(), value.into());
+        object
+    };
+    for (mapping, attribute, value, expected) in [
+        (
+            &plain,
+            "userprincipalname",
+            "A.B@Corp.Example",
+            Some("A.B@corp.example"),
+        ),
+        (
+            &replaced,
+            "userprincipalname",
+            "a@other.example",
+            Some("a@pool.example"),
+        ),
+        (&replaced, "userprincipalname", "a", Some("a@pool.example")),
+        (&plain, "userprincipalname", "a", None),
+        (&plain, "userprincipalname", "o'neil@corp.example", None),
+        (&plain, "userprincipalname", "a+b@corp.example", None),
+        (&plain, "userprincipalname", "анна@corp.example", None),
+        (&plain, "userprincipalname", "@corp.example", None),
+        (&plain, "samaccountname", "anna", None),
+        (
+            &by_account,
+            "samaccountname",
+            "anna",
+            Some("anna@corp.example"),
+        ),
+    ] {
+        let found = mapping.user(&with(attribute, value));
+        match expected {
+            Some(name) => assert_eq!(found.unwrap().get(UserTarget::Username), name),
+            None => assert!(found.is_err(), "{value}"),
+        }
+    }
+}
+
+#[test]
+fn mapping_of_full_names_falls_back() {
+    let mut object = user(1, ROOT);
+    object.attributes.remove("displayname");
+    object
+        .attributes
+        .insert("samaccountname".into(), "sam".into());
+    let name = |object: &DirectoryObject| {
+        mapping()
+            .user(object)
+            .unwrap()
+            .get(UserTarget::FullName)
+            .to_owned()
+    };
+    assert_eq!(name(&object), "sam");
+    object.attributes.insert("name".into(), "Name".into());
+    assert_eq!(name(&object), "Name");
+    object.attributes.insert("cn".into(), "Cn".into());
+    assert_eq!(name(&object), "Cn");
+}
+
+#[test]
+fn mapping_of_groups() {
+    let mut by_account = mapping();
+    by_account.set_group(
+        GroupTarget::Name,
+        Source::Attribute("sAMAccountName".into()),
+    );
+    by_account.set_group(GroupTarget::Description, Source::Unmapped);
+    assert!(!by_account.maps_description());
+    for (name, fits) in [
+        ("a", true),
+        ("Team.One_two-3", true),
+        (&"a".repeat(63), true),
+        (&"a".repeat(64), false),
+        ("Domain Admins", false),
+        ("1team", false),
+        ("team-", false),
+        ("Отдел", false),
+    ] {
+        let mut object = group(1, ROOT, &[]);
+        object.attributes.insert("name".into(), name.into());
+        object
+            .attributes
+            .insert("samaccountname".into(), "sam".into());
+        assert_eq!(mapping().group(&object).is_ok(), fits, "{name}");
+        let values = by_account.group(&object).unwrap();
+        assert_eq!((values.name.as_str(), values.description), ("sam", None));
+    }
+}
+
+#[test]
+fn mapping_checks_lengths() {
+    for (attribute, length, fits) in [
+        ("mail", 2, false),
+        ("mail", 254, true),
+        ("mail", 255, false),
+        ("telephonenumber", 51, false),
+        ("department", 256, true),
+        ("department", 257, false),
+    ] {
+        let mut object = user(1, ROOT);
+        object
+            .attributes
+            .insert(attribute.into(), "я".repeat(length));
+        assert_eq!(
+            mapping().user(&object).is_ok(),
+            fits,
+            "{attribute} {length}"
+        );
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    PutUser {
+        number: u128,
+        parent: u128,
+        disabled: bool,
+        name: u8,
+    },
+    PutGroup {
+        number: u128,
+        parent: u128,
+        members: Vec<u128>,
+    },
+    MoveUnit {
+        number: u128,
+        parent: u128,
+    },
+    Delete {
+        number: u128,
+    },
+    Sync,
+}
+
+/// Units 4 to 6 move below Staff or Outside; users 10 to 17; groups 20 to 23.
+fn step() -> impl Strategy<Value = Step> {
+    let place = prop_oneof![Just(STAFF), Just(OUTSIDE), 4..7_u128];
+    prop_oneof![
+        4 => (10..18_u128, place.clone(), any::<bool>(), 0..3_u8).prop_map(
+            |(number, parent, disabled, name)| Step::PutUser { number, parent, disabled, name }
+        ),
+        3 => (20..24_u128, place, prop::collection::vec(10..24_u128, 0..6)).prop_map(
+            |(number, parent, members)| Step::PutGroup { number, parent, members }
+        ),
+        1 => (4..7_u128, prop_oneof![Just(STAFF), Just(OUTSIDE)])
+            .prop_map(|(number, parent)| Step::MoveUnit { number, parent }),
+        2 => (10..24_u128).prop_map(|number| Step::Delete { number }),
+        2 => Just(Step::Sync),
+    ]
+}
+
+/// What the hub must have, worked out from the directory alone.
+fn expected(
+    directory: &BTreeMap<u128, DirectoryObject>,
+) -> (BTreeSet<u128>, BTreeMap<u128, BTreeSet<u128>>) {
+    let below_staff = |mut at: u128| loop {
+        if at == STAFF {
+            return true;
+        }
+        match directory.get(&at).and_then(|object| object.parent) {
+            Some(parent) => at = (1..100).find(|n| guid(*n) == parent).unwrap(),
+            None => return false,
+        }
+    };
+    let inside = |class| {
+        directory
+            .iter()
+            .filter(move |(number, object)| object.class == class && below_staff(**number))
+            .map(|(number, _)| *number)
+    };
+    let users: BTreeSet<u128> = inside(ObjectClass::User).collect();
+    let groups = inside(ObjectClass::Group)
+        .map(|number| {
+            let members = directory[&number].members.iter();
+            let members = members
+                .filter_map(|member| users.iter().find(|user| guid(**user) == *member))
+                .copied();
+            (number, members.collect())
+        })
+        .collect();
+    (users, groups)
+}
+
+proptest! {
+    /// After every synchronization the hub equals the directory, whatever happened before, every
+    /// removal has a cause, and nothing is left to do.
+    #[test]
+    fn the_hub_follows_the_directory(steps in prop::collection::vec(step(), 1..60)) {
+        let mut directory: BTreeMap<u128, DirectoryObject> = BTreeMap::new();
+        for object in tree() {
+            directory.insert((1..4).find(|n| guid(*n) == object.guid).unwrap(), object);
+        }
+        for number in 4..7 {
+            directory.insert(number, object(number, Some(OUTSIDE), ObjectClass::Container));
+        }
+        // Somebody outside, so that the directory is never empty.
+        directory.insert(50, user(50, OUTSIDE));
+        let mut index = index_of(directory.values().cloned());
+        let mut deleted: BTreeSet<Guid> = BTreeSet::new();
+        for step in steps.into_iter().chain([Step::Sync]) {
+            match step {
+                Step::PutUser { number, parent, disabled, name } => {
+                    let mut put = user(number, parent);
+                    put.user_account_control = if disabled { 514 } else { 512 };
+                    put.attributes.insert("title".into(), format!("t{name}"));
+                    see(&mut index, put.clone());
+                    deleted.remove(&put.guid);
+                    directory.insert(number, put);
+                }
+                Step::PutGroup { number, parent, members } => {
+                    let put = group(number, parent, &members);
+                    see(&mut index, put.clone());
+                    deleted.remove(&put.guid);
+                    directory.insert(number, put);
+                }
+                Step::MoveUnit { number, parent } => {
+                    let put = object(number, Some(parent), ObjectClass::Container);
+                    see(&mut index, put.clone());
+                    directory.insert(number, put);
+                }
+                Step::Delete { number } => {
+                    if directory.remove(&number).is_some() {
+                        deleted.insert(guid(number));
+                        index.apply(Change::Deleted(guid(number)), &mapping());
+                    }
+                }
+                Step::Sync => {
+                    let found = plan(&index, &staff_only(), &rules()).unwrap();
+                    let (users, groups) = expected(&directory);
+                    for removal in found.user_removals.iter().chain(&found.group_removals) {
+                        let number = (1..100).find(|n| guid(*n) == removal.guid).unwrap();
+                        match removal.cause {
+                            Cause::Deleted => prop_assert!(deleted.contains(&removal.guid)),
+                            Cause::OutOfScope => prop_assert!(
+                                directory.contains_key(&number)
+                                    && !users.contains(&number)
+                                    && !groups.contains_key(&number)
+                            ),
+                        }
+                    }
+                    carry_out(&mut index, &found, RemoveUserBehavior::Remove);
+                    prop_assert!(plan(&index, &staff_only(), &rules()).unwrap().is_empty());
+                    let (mut there, mut members) = (BTreeSet::new(), BTreeMap::new());
+                    for (guid_there, record) in index.iter() {
+                        let Some(hub) = &record.hub else { continue };
+                        let number = (1..100).find(|n| guid(*n) == guid_there).unwrap();
+                        if matches!(record.body, Body::User { .. }) {
+                            there.insert(number);
+                        } else {
+                            let numbers = hub.members.iter().map(|member| {
+                                (1..100).find(|n| guid(*n) == *member).unwrap()
+                            });
+                            members.insert(number, numbers.collect::<BTreeSet<u128>>());
+                        }
+                    }
+                    prop_assert_eq!(there, users);
+                    prop_assert_eq!(members, groups);
+                }
+            }
+        }
+    }
+}
