@@ -1,0 +1,152 @@
+//! The authorized key of a service account: its JSON file, and the JWT it signs.
+//!
+//! Invariant: the private half is wiped from memory with the key and never shown. Deliberately
+//! absent: making keys, which is the business of the hub.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use rollcall_kit::secret::SecretString;
+use rollcall_kit::timestamp::{Span, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// The audience that every hub accepts besides its own address (decision U127).
+pub const AUDIENCE: &str = "https://iam.api.cloud.yandex.net/iam/v1/tokens";
+
+/// How long a JWT can be exchanged. It is used at once, so this bounds clock differences only.
+const JWT_LIFETIME: Span = Span::minutes(30);
+/// A key file is a few thousand bytes.
+const KEY_FILE_BYTES_MAX: u64 = 64 * 1_024;
+const PEM_BEGIN: &str = "-----BEGIN ";
+
+/// Why a key cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file cannot be read.
+    #[error("cannot read the key file {path}: {error}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The content is something else.
+    #[error(
+        "the key is not an authorized key of a service account: {why}; use the JSON file that \
+         `rollcall-hub init` wrote"
+    )]
+    Malformed {
+        /// What is missing or wrong; never the content.
+        why: String,
+    },
+}
+
+/// The authorized key of a service account.
+#[derive(Debug, Clone)]
+pub struct ServiceAccountKey {
+    id: String,
+    service_account_id: String,
+    private_key: SecretString,
+}
+
+#[derive(Deserialize)]
+struct KeyFile {
+    id: String,
+    service_account_id: String,
+    private_key: String,
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    aud: &'a str,
+    iat: i64,
+    exp: i64,
+}
+
+impl ServiceAccountKey {
+    /// Reads the JSON file at `path`.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is no authorized key.
+    pub fn read(path: &Path) -> Result<Self, KeyError> {
+        let unreadable = |error| KeyError::Unreadable {
+            path: path.to_owned(),
+            error,
+        };
+        let size = fs::metadata(path).map_err(unreadable)?.len();
+        if size > KEY_FILE_BYTES_MAX {
+            return Err(malformed(format!(
+                "{} is {size} bytes long",
+                path.display()
+            )));
+        }
+        let text = SecretString::new(fs::read_to_string(path).map_err(unreadable)?);
+        Self::parse(text.expose())
+    }
+
+    /// Reads the JSON text of a key. Everything before the PEM block of the private key is skipped:
+    /// the file has a line of warning there.
+    ///
+    /// # Errors
+    /// When the text is no authorized key.
+    pub fn parse(json: &str) -> Result<Self, KeyError> {
+        let file: KeyFile = serde_json::from_str(json).map_err(|error| {
+            // The text of serde_json may quote a value, which may be secret.
+            malformed(format!("line {} is not as expected", error.line()))
+        })?;
+        let private_key = SecretString::new(file.private_key);
+        let pem = private_key
+            .expose()
+            .find(PEM_BEGIN)
+            .and_then(|start| private_key.expose().get(start..))
+            .ok_or_else(|| malformed("private_key has no PEM block".to_owned()))?;
+        let key = Self {
+            id: file.id,
+            service_account_id: file.service_account_id,
+            private_key: SecretString::new(pem.to_owned()),
+        };
+        key.encoding_key()?;
+        Ok(key)
+    }
+
+    /// Identifier of the key.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Identifier of the service account it belongs to.
+    #[must_use]
+    pub fn service_account_id(&self) -> &str {
+        &self.service_account_id
+    }
+
+    /// A JWT signed with PS256 at `now`.
+    ///
+    /// # Errors
+    /// When the cryptographic library refuses the key.
+    pub fn sign(&self, now: Timestamp) -> Result<SecretString, KeyError> {
+        let mut header = Header::new(Algorithm::PS256);
+        header.kid = Some(self.id.clone());
+        let claims = Claims {
+            iss: &self.service_account_id,
+            aud: AUDIENCE,
+            iat: now.as_seconds(),
+            exp: now.plus(JWT_LIFETIME).as_seconds(),
+        };
+        jsonwebtoken::encode(&header, &claims, &self.encoding_key()?)
+            .map(SecretString::new)
+            .map_err(|error| malformed(format!("private_key cannot sign: {error}")))
+    }
+
+    fn encoding_key(&self) -> Result<EncodingKey, KeyError> {
+        EncodingKey::from_rsa_pem(self.private_key.expose().as_bytes())
+            .map_err(|_| malformed("private_key is not an RSA key in PEM form".to_owned()))
+    }
+}
+
+fn malformed(why: String) -> KeyError {
+    KeyError::Malformed { why }
+}
