@@ -1,1 +1,47 @@
 //! Rollcall: reading and writing directories over LDAP.
+//!
+//! A small LDAP client of our own for Active Directory (Windows and Samba): LDAPS with simple bind,
+//! paged searches, DirSync, ranged members. Invariant: an incomplete read is always an error; see
+//! [`Search::next`] and [`DirSync::next`]. Bytes from the network never panic and never cost more
+//! memory than was received. Deliberately absent: nouns of the hub, retries, and all policy.
+//!
+//! The codec is ours because a directory needs what the existing ones leave out: filters with bytes
+//! (`objectGUID`) and full RFC 4515 text, strictness against truncated values, and messages that
+//! are parsed once however large they are. The tests check it against an independent one.
+
+mod attributes;
+mod ber;
+mod connection;
+mod dirsync;
+mod dn;
+mod entry;
+mod error;
+mod filter;
+mod guid;
+mod members;
+mod message;
+mod options;
+mod rights;
+mod root_dse;
+mod search;
+mod sid;
+mod tls;
+mod transport;
+
+pub use attributes::Attributes;
+pub use connection::Connection;
+pub use dirsync::{
+    Access, Change, Cookie, DIRSYNC, DirSync, DirSyncEvent, DirSyncRequest, MemberChange,
+    MemberDetail,
+};
+pub use dn::{Dn, InvalidDn, escape};
+pub use entry::{Entry, Kind, Member};
+pub use error::{BindProblem, CertificateProblem, Error, Unsafe};
+pub use filter::{Filter, InvalidFilter};
+pub use guid::{Guid, InvalidGuid};
+pub use message::{Operation, Scope};
+pub use options::{Bind, Options, PlainText, Verification};
+pub use rights::MissingRight;
+pub use root_dse::RootDse;
+pub use search::{Base, Deleted, Links, Search, SearchRequest};
+pub use sid::Sid;
