@@ -1,0 +1,568 @@
+//! A model of a hub: the real rules of `rollcall_domain` over maps instead of a database.
+//!
+//! Invariant: a call is applied as a whole or refused as a whole; the fence is checked in the
+//! same step as the write (decision U121); a repeated key gives the first answer without a second
+//! effect (decision U73). Everything survives a restart, as with a database that has committed.
+//! Deliberately absent: authorization beyond who opened a session, organizations, passwords.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rollcall_agent::engine::Guid;
+use rollcall_domain::dns_name::DnsName;
+use rollcall_domain::group::{ExternalKey, Group, GroupField, GroupInput};
+use rollcall_domain::id::{GroupId, OrganizationId, SessionId, SubjectId, UserId, UserpoolId};
+use rollcall_domain::idempotency::{self, IdempotencyRecord, Repetition};
+use rollcall_domain::mask::Mask;
+use rollcall_domain::membership::{self, MemberAction, MemberDelta, MembershipFacts};
+use rollcall_domain::progress::ProgressEntry;
+use rollcall_domain::refusal::Refusal;
+use rollcall_domain::replication_token::ReplicationToken;
+use rollcall_domain::sync_session::{
+    self, Brake, CloseRight, HubWork, Lease, OpenFacts, OpenOutcome, OpenRequest, SessionStatus,
+    SessionType, SyncSession, Verdict,
+};
+use rollcall_domain::user::{Actor, NewUser, User, UserField, UserInput};
+use rollcall_domain::userpool_domain::UserpoolDomain;
+use rollcall_kit::secret::SecretString;
+use rollcall_kit::timestamp::{Span, Timestamp};
+
+/// The domain that logins of the pool may end in.
+pub const DOMAIN: &str = "corp.example";
+/// Least time between runs (decision U41).
+pub const INTERVAL: Span = Span::minutes(15);
+
+/// A changing call of the public interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    /// UserService.Create
+    CreateUser(Box<NewUser>),
+    /// UserService.Update
+    UpdateUser {
+        /// The user.
+        id: UserId,
+        /// New values.
+        input: Box<UserInput>,
+        /// The fields to change.
+        mask: Mask<UserField>,
+    },
+    /// UserService.Suspend
+    SuspendUser(UserId),
+    /// UserService.Reactivate
+    ReactivateUser(UserId),
+    /// UserService.Delete
+    DeleteUser(UserId),
+    /// GroupService.CreateExternal
+    CreateGroup {
+        /// The object it mirrors.
+        external_id: String,
+        /// Values.
+        input: GroupInput,
+    },
+    /// GroupService.Update
+    UpdateGroup {
+        /// The group.
+        id: GroupId,
+        /// New values.
+        input: GroupInput,
+        /// The fields to change.
+        mask: Mask<GroupField>,
+    },
+    /// GroupService.UpdateMembers
+    UpdateMembers {
+        /// The group.
+        id: GroupId,
+        /// What to change.
+        deltas: Vec<MemberDelta>,
+    },
+    /// GroupService.Delete
+    DeleteGroup(GroupId),
+}
+
+/// The response of a successful call: the id of what was made or changed.
+pub type Answer = String;
+
+/// What a call really changed, by external id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// A user was made.
+    UserCreated(Guid),
+    /// A user's values were written.
+    UserUpdated(Guid),
+    /// A user was suspended.
+    UserSuspended(Guid),
+    /// A user was reactivated.
+    UserReactivated(Guid),
+    /// A user was deleted.
+    UserDeleted(Guid),
+    /// A group was made.
+    GroupCreated(Guid),
+    /// A group's values were written.
+    GroupUpdated(Guid),
+    /// A group was deleted.
+    GroupDeleted(Guid),
+    /// A user was put into a group.
+    MemberAdded {
+        /// The group.
+        group: Guid,
+        /// The user.
+        user: Guid,
+    },
+    /// A user was taken out of a group.
+    MemberRemoved {
+        /// The group.
+        group: Guid,
+        /// The user.
+        user: Guid,
+    },
+}
+
+/// An effect of an agent's call, in the order of commits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// The session that the call named.
+    pub session: Option<SessionId>,
+    /// When it was committed.
+    pub at: Timestamp,
+    /// What changed.
+    pub effect: Effect,
+}
+
+/// An agent's call with its metadata.
+#[derive(Debug, Clone)]
+pub struct Envelope {
+    /// The call.
+    pub call: Call,
+    /// The metadata `idempotency-key`.
+    pub key: String,
+    /// The metadata `x-sync-session-id`.
+    pub fence: Option<SessionId>,
+}
+
+/// The hub's data.
+#[derive(Debug)]
+pub struct Hub {
+    pool: UserpoolId,
+    domain: UserpoolDomain,
+    users: BTreeMap<UserId, User>,
+    groups: BTreeMap<GroupId, Group>,
+    members: BTreeMap<GroupId, BTreeSet<UserId>>,
+    sessions: Vec<SyncSession>,
+    token: ReplicationToken,
+    remembered: BTreeMap<String, (IdempotencyRecord, Answer)>,
+    writes: Vec<Write>,
+    ids: u64,
+}
+
+/// The subject that agents call as.
+#[must_use]
+pub fn agent_subject() -> SubjectId {
+    "ajeagent".into()
+}
+
+impl Hub {
+    /// An empty pool.
+    ///
+    /// # Errors
+    /// Never, as long as [`DOMAIN`] is a domain name.
+    pub fn new(now: Timestamp) -> Result<Self, Refusal> {
+        let pool = UserpoolId::from("ek0pool");
+        let name = DnsName::parse("domain", DOMAIN)?;
+        Ok(Self {
+            domain: UserpoolDomain::built_in(pool.clone(), name, now),
+            token: ReplicationToken::empty(pool.clone(), SessionType::AdSync, now),
+            pool,
+            users: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            members: BTreeMap::new(),
+            sessions: Vec::new(),
+            remembered: BTreeMap::new(),
+            writes: Vec::new(),
+            ids: 0,
+        })
+    }
+
+    /// All users.
+    pub fn users(&self) -> impl Iterator<Item = &User> {
+        self.users.values()
+    }
+
+    /// All groups.
+    pub fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.groups.values()
+    }
+
+    /// The members of a group.
+    pub fn members(&self, group: &GroupId) -> impl Iterator<Item = &UserId> {
+        self.members.get(group).into_iter().flatten()
+    }
+
+    /// The user with this external id.
+    #[must_use]
+    pub fn resolve_user(&self, guid: Guid) -> Option<&User> {
+        let external_id = guid.to_string();
+        self.users().find(|user| user.external_id.as_deref() == Some(&external_id))
+    }
+
+    /// The group with this external id.
+    #[must_use]
+    pub fn resolve_group(&self, guid: Guid) -> Option<&Group> {
+        let external_id = guid.to_string();
+        self.groups()
+            .find(|group| group.external.as_ref().is_some_and(|key| key.external_id == external_id))
+    }
+
+    /// All sessions, the oldest first.
+    #[must_use]
+    pub fn sessions(&self) -> &[SyncSession] {
+        &self.sessions
+    }
+
+    /// The agents' effects since the last call.
+    pub fn take_writes(&mut self) -> Vec<Write> {
+        std::mem::take(&mut self.writes)
+    }
+
+    /// Ends leases and accounts whose time has come.
+    pub fn sweep(&mut self, now: Timestamp) {
+        for session in &mut self.sessions {
+            *session = session.at(now);
+        }
+        for user in self.users.values_mut() {
+            if let Some(expired) = user.expire(now) {
+                *user = expired;
+            }
+        }
+    }
+
+    /// SynchronizationSessionService.OpenSession
+    ///
+    /// # Errors
+    /// As the domain's `open`.
+    pub fn open(&mut self, agent_id: &str, now: Timestamp) -> Result<OpenOutcome, Refusal> {
+        let newest = |wanted: &[SessionStatus]| {
+            self.sessions.iter().rev().find(|session| wanted.contains(&session.status)).cloned()
+        };
+        let facts = OpenFacts {
+            opened: newest(&[SessionStatus::Opened]),
+            last_successful: newest(&[SessionStatus::Completed, SessionStatus::Pending]),
+            last_failed: newest(&[SessionStatus::Failed, SessionStatus::Expired]),
+            has_token: self.token.token.is_some(),
+            full_run_demanded_at: self.token.full_run_demanded_at,
+            interval: INTERVAL,
+            settings_revision: None,
+        };
+        let request = OpenRequest {
+            id: SessionId::new(format!("sys{}", self.sessions.len() + 1)),
+            subject_container_id: self.pool.clone(),
+            session_type: SessionType::AdSync,
+            agent_id: agent_id.to_owned(),
+            caller: agent_subject(),
+            brake: Brake::On,
+        };
+        let outcome = sync_session::open(request, facts, Lease::default(), now)?;
+        if let OpenOutcome::Success { ended, .. } | OpenOutcome::TooEarly { ended, .. } = &outcome
+            && let Some(ended) = ended
+        {
+            self.save(ended.clone());
+        }
+        if let OpenOutcome::Success { session, .. } = &outcome {
+            self.sessions.push(session.clone());
+        }
+        Ok(outcome)
+    }
+
+    /// SynchronizationSessionService.Heartbeat
+    ///
+    /// # Errors
+    /// As the domain's rule.
+    pub fn heartbeat(&mut self, id: &SessionId, now: Timestamp) -> Result<SyncSession, Refusal> {
+        let session = self.session(id)?.heartbeat(&agent_subject(), Lease::default(), now)?;
+        self.save(session.clone());
+        Ok(session)
+    }
+
+    /// SynchronizationSessionService.ReportSessionProgress
+    ///
+    /// # Errors
+    /// As the domain's rule.
+    pub fn report(
+        &mut self,
+        id: &SessionId,
+        entries: &[ProgressEntry],
+        now: Timestamp,
+    ) -> Result<SyncSession, Refusal> {
+        let session = self.session(id)?;
+        let session = session.report_progress(&agent_subject(), entries, Lease::default(), now)?;
+        self.save(session.clone());
+        Ok(session)
+    }
+
+    /// SynchronizationSessionService.CloseSession
+    ///
+    /// # Errors
+    /// As the domain's rule.
+    pub fn close(
+        &mut self,
+        id: &SessionId,
+        verdict: &Verdict,
+        now: Timestamp,
+    ) -> Result<SyncSession, Refusal> {
+        let session = self.session(id)?;
+        let closed =
+            session.close(&agent_subject(), CloseRight::Own, verdict, HubWork::Done, now)?.session;
+        if let Some(token) = self.token.after_session(&closed, now) {
+            self.token = token;
+        }
+        self.save(closed.clone());
+        Ok(closed)
+    }
+
+    /// SynchronizationService.GetReplicationToken
+    #[must_use]
+    pub fn token(&self) -> Option<String> {
+        self.token.token.as_ref().map(|token| token.expose().to_owned())
+    }
+
+    /// SynchronizationService.SetReplicationToken
+    ///
+    /// # Errors
+    /// As the domain's rule, and as the fence.
+    pub fn set_token(
+        &mut self,
+        token: &str,
+        fence: &SessionId,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        self.check_fence(fence, now)?;
+        let opened = self.sessions.iter().find(|s| s.status == SessionStatus::Opened);
+        let token = SecretString::new(token.to_owned());
+        self.token = self.token.set(token, opened, &agent_subject(), now)?;
+        Ok(())
+    }
+
+    /// An administrator demands a full run.
+    pub fn demand_full_run(&mut self, now: Timestamp) {
+        self.token = self.token.demand_full_run(now);
+    }
+
+    /// A call of an administrator.
+    ///
+    /// # Errors
+    /// As the domain's rules.
+    pub fn administer(&mut self, call: &Call, now: Timestamp) -> Result<Answer, Refusal> {
+        let mut effects = Vec::new();
+        self.apply(call, Actor::Administrator, &mut effects, now)
+    }
+
+    /// A call of an agent.
+    ///
+    /// # Errors
+    /// As the domain's rules; `Precondition` from the fence.
+    pub fn serve(&mut self, envelope: &Envelope, now: Timestamp) -> Result<Answer, Refusal> {
+        let digest = format!("{:?}", envelope.call).into_bytes();
+        let remembered = self.remembered.get(&envelope.key);
+        let record = remembered.map(|(record, _)| record);
+        if let Repetition::Repeated(_) = idempotency::judge(record, &digest, now)?
+            && let Some((_, answer)) = remembered
+        {
+            return Ok(answer.clone());
+        }
+        let actor = match &envelope.fence {
+            Some(fence) => {
+                self.check_fence(fence, now)?;
+                Actor::Agent
+            }
+            None => Actor::Administrator,
+        };
+        let mut effects = Vec::new();
+        let answer = self.apply(&envelope.call, actor, &mut effects, now)?;
+        let session = envelope.fence.clone();
+        let writes = effects.into_iter().map(|effect| Write { session: session.clone(), at: now, effect });
+        self.writes.extend(writes);
+        let record = IdempotencyRecord {
+            subject_id: agent_subject(),
+            method: "call".into(),
+            key: envelope.key.clone(),
+            request_digest: digest,
+            operation_id: "ops".into(),
+            created_at: now,
+        };
+        self.remembered.insert(envelope.key.clone(), (record, answer.clone()));
+        Ok(answer)
+    }
+
+    fn check_fence(&self, fence: &SessionId, now: Timestamp) -> Result<(), Refusal> {
+        sync_session::check_fence(fence, self.session(fence).ok(), &self.pool, now)
+    }
+
+    fn session(&self, id: &SessionId) -> Result<&SyncSession, Refusal> {
+        let found = self.sessions.iter().find(|session| session.id == *id);
+        found.ok_or_else(|| Refusal::not_found("session", id))
+    }
+
+    fn save(&mut self, session: SyncSession) {
+        for stored in &mut self.sessions {
+            if stored.id == session.id {
+                *stored = session;
+                return;
+            }
+        }
+    }
+
+    fn new_id(&mut self, prefix: &str) -> String {
+        self.ids += 1;
+        format!("{prefix}{}", self.ids)
+    }
+
+    fn apply(
+        &mut self,
+        call: &Call,
+        actor: Actor,
+        effects: &mut Vec<Effect>,
+        now: Timestamp,
+    ) -> Result<Answer, Refusal> {
+        match call {
+            Call::CreateUser(new) => {
+                let id = UserId::new(self.new_id("u"));
+                let pool = self.pool.clone();
+                let new = NewUser::clone(new);
+                let user = User::create(pool, Some(&self.domain), new, actor, id, now)?;
+                self.put_user(user, Effect::UserCreated, effects)
+            }
+            Call::UpdateUser { id, input, mask } => {
+                let input = UserInput::clone(input);
+                let user = self.user(id)?.update(input, mask, Some(&self.domain), now)?;
+                self.put_user(user, Effect::UserUpdated, effects)
+            }
+            Call::SuspendUser(id) => {
+                let user = self.user(id)?.suspend(actor, "", None, now)?;
+                self.put_user(user, Effect::UserSuspended, effects)
+            }
+            Call::ReactivateUser(id) => {
+                let user = self.user(id)?.reactivate(actor, now)?;
+                self.put_user(user, Effect::UserReactivated, effects)
+            }
+            Call::DeleteUser(id) => {
+                let user = self.user(id)?.clone();
+                self.users.remove(id);
+                for members in self.members.values_mut() {
+                    members.remove(id);
+                }
+                effects.extend(guid_of_user(&user).map(Effect::UserDeleted));
+                Ok(id.to_string())
+            }
+            Call::CreateGroup { external_id, input } => {
+                let id = GroupId::new(self.new_id("g"));
+                let key = ExternalKey::new(self.pool.clone(), external_id.clone())?;
+                let organization = OrganizationId::from("bpf");
+                let group = Group::create(organization, input.clone(), Some(key), id, now)?;
+                self.put_group(group, Effect::GroupCreated, effects)
+            }
+            Call::UpdateGroup { id, input, mask } => {
+                let group = self.group(id)?.update(input.clone(), mask, now)?;
+                self.put_group(group, Effect::GroupUpdated, effects)
+            }
+            Call::UpdateMembers { id, deltas } => self.update_members(id, deltas, effects),
+            Call::DeleteGroup(id) => {
+                let group = self.group(id)?.clone();
+                self.groups.remove(id);
+                self.members.remove(id);
+                effects.extend(guid_of_group(&group).map(Effect::GroupDeleted));
+                Ok(id.to_string())
+            }
+        }
+    }
+
+    fn update_members(
+        &mut self,
+        id: &GroupId,
+        deltas: &[MemberDelta],
+        effects: &mut Vec<Effect>,
+    ) -> Result<Answer, Refusal> {
+        let group = guid_of_group(self.group(id)?);
+        let present = self.members.entry(id.clone()).or_default();
+        let facts = MembershipFacts {
+            known: self.users.keys().cloned().collect(),
+            members: present.iter().cloned().collect(),
+            members_total: present.len() as u64,
+            members_max: None,
+        };
+        membership::update_members(deltas, &facts)?;
+        for delta in deltas {
+            let user = self.users.get(&delta.user_id).and_then(guid_of_user);
+            let effect = match delta.action {
+                MemberAction::Add => {
+                    present.insert(delta.user_id.clone());
+                    |group, user| Effect::MemberAdded { group, user }
+                }
+                MemberAction::Remove => {
+                    present.remove(&delta.user_id);
+                    |group, user| Effect::MemberRemoved { group, user }
+                }
+            };
+            effects.extend(group.zip(user).map(|(group, user)| effect(group, user)));
+        }
+        Ok(id.to_string())
+    }
+
+    fn put_user(
+        &mut self,
+        user: User,
+        effect: fn(Guid) -> Effect,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Answer, Refusal> {
+        let folded = user.username.folded();
+        for other in self.users.values().filter(|other| other.id != user.id) {
+            if other.username.folded() == folded {
+                return Err(Refusal::already_exists("user", user.username.as_str()));
+            }
+            if other.external_id.is_some() && other.external_id == user.external_id {
+                return Err(Refusal::already_exists("user with external id", &user.id));
+            }
+        }
+        let id = user.id.clone();
+        effects.extend(guid_of_user(&user).map(effect));
+        self.users.insert(id.clone(), user);
+        Ok(id.into_string())
+    }
+
+    fn put_group(
+        &mut self,
+        group: Group,
+        effect: fn(Guid) -> Effect,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Answer, Refusal> {
+        for other in self.groups.values().filter(|other| other.id != group.id) {
+            if other.name == group.name {
+                return Err(Refusal::already_exists("group", &group.name));
+            }
+            if other.external.is_some() && other.external == group.external {
+                return Err(Refusal::already_exists("group with external id", &group.id));
+            }
+        }
+        let id = group.id.clone();
+        effects.extend(guid_of_group(&group).map(effect));
+        self.groups.insert(id.clone(), group);
+        Ok(id.into_string())
+    }
+
+    fn user(&self, id: &UserId) -> Result<&User, Refusal> {
+        self.users.get(id).ok_or_else(|| Refusal::not_found("user", id))
+    }
+
+    fn group(&self, id: &GroupId) -> Result<&Group, Refusal> {
+        self.groups.get(id).ok_or_else(|| Refusal::not_found("group", id))
+    }
+}
+
+/// The directory object that a user mirrors.
+#[must_use]
+pub fn guid_of_user(user: &User) -> Option<Guid> {
+    Guid::parse(user.external_id.as_deref()?)
+}
+
+/// The directory object that a group mirrors.
+#[must_use]
+pub fn guid_of_group(group: &Group) -> Option<Guid> {
+    Guid::parse(&group.external.as_ref()?.external_id)
+}
