@@ -15,3 +15,6 @@ pub mod logger;
 pub mod progress;
 pub mod replication_token;
 pub mod settings;
+pub mod hub;
+pub mod fence;
+pub mod session;

@@ -1,0 +1,171 @@
+//! The hub as the agent uses it: one connection, one pool, calls that are repeated until they
+//! succeed or cannot.
+//!
+//! Invariant: every mutating call inside a session carries the session's id, so that the hub
+//! refuses it once the session is over (decision U121). Deliberately absent: what to call when.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prost::{Message, Name};
+use rollcall_client::{
+    AuthorizedChannel, CallContext, Client, ClientError, ClientOptions, Credentials, ErrorKind,
+    ServiceAccountKey,
+};
+use rollcall_kit::entropy::Entropy;
+use rollcall_proto::idp::{GetUserpoolRequest, Userpool};
+use rollcall_proto::operation::Operation;
+use tonic::{Request, Response, Status};
+
+use crate::config::Config;
+use crate::failure::Failure;
+
+mod listing;
+mod write;
+
+pub use listing::Listing;
+
+/// Attempts of one call: with waits of up to 30 s they outlast any lease, which ends them.
+const ATTEMPTS_MAX: u32 = 20;
+/// One attempt; a page of 1,000 users is the largest answer.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The connection to the hub for one pool.
+#[derive(Debug, Clone)]
+pub struct Hub {
+    client: Client,
+    userpool_id: Arc<str>,
+    organization_id: Arc<str>,
+    session_id: Option<Arc<str>>,
+}
+
+/// The options to reach the hub of the configuration.
+///
+/// # Errors
+/// [`Failure::Config`] when the key file or the CA cannot be used.
+pub fn client_options(config: &Config) -> Result<ClientOptions, Failure> {
+    let mut options = ClientOptions::new(config.hub.address.clone());
+    if let Some(ca) = &config.hub.ca_path {
+        options = options.with_ca(config.resolve(ca));
+    }
+    let Some(key) = &config.cloud_credentials_file_path else {
+        return Ok(options);
+    };
+    let key = ServiceAccountKey::read(&config.resolve(key))
+        .map_err(|error| Failure::Config(format!("cloud_credentials_file_path: {error}")))?;
+    Ok(options.with_credentials(Credentials::Key(key)))
+}
+
+impl Hub {
+    /// Connects and looks the pool up.
+    ///
+    /// # Errors
+    /// [`Failure`] with what to do.
+    pub async fn connect(config: &Config, entropy: Arc<dyn Entropy>) -> Result<Self, Failure> {
+        let mut options = client_options(config)?;
+        options.entropy = entropy;
+        let client = Client::connect(options).await.map_err(|error| failure(&error))?;
+        let mut hub = Self {
+            client,
+            userpool_id: config.userpool_id.as_str().into(),
+            organization_id: "".into(),
+            session_id: None,
+        };
+        let pool = hub.pool().await.map_err(|error| failure(&error))?;
+        hub.organization_id = pool.organization_id.into();
+        Ok(hub)
+    }
+
+    /// This connection, working inside a session.
+    #[must_use]
+    pub fn in_session(&self, session_id: &str) -> Self {
+        Self {
+            session_id: Some(session_id.into()),
+            ..self.clone()
+        }
+    }
+
+    /// The pool's id.
+    #[must_use]
+    pub fn userpool_id(&self) -> String {
+        self.userpool_id.to_string()
+    }
+
+    /// The organization of the pool.
+    #[must_use]
+    pub fn organization_id(&self) -> String {
+        self.organization_id.to_string()
+    }
+
+    /// The pool.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn pool(&self) -> Result<Userpool, ClientError> {
+        let request = GetUserpoolRequest {
+            userpool_id: self.userpool_id(),
+        };
+        self.read(request, |hub, request| async move {
+            hub.userpools().get(request).await
+        })
+        .await
+    }
+
+    /// A call that changes nothing.
+    pub(crate) async fn read<Q, A, F, Fut>(&self, message: Q, call: F) -> Result<A, ClientError>
+    where
+        Q: Clone,
+        F: FnMut(AuthorizedChannel, Request<Q>) -> Fut,
+        Fut: Future<Output = Result<Response<A>, Status>>,
+    {
+        let context = CallContext::read()
+            .with_attempts_max(ATTEMPTS_MAX)
+            .with_attempt_timeout(ATTEMPT_TIMEOUT);
+        self.client.call_with_retry(&context, message, call).await
+    }
+
+    /// A call that changes something, inside the session if there is one; waits for its operation.
+    pub(crate) async fn mutate<Q, R, F, Fut>(&self, message: Q, call: F) -> Result<R, ClientError>
+    where
+        Q: Clone,
+        R: Message + Name + Default,
+        F: FnMut(AuthorizedChannel, Request<Q>) -> Fut,
+        Fut: Future<Output = Result<Response<Operation>, Status>>,
+    {
+        let mut context = CallContext::mutation();
+        if let Some(session_id) = &self.session_id {
+            context = context.in_session(session_id);
+        }
+        self.mutate_as(context, message, call).await
+    }
+
+    /// As [`Self::mutate`], with a context of the caller's.
+    pub(crate) async fn mutate_as<Q, R, F, Fut>(
+        &self,
+        context: CallContext,
+        message: Q,
+        call: F,
+    ) -> Result<R, ClientError>
+    where
+        Q: Clone,
+        R: Message + Name + Default,
+        F: FnMut(AuthorizedChannel, Request<Q>) -> Fut,
+        Fut: Future<Output = Result<Response<Operation>, Status>>,
+    {
+        let context = context
+            .with_attempts_max(ATTEMPTS_MAX)
+            .with_attempt_timeout(ATTEMPT_TIMEOUT);
+        let operation = self.client.call_with_retry(&context, message, call).await?;
+        self.client.wait(operation).await
+    }
+}
+
+/// What a failed call means for the whole run.
+#[must_use]
+pub fn failure(error: &ClientError) -> Failure {
+    match &error.kind {
+        ErrorKind::Unauthenticated => Failure::Authentication(error.to_string()),
+        ErrorKind::Configuration => Failure::Config(error.to_string()),
+        _ => Failure::Run(error.to_string()),
+    }
+}
