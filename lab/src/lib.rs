@@ -5,6 +5,7 @@
 
 pub mod address;
 mod keeper;
+pub mod packages;
 pub mod postgres;
 mod program;
 pub mod samba;
