@@ -102,7 +102,7 @@ impl Service<Request<Body>> for AuthorizedChannel {
         let mut ready = mem::replace(&mut self.inner, next);
         let tokens = Arc::clone(&self.tokens);
         Box::pin(async move {
-            let header = tokens.header().await.map_err(Box::new)?;
+            let header = tokens.header().await.map_err(BoxError::from)?;
             if let Some(header) = &header {
                 request.headers_mut().insert(AUTHORIZATION, header.clone());
             }
