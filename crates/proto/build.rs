@@ -52,6 +52,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     config
         .enable_type_names()
         .type_name_domain(["."], "type.googleapis.com")
+        // Ordered, so that the same message always has the same bytes: the hub compares digests.
+        .btree_map(["."])
         .skip_debug(secrets::hidden_types(&pool));
     tonic_prost_build::configure()
         .build_client(true)

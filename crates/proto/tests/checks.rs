@@ -430,3 +430,18 @@ fn debug_never_shows_a_secret() {
         "{shown}"
     );
 }
+
+#[test]
+fn the_same_message_always_has_the_same_bytes() {
+    use prost::Message as _;
+    let request = || manager::CreateGroupRequest {
+        labels: (0..64)
+            .map(|number| (format!("key{number}"), String::new()))
+            .collect(),
+        ..Default::default()
+    };
+    let first = request().encode_to_vec();
+    for _ in 0..8 {
+        assert_eq!(request().encode_to_vec(), first);
+    }
+}
