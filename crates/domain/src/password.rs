@@ -311,9 +311,10 @@ mod tests {
     fn check_hash(hash_type: HashType, text: &str, fits: bool) {
         let parsed = hash_type.parse_hash(&SecretString::new(text.into()));
         assert_eq!(parsed.is_ok(), fits, "{hash_type} {text}");
+        let secret = text.rsplit('}').next().unwrap_or_default();
         if let Err(refusal) = parsed {
             assert!(
-                text.is_empty() || !refusal.to_string().contains(text),
+                secret.is_empty() || !refusal.to_string().contains(secret),
                 "the hash leaks"
             );
         }

@@ -8,7 +8,8 @@ use crate::refusal::Refusal;
 /// Longest text of most fields.
 pub const TEXT_CHARACTERS_MAX: usize = 256;
 
-/// Refuses a `text` longer than `max` characters.
+/// Refuses a `text` longer than `max` characters or with the character U+0000, which PostgreSQL
+/// cannot store.
 ///
 /// # Errors
 /// `Invalid` naming `field`.
@@ -18,6 +19,12 @@ pub fn check(field: &str, text: &str, max: usize) -> Result<(), Refusal> {
         return Err(Refusal::invalid(
             field,
             format!("has {characters} characters, at most {max} are allowed"),
+        ));
+    }
+    if text.contains('\0') {
+        return Err(Refusal::invalid(
+            field,
+            "must not contain the character U+0000",
         ));
     }
     Ok(())

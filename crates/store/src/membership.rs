@@ -1,0 +1,191 @@
+//! Rows of memberships. A batch of the largest size takes a handful of statements.
+
+use std::collections::HashSet;
+
+use rollcall_domain::filter::Filter;
+use rollcall_domain::group::Group;
+use rollcall_domain::id::{GroupId, UserId};
+use rollcall_domain::membership::{MemberDelta, Membership, MembershipFacts};
+use rollcall_domain::page::{Cursor, Page, PageRequest};
+use rollcall_kit::timestamp::Timestamp;
+
+use crate::db::Tx;
+use crate::db::value::{Param, Row, params};
+use crate::error::Error;
+use crate::list::{self, Listed, Order, in_lists, placeholders};
+
+/// Rows of one insert statement.
+const ROWS_PER_INSERT_MAX: usize = 250;
+
+/// Which members a list shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemberScope {
+    /// Only those who may sign in.
+    Active,
+    /// Everybody.
+    All,
+}
+
+impl Listed for Membership {
+    const SELECT: &'static str = "select m.group_id, m.user_id, m.created_at from memberships m \
+         join users u on u.id = m.user_id";
+    const KEY: [&'static str; 2] = ["m.created_at", "m.user_id"];
+
+    fn read(row: &mut Row) -> Result<Self, Error> {
+        Ok(Self {
+            group_id: row.id()?,
+            user_id: row.id()?,
+            created_at: row.time()?,
+        })
+    }
+
+    fn cursor(&self) -> Cursor {
+        Cursor {
+            created_at: self.created_at,
+            id: self.user_id.to_string(),
+        }
+    }
+}
+
+impl Tx {
+    /// What must be known to decide about a batch of deltas.
+    pub async fn find_membership_facts(
+        &self,
+        group: &Group,
+        deltas: &[MemberDelta],
+        members_max: Option<u64>,
+    ) -> Result<MembershipFacts, Error> {
+        let ids: Vec<UserId> = deltas.iter().map(|delta| delta.user_id.clone()).collect();
+        let mut members = HashSet::with_capacity(ids.len());
+        for mut list in in_lists(&ids) {
+            let sql = format!(
+                "select user_id from memberships where user_id in ({}) and group_id = ${}",
+                placeholders(1, list.len()),
+                list.len() + 1
+            );
+            list.push(Param::from(&group.id));
+            members.extend(self.all(&sql, &list, Row::id).await?);
+        }
+        let members_total = match members_max {
+            Some(_) => self.count_members(&group.id).await?,
+            None => 0,
+        };
+        let known = self.list_known_users(&group.organization_id, &ids).await?;
+        Ok(MembershipFacts {
+            known,
+            members,
+            members_total,
+            members_max,
+        })
+    }
+
+    /// Puts users into a group; those who are in it stay as they are.
+    pub async fn add_members(
+        &self,
+        group_id: &GroupId,
+        users: &[UserId],
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        for chunk in users.chunks(ROWS_PER_INSERT_MAX) {
+            let rows: Vec<_> = (0..chunk.len())
+                .map(|n| format!("($1, ${}, $2)", n + 3))
+                .collect();
+            let sql = format!(
+                "insert into memberships (group_id, user_id, created_at) values {} \
+                 on conflict (group_id, user_id) do nothing",
+                rows.join(", ")
+            );
+            let mut values = params![group_id, now].to_vec();
+            values.extend(chunk.iter().map(Param::from));
+            self.execute(&sql, &values).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes users out of a group.
+    pub async fn remove_members(&self, group_id: &GroupId, users: &[UserId]) -> Result<(), Error> {
+        for mut list in in_lists(users) {
+            let sql = format!(
+                "delete from memberships where user_id in ({}) and group_id = ${}",
+                placeholders(1, list.len()),
+                list.len() + 1
+            );
+            list.push(Param::from(group_id));
+            self.execute(&sql, &list).await?;
+        }
+        Ok(())
+    }
+
+    /// A page of the members of a group, those added first at the beginning.
+    pub async fn list_members(
+        &self,
+        group_id: &GroupId,
+        scope: MemberScope,
+        page: &PageRequest,
+    ) -> Result<Page<Membership>, Error> {
+        let condition = match scope {
+            MemberScope::Active => "m.group_id = $1 and u.status = 'ACTIVE'",
+            MemberScope::All => "m.group_id = $1",
+        };
+        let filter = Filter::default();
+        list::page(
+            self,
+            condition,
+            params![group_id],
+            &filter,
+            Order::OldestFirst,
+            page,
+        )
+        .await
+    }
+
+    /// A page of the memberships of a user, oldest first.
+    pub async fn list_memberships_of_user(
+        &self,
+        user_id: &UserId,
+        page: &PageRequest,
+    ) -> Result<Page<Membership>, Error> {
+        let filter = Filter::default();
+        let page: Page<GroupOfUser> = list::page(
+            self,
+            "user_id = $1",
+            params![user_id],
+            &filter,
+            Order::OldestFirst,
+            page,
+        )
+        .await?;
+        Ok(Page {
+            items: page.items.into_iter().map(|row| row.0).collect(),
+            next: page.next,
+        })
+    }
+
+    /// How many members a group has.
+    pub async fn count_members(&self, group_id: &GroupId) -> Result<u64, Error> {
+        self.count(
+            "select count(*) from memberships where group_id = $1",
+            params![group_id],
+        )
+        .await
+    }
+}
+
+/// A membership listed from the user's side, ordered by group.
+struct GroupOfUser(Membership);
+
+impl Listed for GroupOfUser {
+    const SELECT: &'static str = "select group_id, user_id, created_at from memberships";
+    const KEY: [&'static str; 2] = ["created_at", "group_id"];
+
+    fn read(row: &mut Row) -> Result<Self, Error> {
+        Membership::read(row).map(Self)
+    }
+
+    fn cursor(&self) -> Cursor {
+        Cursor {
+            created_at: self.0.created_at,
+            id: self.0.group_id.to_string(),
+        }
+    }
+}
