@@ -150,7 +150,7 @@ where
     /// Answers one request. Never fails: every fault becomes an answer.
     pub async fn answer<R>(&self, request: http::Request<R>) -> http::Response<axum::body::Body>
     where
-        R: Body<Data = Bytes>,
+        R: Body<Data = Bytes> + Send + 'static,
         R::Error: Into<BoxError>,
     {
         let (parts, body) = request.into_parts();
@@ -174,7 +174,7 @@ where
         answer_headers: &mut HeaderMap,
     ) -> Result<Outcome, RestError>
     where
-        R: Body<Data = Bytes>,
+        R: Body<Data = Bytes> + Send + 'static,
         R::Error: Into<BoxError>,
     {
         let address_bytes = parts
@@ -205,11 +205,6 @@ where
                 };
             }
         };
-        let bytes = match rule.body {
-            BodyRule::None => Bytes::new(),
-            BodyRule::Whole | BodyRule::Field(_) => read_body(&parts.headers, body).await?,
-        };
-        let message = build_message(rule, &values, parts.uri.query().unwrap_or_default(), &bytes)?;
         let mut headers = HeaderMap::new();
         headers::carry_inward(&parts.headers, &mut headers);
         headers.insert(headers::REQUEST_ID, request_id.clone());
@@ -217,23 +212,38 @@ where
             headers,
             extensions: parts.extensions,
         };
-        let answer = call::call(
-            self.grpc.clone(),
-            rule,
-            &message,
-            metadata,
-            &self.contract.pool,
-        )
-        .await;
+        let values = values.into_iter().map(str::to_owned).collect();
+        let frame = make_frame(Arc::clone(rule), values, parts.uri, parts.headers, body);
+        let grpc = self.grpc.clone();
+        let answer = call::call(grpc, rule, frame, metadata, &self.contract.pool).await;
         *answer_headers = answer.headers;
         answer.outcome.map(Outcome::Message)
     }
 }
 
+async fn make_frame<R>(
+    rule: Arc<Rule>,
+    values: Vec<String>,
+    uri: http::Uri,
+    headers: HeaderMap,
+    body: R,
+) -> Result<Bytes, Refusal>
+where
+    R: Body<Data = Bytes>,
+    R::Error: Into<BoxError>,
+{
+    let bytes = match rule.body {
+        BodyRule::None => Bytes::new(),
+        BodyRule::Whole | BodyRule::Field(_) => read_body(&headers, body).await?,
+    };
+    let query = uri.query().unwrap_or_default();
+    call::frame(&build_message(&rule, &values, query, &bytes)?)
+}
+
 /// Body, then query, then path: each fills what the earlier may not have given.
 fn build_message(
     rule: &Rule,
-    values: &[&str],
+    values: &[String],
     query: &str,
     bytes: &[u8],
 ) -> Result<DynamicMessage, Refusal> {

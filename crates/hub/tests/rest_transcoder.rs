@@ -258,6 +258,25 @@ fn errors_carry_their_details_and_the_request_id() {
 }
 
 #[test]
+fn who_is_not_admitted_learns_nothing_of_the_message() {
+    let refused = tonic::Status::unauthenticated("no token");
+    let echo = Recorder::of_file("echo.proto").answering(Answer::Unread(refused));
+    let too_long = vec![b' '; BODY_BYTES_MAX + 1];
+    for (address, body) in [
+        ("/v1/say", b"not JSON".to_vec()),
+        ("/v1/say", too_long),
+        ("/v1/say?int32Value=x", b"{}".to_vec()),
+    ] {
+        let answer = echo.send_with("POST", address, &[], body);
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{}", answer.text);
+    }
+    assert_eq!(
+        echo.send("POST", "/nothing", "").status,
+        StatusCode::NOT_FOUND
+    );
+}
+
+#[test]
 fn an_answer_that_is_not_grpc_is_an_internal_error() {
     for answer in [
         Answer::Raw(StatusCode::OK, "text/html", b"<html>".to_vec()),

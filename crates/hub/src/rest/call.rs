@@ -1,12 +1,16 @@
 //! One unary gRPC call, made in this process without a socket.
 //!
 //! Invariant: whatever the service answers becomes either a message or an error; an answer that is
-//! not gRPC is an internal error, never passed through.
+//! not gRPC is an internal error, never passed through. The request message is made only when the
+//! service asks for it, so that a caller it does not admit costs neither memory nor time.
+
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, header};
-use http_body::Body;
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt as _, Limited, StreamBody};
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use tonic::Code;
@@ -14,6 +18,7 @@ use tower::{Service, ServiceExt as _};
 
 use super::headers::carry_outward;
 use super::path::{Plus, percent_decode};
+use super::refusal::Refusal;
 use super::rules::Rule;
 use super::scalar::parse_metadata_base64;
 use super::status::RestError;
@@ -38,11 +43,12 @@ pub(super) struct Metadata {
     pub extensions: http::Extensions,
 }
 
-/// Calls the rpc of `rule` with `message`.
+/// Calls the rpc of `rule`. The service polls `frame` when it wants the message, which is after it
+/// has admitted the caller.
 pub(super) async fn call<S, B>(
     service: S,
     rule: &Rule,
-    message: &DynamicMessage,
+    frame: impl Future<Output = Result<Bytes, Refusal>> + Send + 'static,
     metadata: Metadata,
     pool: &DescriptorPool,
 ) -> Answer
@@ -53,13 +59,20 @@ where
     B::Error: Into<BoxError>,
 {
     let mut headers = HeaderMap::new();
-    let outcome = match exchange(service, rule, message, metadata).await {
+    let refusal = Arc::new(OnceLock::new());
+    let request = request(rule, frame, Arc::clone(&refusal), metadata);
+    let outcome = match exchange(service, rule, request).await {
         Err(error) => Err(error),
         Ok(reply) => {
             carry_outward(&reply.headers, &mut headers);
             carry_outward(&reply.trailers, &mut headers);
             reply.into_message(rule, pool)
         }
+    };
+    // To the service a refused message is a broken stream; we know better what is wrong.
+    let outcome = match refusal.get() {
+        Some(refusal) => Err(refusal.clone().into()),
+        None => outcome,
     };
     Answer { outcome, headers }
 }
@@ -73,8 +86,7 @@ struct Reply {
 async fn exchange<S, B>(
     service: S,
     rule: &Rule,
-    message: &DynamicMessage,
-    metadata: Metadata,
+    request: http::Request<tonic::body::Body>,
 ) -> Result<Reply, RestError>
 where
     S: Service<http::Request<tonic::body::Body>, Response = http::Response<B>>,
@@ -82,7 +94,6 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    let request = request(rule, message, metadata)?;
     let response = service
         .oneshot(request)
         .await
@@ -108,25 +119,33 @@ where
     })
 }
 
-fn request(
-    rule: &Rule,
-    message: &DynamicMessage,
-    metadata: Metadata,
-) -> Result<http::Request<tonic::body::Body>, RestError> {
+/// The one message of a call as the bytes on the wire.
+pub(super) fn frame(message: &DynamicMessage) -> Result<Bytes, Refusal> {
     let length = message.encoded_len();
-    let Ok(length_prefix) = u32::try_from(length) else {
-        return Err(RestError::from_code(
-            Code::InvalidArgument,
-            "the request is too long",
-        ));
+    let too_long = Refusal::BodyTooLong {
+        bytes_max: u32::MAX as usize,
     };
+    let length_prefix = u32::try_from(length).map_err(|_| too_long.clone())?;
     let mut frame = BytesMut::with_capacity(FRAME_HEADER_BYTES + length);
     frame.put_u8(0);
     frame.put_u32(length_prefix);
-    message
-        .encode(&mut frame)
-        .map_err(|error| internal("the request could not be encoded", error.into()))?;
-    let mut request = http::Request::new(tonic::body::Body::new(Full::new(frame.freeze())));
+    message.encode(&mut frame).map_err(|_| too_long)?;
+    Ok(frame.freeze())
+}
+
+fn request(
+    rule: &Rule,
+    frame: impl Future<Output = Result<Bytes, Refusal>> + Send + 'static,
+    refusal: Arc<OnceLock<Refusal>>,
+    metadata: Metadata,
+) -> http::Request<tonic::body::Body> {
+    let frames = futures::stream::once(async move {
+        frame.await.map(Frame::data).inspect_err(|error| {
+            // Set once only: there is one frame.
+            let _ = refusal.set(error.clone());
+        })
+    });
+    let mut request = http::Request::new(tonic::body::Body::new(StreamBody::new(frames)));
     *request.method_mut() = http::Method::POST;
     *request.version_mut() = http::Version::HTTP_2;
     *request.uri_mut() = http::Uri::from(rule.grpc_path.clone());
@@ -138,7 +157,7 @@ fn request(
         HeaderValue::from_static("application/grpc"),
     );
     headers.insert(header::TE, HeaderValue::from_static("trailers"));
-    Ok(request)
+    request
 }
 
 impl Reply {

@@ -6,6 +6,7 @@
 //! segments, which the interface does not use.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use http::Method;
 use http::uri::PathAndQuery;
@@ -78,7 +79,7 @@ pub struct Rule {
 #[derive(Debug)]
 pub(super) enum Lookup<'t, 'p> {
     /// A rule, with the values of its variables in its order.
-    Found(&'t Rule, Vec<&'p str>),
+    Found(&'t Arc<Rule>, Vec<&'p str>),
     /// The path exists with these methods.
     OtherMethods(Vec<Method>),
     /// No rule has this path.
@@ -88,7 +89,7 @@ pub(super) enum Lookup<'t, 'p> {
 /// All rules of a contract.
 #[derive(Debug)]
 pub struct RuleTable {
-    by_length_and_verb: HashMap<(usize, Option<String>), Vec<Rule>>,
+    by_length_and_verb: HashMap<(usize, Option<String>), Vec<Arc<Rule>>>,
 }
 
 impl RuleTable {
@@ -131,7 +132,10 @@ impl RuleTable {
 
     /// Every rule, in no particular order.
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
-        self.by_length_and_verb.values().flatten()
+        self.by_length_and_verb
+            .values()
+            .flatten()
+            .map(AsRef::as_ref)
     }
 
     /// Finds the rule for a request.
@@ -255,7 +259,7 @@ impl RuleTable {
                 other.rpc.full_name()
             )));
         }
-        rules.push(Rule {
+        rules.push(Arc::new(Rule {
             method,
             template_text: template_text.to_owned(),
             rpc: rpc.clone(),
@@ -263,7 +267,7 @@ impl RuleTable {
             grpc_path,
             variables,
             template,
-        });
+        }));
         Ok(())
     }
 }

@@ -28,6 +28,8 @@ pub enum Answer {
     /// An empty message.
     Empty,
     Status(tonic::Status),
+    /// A status given before the message is read, as for a caller who is not admitted.
+    Unread(tonic::Status),
     /// Status, content type and body as they are.
     Raw(StatusCode, &'static str, Vec<u8>),
 }
@@ -64,8 +66,15 @@ impl Service<http::Request<tonic::body::Body>> for Grpc {
     fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
         let this = self.clone();
         Box::pin(async move {
+            if let Answer::Unread(status) = this.answer {
+                return Ok(status.into_http());
+            }
             let (parts, body) = request.into_parts();
-            let frame = body.collect().await.unwrap().to_bytes();
+            let Ok(frame) = body.collect().await else {
+                // What a service makes of a stream that breaks.
+                return Ok(tonic::Status::unknown("broken").into_http());
+            };
+            let frame = frame.to_bytes();
             let rpc = parts.uri.path().to_owned();
             let (service, method) = rpc[1..].split_once('/').unwrap();
             let service = this.pool.get_service_by_name(service).unwrap();
@@ -89,7 +98,7 @@ impl Answer {
     fn into_response(self) -> http::Response<tonic::body::Body> {
         match self {
             Self::Empty => raw(StatusCode::OK, "application/grpc", vec![0; 5], "0"),
-            Self::Status(status) => status.into_http(),
+            Self::Status(status) | Self::Unread(status) => status.into_http(),
             Self::Raw(status, kind, bytes) => raw(status, kind, bytes, "0"),
         }
     }
