@@ -5,6 +5,7 @@
 
 pub mod address;
 mod keeper;
+pub mod oracle;
 pub mod packages;
 pub mod postgres;
 mod program;
