@@ -1,0 +1,90 @@
+//! Measurements, each beside a bare baseline taken in the same run.
+//!
+//! Invariant: nothing here fails because something was slow; a neighbour on the machine halves any
+//! figure, so only ratios are worth comparing.
+
+use std::time::Instant;
+
+use rollcall_lab::packages::{self, Consent, Need};
+
+use crate::demo::stage::{self, Stage};
+use crate::shell;
+
+/// Options of `cargo xtask bench`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Number of people in the domain of the full run
+    #[arg(long, default_value_t = 10_000)]
+    users: u32,
+    /// Number of groups
+    #[arg(long, default_value_t = 500)]
+    groups: u32,
+    /// Number of memberships over all groups
+    #[arg(long, default_value_t = 100_000)]
+    memberships: u32,
+    /// Measure only what this word is part of: `progress` or `full-run`
+    filter: Option<String>,
+    /// Install missing packages without asking
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Runs the measurements and prints them.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let wanted = |name: &str| {
+        arguments
+            .filter
+            .as_deref()
+            .is_none_or(|word| name.contains(word))
+    };
+    if wanted("progress") {
+        shell::run(shell::cargo().args([
+            "bench",
+            "--locked",
+            "--package",
+            "rollcall-hub",
+            "--bench",
+            "report_session_progress",
+        ]))?;
+    }
+    if wanted("full-run") {
+        full_run(arguments)?;
+    }
+    Ok(())
+}
+
+/// Seconds of a first full run beside the seconds `ldapsearch` needs to dump the same objects.
+#[allow(clippy::disallowed_methods)] // a measurement reads the clock
+fn full_run(arguments: &Arguments) -> anyhow::Result<()> {
+    let consent = if arguments.yes {
+        Consent::Given
+    } else {
+        Consent::Ask
+    };
+    packages::install(&[Need::Samba, Need::LdapUtils], consent)?;
+    let size = stage::Size {
+        users: arguments.users,
+        groups: arguments.groups,
+        memberships: arguments.memberships,
+    };
+    let stage = Stage::set("release", &size)?;
+    let before = Instant::now();
+    let ldif = stage.dump_directory()?;
+    let dump_seconds = before.elapsed().as_secs_f64();
+    let before = Instant::now();
+    let summary = stage.run_agent_once()?;
+    let run_seconds = before.elapsed().as_secs_f64();
+    let before = Instant::now();
+    stage.dump_directory()?;
+    let dump_again_seconds = before.elapsed().as_secs_f64();
+    println!("full run of {size:?}, {} bytes of LDIF", ldif.len());
+    println!("  ldapsearch before   {dump_seconds:8.2} s");
+    println!("  ldapsearch after    {dump_again_seconds:8.2} s");
+    println!("  agent, full run     {run_seconds:8.2} s");
+    println!(
+        "  ratio               {:8.1}",
+        run_seconds / dump_seconds.min(dump_again_seconds)
+    );
+    println!("  summary             {summary}");
+    Ok(())
+}
