@@ -95,11 +95,12 @@ impl Connection {
         })
     }
 
-    /// Who the directory thinks we are, such as `u:CORP\svc-sync` (RFC 4532).
+    /// Who the directory thinks we are, such as `u:CORP\svc-sync` (RFC 4532); `None` when it does
+    /// not understand the question (Samba 4.17 does not).
     ///
     /// # Errors
     /// When the directory refuses or the connection breaks.
-    pub async fn whoami(&mut self) -> Result<String, Error> {
+    pub async fn whoami(&mut self) -> Result<Option<String>, Error> {
         let during = "asking who we are";
         let id = self.next_id();
         self.begin(id, &message::extended(id, WHO_AM_I), during)
@@ -109,8 +110,14 @@ impl Connection {
             _ => return Err(self.unexpected()),
         };
         self.finished();
+        // protocolError is the answer to an unknown extended operation, RFC 4511 4.12.
+        if outcome.code == 2 {
+            return Ok(None);
+        }
         outcome.into_result(during, "ask who it is", "the right to sign in")?;
-        Ok(String::from_utf8_lossy(&value.unwrap_or_default()).into_owned())
+        Ok(Some(
+            String::from_utf8_lossy(&value.unwrap_or_default()).into_owned(),
+        ))
     }
 
     /// Changes one object, all changes or none.

@@ -313,14 +313,21 @@ impl Search<'_> {
 
 /// An object from an answer that is one.
 pub(crate) fn parse_entry(answer: Answer) -> Result<Entry, Error> {
-    match answer {
-        Answer::Entry { name, attributes } => Entry::from_answer(&name, attributes).ok_or(
-            Error::Protocol("an object without objectGUID or with a malformed name"),
-        ),
-        _ => Err(Error::Protocol(
+    let Answer::Entry { name, attributes } = answer else {
+        return Err(Error::Protocol(
             "an answer that does not belong to the request",
-        )),
+        ));
+    };
+    // A directory shows the name, and nothing else, of what may be listed but not read.
+    if !attributes.has("objectGUID") && !name.starts_with("<GUID=") {
+        return Err(Error::RightsMissing {
+            what: "read an object that it can list",
+            right: "\"Read all properties\" on it",
+            text: name,
+        });
     }
+    let malformed = Error::Protocol("an object with a malformed name or identifier");
+    Entry::from_answer(&name, attributes).ok_or(malformed)
 }
 
 impl Connection {
