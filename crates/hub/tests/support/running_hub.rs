@@ -9,10 +9,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
-const PROGRAM: &str = match option_env!("CARGO_BIN_EXE_rollcall-hub") {
-    Some(program) => program,
-    None => "rollcall-hub",
-};
+const PROGRAM: &str = env!("CARGO_BIN_EXE_rollcall-hub");
 const READY_SECONDS_MAX: u64 = 60;
 
 /// A hub that serves until it is dropped.
@@ -33,10 +30,9 @@ impl RunningHub {
     pub fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("hub");
-        // Discovery names this address, so it must be known before the hub serves.
-        let address = format!("127.0.0.1:{}", free_port());
-        let made = init(&data, &address);
-        let child = serve(&data, &address);
+        // Discovery names the port in use in place of port 0.
+        let made = init(&data, "127.0.0.1:0");
+        let (child, address) = serve(&data);
         let text = |name: &str| {
             made[name]
                 .as_str()
@@ -59,11 +55,6 @@ impl Drop for RunningHub {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn free_port() -> u16 {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    socket.local_addr().unwrap().port()
 }
 
 fn init(data: &Path, address: &str) -> Json {
@@ -89,10 +80,10 @@ fn init(data: &Path, address: &str) -> Json {
     serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}"))
 }
 
-/// Starts the program and waits for its line.
-fn serve(data: &Path, address: &str) -> Child {
+/// Starts the program, waits for its line and returns the address in it.
+fn serve(data: &Path) -> (Child, String) {
     let mut child = Command::new(PROGRAM)
-        .args(["serve", "--listen", address, "--data"])
+        .args(["serve", "--data"])
         .arg(data)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -107,14 +98,16 @@ fn serve(data: &Path, address: &str) -> Child {
         let _ = sender.send(line);
         let _ = stdout.read_to_end(&mut Vec::new());
     });
-    match receiver.recv_timeout(Duration::from_secs(READY_SECONDS_MAX)) {
-        Ok(line) if !line.is_empty() => child,
-        outcome => {
+    let line = receiver.recv_timeout(Duration::from_secs(READY_SECONDS_MAX));
+    let address = line
+        .as_deref()
+        .ok()
+        .and_then(|line| line.split_whitespace().last());
+    match address.map(str::to_owned) {
+        Some(address) => (child, address),
+        None => {
             let _ = child.kill();
-            panic!(
-                "the hub did not become ready: {outcome:?}, {:?}",
-                child.wait()
-            );
+            panic!("the hub did not become ready: {line:?}, {:?}", child.wait());
         }
     }
 }
