@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_agent::engine::Guid;
 use rollcall_agent::engine::object::{ACCOUNT_DISABLED, Change, DirectoryObject, ObjectClass};
+use rollcall_kit::timestamp::Timestamp;
 
 /// What an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +60,8 @@ pub struct Object {
     pub primary_group_rid: u32,
     /// Whether the account is disabled.
     pub disabled: bool,
-    /// accountExpires.
-    pub account_expires: i64,
+    /// The moment behind accountExpires.
+    pub account_expires: Option<Timestamp>,
     /// isCriticalSystemObject.
     pub critical: bool,
     /// Whether it lives.
@@ -102,7 +103,7 @@ impl Object {
             rid: 0,
             primary_group_rid: 0,
             disabled: false,
-            account_expires: 0,
+            account_expires: None,
             critical: false,
             life: Life::Live,
             visibility: Visibility::Visible,
@@ -299,9 +300,15 @@ impl Directory {
             rid: Some(object.rid),
             primary_group_rid: (object.class == Class::User).then_some(object.primary_group_rid),
             user_account_control: if object.disabled { ACCOUNT_DISABLED } else { 0x0200 },
-            account_expires: object.account_expires,
+            account_expires: object.account_expires.map_or(0, filetime),
         }
     }
+}
+
+/// A moment in the directory's form: units of 100 ns since 1601 (MS-DTYP 2.3.3).
+fn filetime(at: Timestamp) -> i64 {
+    const UNIX_EPOCH: i64 = 116_444_736_000_000_000;
+    at.as_micros().saturating_mul(10).saturating_add(UNIX_EPOCH)
 }
 
 /// Spreads counted numbers, so that the order of guids is not the order of creation.

@@ -1,0 +1,164 @@
+//! How a run gets its picture of both sides.
+//!
+//! Invariant: the cookie is taken before anything is read, so that what changes meanwhile is read
+//! again; reported objects are read whole by their guid; objects the hub has and the directory
+//! does not show are asked for one by one before anything is concluded.
+
+use rollcall_agent::engine::Guid;
+use rollcall_agent::engine::index::{Body, HubGroup, HubUser, Index};
+use rollcall_agent::engine::object::Change;
+use rollcall_agent::engine::values::{GroupValues, UserTarget, UserValues};
+use rollcall_domain::group::Group;
+use rollcall_domain::user::{User, UserStatus};
+
+use super::{Interrupt, Run};
+use crate::hub;
+use crate::world::{Flaw, Weather};
+
+const PAGE: usize = 10;
+/// Parents of parents that are asked for.
+const DEPTH_MAX: usize = 64;
+
+impl Run<'_> {
+    /// A full run: the whole directory against the hub's listing.
+    pub(super) fn read_everything(&mut self) -> Result<(), Interrupt> {
+        self.cookie = self.world.directory.cookie();
+        self.index = Index::default();
+        let visible = self.world.directory.visible();
+        self.read_objects(&visible)?;
+        self.world.step()?;
+        let (users, groups) = self.listing();
+        self.index.set_hub(users, groups);
+        if let Some(stored) = &self.agent.stored
+            && (self.is_current(stored) || self.world.flaw == Flaw::TrustsStaleActivation)
+        {
+            let before = stored.index.clone();
+            self.index.remember_enabled(&before);
+        }
+        let missing = self.index.missing();
+        self.read_objects(&missing)?;
+        self.world.coverage.full_reads += 1;
+        Ok(())
+    }
+
+    /// An increment since the cookie; a full run when the cookie is refused.
+    pub(super) fn read_increment(&mut self) -> Result<(), Interrupt> {
+        self.beat()?;
+        let Ok((mut changed, cookie)) = self.world.directory.changes_since(self.cookie) else {
+            self.world.coverage.cookies_refused += 1;
+            return self.read_everything();
+        };
+        changed.extend(self.replayed());
+        self.read_objects(&changed)?;
+        if self.world.flaw == Flaw::ForgetsChildrenOfMovedUnits {
+            self.forget_children(&changed);
+        }
+        self.cookie = cookie;
+        self.world.coverage.delta_reads += 1;
+        Ok(())
+    }
+
+    /// Increments may repeat what was reported before.
+    fn replayed(&self) -> Vec<Guid> {
+        let world = &self.world;
+        if world.weather == Weather::Calm || !world.dice.chance(100) {
+            return Vec::new();
+        }
+        let reported = world.directory.visible().into_iter().chain(world.directory.tombstones());
+        reported.filter(|_| world.dice.chance(300)).collect()
+    }
+
+    fn read_objects(&mut self, guids: &[Guid]) -> Result<(), Interrupt> {
+        for page in guids.chunks(PAGE) {
+            self.world.step()?;
+            self.beat()?;
+            if self.world.weather == Weather::Storm && self.world.dice.chance(10) {
+                return Err(Interrupt::ReadFailed);
+            }
+            for guid in page {
+                self.read_object(*guid);
+            }
+        }
+        for _ in 0..DEPTH_MAX {
+            let parents = self.index.missing_parents();
+            let known = self.index.len();
+            for guid in parents {
+                self.read_object(guid);
+            }
+            if self.index.len() == known {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_object(&mut self, guid: Guid) {
+        let change = match self.world.directory.read(guid) {
+            Change::Missing(guid) if self.world.flaw == Flaw::RemovesOnAbsence => {
+                Change::Deleted(guid)
+            }
+            change => change,
+        };
+        self.index.apply(change, &self.mapping);
+    }
+
+    fn forget_children(&mut self, changed: &[Guid]) {
+        let children: Vec<Guid> = self
+            .index
+            .iter()
+            .filter(|(_, record)| !matches!(record.body, Body::Container))
+            .filter(|(_, record)| record.parent.is_some_and(|unit| changed.contains(&unit)))
+            .map(|(guid, _)| guid)
+            .filter(|guid| !changed.contains(guid))
+            .collect();
+        for guid in children {
+            self.index.apply(Change::Deleted(guid), &self.mapping);
+        }
+    }
+
+    fn listing(&self) -> (Vec<HubUser>, Vec<HubGroup>) {
+        let hub = &self.world.hub;
+        let users = hub.users().filter_map(hub_user).collect();
+        let groups = hub.groups().filter_map(|group| {
+            let member_ids = hub.members(&group.id).map(ToString::to_string).collect();
+            Some(HubGroup {
+                guid: hub::guid_of_group(group)?,
+                id: group.id.to_string(),
+                values: group_values(group),
+                member_ids,
+            })
+        });
+        (users, groups.collect())
+    }
+}
+
+fn hub_user(user: &User) -> Option<HubUser> {
+    Some(HubUser {
+        guid: hub::guid_of_user(user)?,
+        id: user.id.to_string(),
+        values: user_values(user),
+        enabled: (user.status() == UserStatus::Active).then_some(true),
+    })
+}
+
+fn user_values(user: &User) -> UserValues {
+    let profile = &user.profile;
+    let fields = [
+        (UserTarget::Username, user.username.as_str()),
+        (UserTarget::FullName, &profile.full_name),
+        (UserTarget::GivenName, &profile.given_name),
+        (UserTarget::FamilyName, &profile.family_name),
+        (UserTarget::Email, &profile.email),
+        (UserTarget::PhoneNumber, &profile.phone_number),
+        (UserTarget::CompanyName, &profile.company_name),
+        (UserTarget::Department, &profile.department),
+        (UserTarget::JobTitle, &profile.job_title),
+        (UserTarget::EmployeeId, &profile.employee_id),
+    ];
+    let fields = fields.map(|(target, value)| (target, value.to_owned()));
+    UserValues::new(fields, user.expires_at)
+}
+
+fn group_values(group: &Group) -> GroupValues {
+    GroupValues { name: group.name.clone(), description: Some(group.description.clone()) }
+}
