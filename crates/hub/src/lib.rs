@@ -3,14 +3,29 @@
 //! Invariant: every change a caller is told of is durable, and every call but the few named in
 //! `call` proves who makes it. Deliberately absent: SQL (crate `store`) and rules (crate `domain`).
 
+pub mod call;
 pub mod certificate;
 pub mod config;
+pub mod context;
 pub mod data_directory;
+mod deadline;
+pub mod error;
+mod front;
+mod grpc;
+mod grpc_stack;
+pub mod hub;
+pub mod init;
 pub mod jwt;
 pub mod limits;
 pub mod listener;
+pub mod page_token;
 pub mod password_hash;
 pub mod reflection;
 pub mod rest;
 pub mod sealing;
+pub mod server;
 pub mod service_account_key;
+mod strengthening;
+mod sweeper;
+pub mod token;
+pub mod wire;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: each queue, body, page, retry and wait of this crate is bounded by a constant of this
 //! file. Deliberately absent: limits of the contract itself (field lengths, list sizes), which the
-//! checks generated from the contract hold.
+//! checks generated from the contract hold, and of the rules, which the domain holds.
 
 use std::time::Duration;
 
@@ -46,9 +46,6 @@ pub const CALL_TIMEOUT_MAX: Duration = Duration::from_secs(60);
 /// Longest wait for running calls when the hub stops.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Longest life of a token in hours.
-pub const TOKEN_HOURS_MAX: i64 = 12;
-
 /// Longest validity a client may give its JWT, in seconds.
 pub const JWT_SECONDS_MAX: i64 = 3_600;
 
@@ -65,28 +62,22 @@ pub const TOKEN_CACHE_SECONDS_MAX: i64 = 30;
 pub const HASHING_QUEUE_MAX: usize = 1_024;
 
 /// Most sealed hashes that the strengthening job takes at once.
-pub const STRENGTHENING_BATCH_MAX: usize = 64;
+pub const STRENGTHENING_BATCH_MAX: u32 = 64;
 
 /// Pause of the strengthening job when nothing waits.
 pub const STRENGTHENING_PAUSE: Duration = Duration::from_millis(500);
+
+/// Pause of the strengthening job after the database failed.
+pub const STRENGTHENING_RETRY_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long the strengthening job of one hub keeps hashes from the others, in seconds.
+pub const STRENGTHENING_CLAIM_SECONDS: i64 = 120;
 
 /// Pause between two runs of the sweeper (decision U9).
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Most rows that one step of the sweeper touches.
-pub const SWEEP_BATCH_MAX: usize = 500;
-
-/// Page size when the client gives none.
-pub const PAGE_SIZE_DEFAULT: usize = 100;
-
-/// Largest page.
-pub const PAGE_SIZE_MAX: usize = 1_000;
-
-/// How long operations stay readable, in days (decision U74).
-pub const OPERATION_DAYS_MAX: i64 = 30;
-
-/// How long an idempotency key is remembered, in hours (decision U73).
-pub const IDEMPOTENCY_HOURS_MAX: i64 = 24;
+pub const SWEEP_BATCH_MAX: u32 = 500;
 
 /// Longest idempotency key in characters; a UUID has 36.
 pub const IDEMPOTENCY_KEY_CHARACTERS_MAX: usize = 128;
@@ -94,8 +85,5 @@ pub const IDEMPOTENCY_KEY_CHARACTERS_MAX: usize = 128;
 /// Longest request id taken over from a client in characters.
 pub const REQUEST_ID_CHARACTERS_MAX: usize = 64;
 
-/// How long ended sessions stay listed, in days (decision U36).
-pub const SESSION_DAYS_MAX: i64 = 90;
-
-/// Ended sessions of a stream that stay listed whatever their age (decision U36).
-pub const SESSIONS_KEPT_PER_STREAM: usize = 100;
+/// Most connections to a PostgreSQL database.
+pub const DATABASE_CONNECTIONS_MAX: usize = 32;

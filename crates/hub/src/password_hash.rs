@@ -23,7 +23,6 @@ const PASSES: u32 = 2;
 /// Lanes of one Argon2id hash.
 const LANES: u32 = 1;
 const SALT_BYTES: usize = 16;
-const NT_HASH_BYTES: usize = 16;
 
 /// Why no hash was made.
 #[derive(Debug, thiserror::Error)]
@@ -61,13 +60,6 @@ pub fn nt_hash(password: &SecretString) -> SecretBytes {
             .collect(),
     );
     SecretBytes::new(Md4::digest(&*wide).to_vec())
-}
-
-/// Reads the text of an NT hash: 32 hex digits of either case (decision U56).
-#[must_use]
-pub fn parse_nt_hash(text: &str) -> Option<SecretBytes> {
-    let bytes = SecretBytes::new(hex::decode(text).ok()?);
-    (bytes.expose().len() == NT_HASH_BYTES).then_some(bytes)
 }
 
 /// Argon2id over `secret` (a password, or the bytes of an NT hash), as a PHC string.
@@ -184,17 +176,9 @@ mod tests {
     #[test]
     fn the_nt_hash_is_the_published_one() {
         // MS-NLMP 4.2.2.1.2: NTOWFv1 of "Password".
-        let expected = parse_nt_hash("a4f49c406510bdcab6824ee7c30fd852").unwrap();
-        assert_eq!(nt_hash(&SecretString::new("Password".into())), expected);
-    }
-
-    #[test]
-    fn only_32_hex_digits_are_an_nt_hash() {
-        assert!(parse_nt_hash("A4F49C406510BDCAB6824EE7C30FD852").is_some());
-        assert!(parse_nt_hash("a4f49c406510bdcab6824ee7c30fd85").is_none());
-        assert!(parse_nt_hash("a4f49c406510bdcab6824ee7c30fd8520").is_none());
-        assert!(parse_nt_hash("a4f49c406510bdcab6824ee7c30fd85g").is_none());
-        assert!(parse_nt_hash("").is_none());
+        let expected = hex::decode("a4f49c406510bdcab6824ee7c30fd852").unwrap();
+        let hash = nt_hash(&SecretString::new("Password".into()));
+        assert_eq!(hash.expose(), expected);
     }
 
     #[test]

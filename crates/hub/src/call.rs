@@ -1,0 +1,219 @@
+//! One call: who makes it, when, under which conditions.
+//!
+//! Invariant: the present is read once, at the edge, and travels with the call. Deliberately
+//! absent: the request message.
+
+use http::HeaderMap;
+use rollcall_domain::access::Subject;
+use rollcall_domain::id::SessionId;
+use rollcall_domain::refusal::Refusal;
+use rollcall_domain::user::Actor;
+use rollcall_kit::timestamp::Timestamp;
+use rollcall_proto::Method;
+
+use crate::error::Error;
+use crate::limits;
+
+/// Names the logical call, so that a repetition returns the first answer (decision U73).
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Names the session under which an agent writes (decision U121).
+pub const SYNC_SESSION_ID: &str = "x-sync-session-id";
+/// Set to `1`: open a session before its time (decision U132).
+pub const SYNC_FORCE: &str = "x-sync-force";
+/// Names the call in logs and errors.
+pub const REQUEST_ID: &str = "x-request-id";
+
+/// Services that answer anybody: they say where to get a token, and what the hub is.
+const ANONYMOUS: &[&str] = &[
+    "/yandex.cloud.iam.v1.IamTokenService/Create",
+    "/yandex.cloud.endpoint.ApiEndpointService/",
+    "/grpc.health.v1.Health/",
+    "/grpc.reflection.v1.ServerReflection/",
+    "/grpc.reflection.v1alpha.ServerReflection/",
+];
+
+/// Whether a call to `path` needs no token.
+#[must_use]
+pub fn is_anonymous(path: &str) -> bool {
+    ANONYMOUS.iter().any(|known| {
+        if known.ends_with('/') {
+            path.starts_with(known)
+        } else {
+            path == *known
+        }
+    })
+}
+
+/// Whether the interval between sessions counts for this call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// The caller waits its turn.
+    Regular,
+    /// The caller asks to skip the wait.
+    Forced,
+}
+
+/// The facts of one call.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// When it arrived.
+    pub now: Timestamp,
+    /// Name for logs and errors.
+    pub request_id: String,
+    /// What is called; `None` for services outside the contract (health, reflection).
+    pub method: Option<&'static Method>,
+    /// Who calls; `None` for the few anonymous methods.
+    pub subject: Option<Subject>,
+    /// Key of the logical call.
+    pub idempotency_key: Option<String>,
+    /// The session it writes under.
+    pub session_id: Option<SessionId>,
+    /// Whether the interval counts.
+    pub pace: Pace,
+}
+
+impl Call {
+    /// Reads the conditions from the metadata of a call.
+    ///
+    /// # Errors
+    /// `Invalid` naming the metadata key that is too long or not text.
+    pub fn read(
+        headers: &HeaderMap,
+        method: Option<&'static Method>,
+        request_id: String,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        let idempotency_key = text(headers, IDEMPOTENCY_KEY)?;
+        if let Some(key) = &idempotency_key
+            && key.chars().count() > limits::IDEMPOTENCY_KEY_CHARACTERS_MAX
+        {
+            return Err(Refusal::invalid(
+                IDEMPOTENCY_KEY,
+                format!(
+                    "must have at most {} characters: send a UUID",
+                    limits::IDEMPOTENCY_KEY_CHARACTERS_MAX
+                ),
+            ));
+        }
+        let pace = match text(headers, SYNC_FORCE)?.as_deref() {
+            None | Some("0") => Pace::Regular,
+            Some("1") => Pace::Forced,
+            Some(_) => return Err(Refusal::invalid(SYNC_FORCE, "must be 0 or 1")),
+        };
+        Ok(Self {
+            now,
+            request_id,
+            method,
+            subject: None,
+            idempotency_key,
+            session_id: text(headers, SYNC_SESSION_ID)?.map(SessionId::new),
+            pace,
+        })
+    }
+
+    /// Who calls.
+    ///
+    /// # Errors
+    /// `Internal` for an anonymous call: the front lets those through to few methods only.
+    pub fn subject(&self) -> Result<&Subject, Error> {
+        self.subject
+            .as_ref()
+            .ok_or_else(|| Error::Internal("a method that needs a caller has none".into()))
+    }
+
+    /// In which role the caller changes users: as an agent when it writes under a session.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        if self.session_id.is_some() {
+            Actor::Agent
+        } else {
+            Actor::Administrator
+        }
+    }
+}
+
+/// The request id a client sent, if it is short and plain.
+#[must_use]
+pub fn client_request_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
+    let plain = id
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
+    (plain && (1..=limits::REQUEST_ID_CHARACTERS_MAX).contains(&id.len())).then(|| id.to_owned())
+}
+
+fn text(headers: &HeaderMap, key: &'static str) -> Result<Option<String>, Refusal> {
+    match headers.get(key) {
+        None => Ok(None),
+        Some(value) => match value.to_str() {
+            Ok("") => Ok(None),
+            Ok(text) => Ok(Some(text.to_owned())),
+            Err(_) => Err(Refusal::invalid(key, "must be printable ASCII text")),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[track_caller]
+    fn read(pairs: &[(&'static str, &[u8])]) -> Result<Call, Refusal> {
+        let mut headers = HeaderMap::new();
+        for (key, value) in pairs {
+            headers.insert(*key, HeaderValue::from_bytes(value).unwrap());
+        }
+        Call::read(&headers, None, "r".into(), Timestamp::EPOCH)
+    }
+
+    #[test]
+    fn metadata_is_read_and_checked() {
+        let call = read(&[
+            (IDEMPOTENCY_KEY, b"key"),
+            (SYNC_SESSION_ID, b"sys1"),
+            (SYNC_FORCE, b"1"),
+        ])
+        .unwrap();
+        assert_eq!(call.idempotency_key.as_deref(), Some("key"));
+        assert_eq!(call.session_id, Some("sys1".into()));
+        assert_eq!((call.pace, call.actor()), (Pace::Forced, Actor::Agent));
+        let call = read(&[(IDEMPOTENCY_KEY, b"")]).unwrap();
+        assert_eq!(call.idempotency_key, None);
+        assert_eq!(
+            (call.pace, call.actor()),
+            (Pace::Regular, Actor::Administrator)
+        );
+        assert!(read(&[(IDEMPOTENCY_KEY, &[b'x'; 129])]).is_err());
+        assert!(read(&[(SYNC_SESSION_ID, b"\xff")]).is_err());
+        assert!(read(&[(SYNC_FORCE, b"yes")]).is_err());
+    }
+
+    #[test]
+    fn few_methods_are_anonymous() {
+        assert!(is_anonymous("/yandex.cloud.iam.v1.IamTokenService/Create"));
+        assert!(!is_anonymous(
+            "/yandex.cloud.iam.v1.IamTokenService/CreateForServiceAccount"
+        ));
+        assert!(is_anonymous(
+            "/yandex.cloud.endpoint.ApiEndpointService/List"
+        ));
+        assert!(!is_anonymous(
+            "/yandex.cloud.operation.OperationService/Get"
+        ));
+        assert!(!is_anonymous("/unknown.Service/Get"));
+    }
+
+    #[test]
+    fn request_ids_of_clients_are_short_and_plain() {
+        let check = |id: &str, taken: bool| {
+            let mut headers = HeaderMap::new();
+            headers.insert(REQUEST_ID, HeaderValue::from_str(id).unwrap());
+            assert_eq!(client_request_id(&headers).is_some(), taken, "{id}");
+        };
+        check("0b5b9a3e-1", true);
+        check("", false);
+        check("a b", false);
+        check(&"a".repeat(65), false);
+    }
+}

@@ -1,0 +1,215 @@
+//! What can go wrong in a call, and what the caller is told: the only file that makes statuses.
+//!
+//! Invariant: each refusal of the domain has one gRPC code and a stable reason; faults of the hub
+//! itself are logged once, here, and reach the caller without their inner text. Deliberately
+//! absent: the HTTP codes of REST, which follow from the gRPC codes.
+
+use std::collections::HashMap;
+
+use rollcall_domain::refusal::Refusal;
+use rollcall_proto::FieldViolation;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::jwt::JwtError;
+use crate::password_hash::HashError;
+use crate::sealing::SealError;
+
+/// The domain of every `google.rpc.ErrorInfo`.
+pub const ERROR_DOMAIN: &str = "rollcall";
+
+const INTERNAL_MESSAGE: &str =
+    "the hub failed: look for the request id in its log, and try again later";
+const BUSY_MESSAGE: &str = "the hub is busy: try again in a few seconds";
+
+/// A call that did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A rule refuses the call.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Fields break the rules of the contract.
+    #[error("{}", summary(.0))]
+    Fields(Vec<FieldViolation>),
+    /// Nobody proved who calls.
+    #[error("{0}")]
+    Unauthenticated(String),
+    /// The call took longer than its deadline.
+    #[error("the call did not end within its deadline")]
+    DeadlineExceeded,
+    /// The hub does not do this yet.
+    #[error("{0}")]
+    Unimplemented(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(rollcall_store::Error),
+    /// No password hash was made.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    /// A sealed value did not open.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// What cannot happen with an undamaged hub.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl From<rollcall_store::Error> for Error {
+    fn from(error: rollcall_store::Error) -> Self {
+        match error.as_refusal() {
+            Some(refusal) => Self::Refused(refusal),
+            None => Self::Store(error),
+        }
+    }
+}
+
+impl From<JwtError> for Error {
+    fn from(error: JwtError) -> Self {
+        Self::Unauthenticated(error.to_string())
+    }
+}
+
+impl Error {
+    /// The status for the caller of the call `request_id`.
+    #[must_use]
+    pub fn into_status(self, request_id: &str) -> Status {
+        let (code, reason, message) = self.describe();
+        let mut details = ErrorDetails::new();
+        match &self {
+            Self::Refused(Refusal::Invalid { field, why }) => {
+                details.add_bad_request_violation(field, why);
+            }
+            Self::Fields(violations) => {
+                for violation in violations {
+                    details.add_bad_request_violation(&violation.field, &violation.description);
+                }
+            }
+            _ => {}
+        }
+        if code == Code::Internal {
+            tracing::error!(request_id, error = %Chain(&self), "a call failed");
+        }
+        details.set_error_info(reason, ERROR_DOMAIN, HashMap::new());
+        details.set_request_info(request_id, "");
+        Status::with_error_details(code, message, details)
+    }
+
+    fn describe(&self) -> (Code, &'static str, String) {
+        match self {
+            Self::Refused(refusal) => describe_refusal(refusal),
+            Self::Fields(_) => (Code::InvalidArgument, "INVALID_FIELD", self.to_string()),
+            Self::Unauthenticated(_) => {
+                (Code::Unauthenticated, "UNAUTHENTICATED", self.to_string())
+            }
+            Self::DeadlineExceeded => (
+                Code::DeadlineExceeded,
+                "DEADLINE_EXCEEDED",
+                self.to_string(),
+            ),
+            Self::Unimplemented(_) => (Code::Unimplemented, "UNIMPLEMENTED", self.to_string()),
+            Self::Store(rollcall_store::Error::Busy { .. }) => {
+                (Code::Unavailable, "BUSY", BUSY_MESSAGE.to_owned())
+            }
+            Self::Hash(HashError::Busy) => (Code::Unavailable, "BUSY", BUSY_MESSAGE.to_owned()),
+            Self::Store(_) | Self::Hash(_) | Self::Seal(_) | Self::Internal(_) => {
+                (Code::Internal, "INTERNAL", INTERNAL_MESSAGE.to_owned())
+            }
+        }
+    }
+}
+
+fn describe_refusal(refusal: &Refusal) -> (Code, &'static str, String) {
+    let message = refusal.to_string();
+    match refusal {
+        Refusal::Invalid { .. } => (Code::InvalidArgument, "INVALID_FIELD", message),
+        Refusal::NotFound { .. } => (Code::NotFound, "NOT_FOUND", message),
+        Refusal::AlreadyExists { .. } => (Code::AlreadyExists, "ALREADY_EXISTS", message),
+        Refusal::Precondition { reason, .. } => (Code::FailedPrecondition, reason, message),
+        Refusal::Denied { .. } => (Code::PermissionDenied, "PERMISSION_DENIED", message),
+        Refusal::Aborted { .. } => (Code::Aborted, "CONFLICT", message),
+        Refusal::LimitReached { .. } => (Code::ResourceExhausted, "LIMIT_REACHED", message),
+    }
+}
+
+fn summary(violations: &[FieldViolation]) -> String {
+    let texts: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    texts.join("; ")
+}
+
+/// An error with all its sources in one line.
+struct Chain<'a>(&'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(error: impl Into<Error>, code: Code, reason: &str) -> Status {
+        let status = error.into().into_status("request-1");
+        assert_eq!(status.code(), code);
+        let details = status.get_error_details();
+        assert_eq!(details.error_info().unwrap().reason, reason);
+        assert_eq!(details.error_info().unwrap().domain, "rollcall");
+        assert_eq!(details.request_info().unwrap().request_id, "request-1");
+        status
+    }
+
+    #[test]
+    fn each_refusal_has_its_code_and_reason() {
+        check(Refusal::not_found("user", 1), Code::NotFound, "NOT_FOUND");
+        check(
+            Refusal::already_exists("user", 1),
+            Code::AlreadyExists,
+            "ALREADY_EXISTS",
+        );
+        check(
+            Refusal::precondition("WHY", "x"),
+            Code::FailedPrecondition,
+            "WHY",
+        );
+        check(
+            Refusal::denied("x"),
+            Code::PermissionDenied,
+            "PERMISSION_DENIED",
+        );
+        check(Refusal::aborted("x"), Code::Aborted, "CONFLICT");
+        let limit = Refusal::LimitReached {
+            what: "members".into(),
+            limit: 1,
+        };
+        check(limit, Code::ResourceExhausted, "LIMIT_REACHED");
+        check(HashError::Busy, Code::Unavailable, "BUSY");
+        check(JwtError::Expired, Code::Unauthenticated, "UNAUTHENTICATED");
+    }
+
+    #[test]
+    fn a_bad_request_names_the_field() {
+        let refusal = Refusal::invalid("filter.domain", "must be a DNS name");
+        let status = check(refusal, Code::InvalidArgument, "INVALID_FIELD");
+        let violations = status.get_details_bad_request().unwrap().field_violations;
+        assert_eq!(violations[0].field, "filter.domain");
+        assert_eq!(violations[0].description, "must be a DNS name");
+    }
+
+    #[test]
+    fn inner_faults_are_not_shown() {
+        let status = check(
+            Error::Internal("row 7 of x".into()),
+            Code::Internal,
+            "INTERNAL",
+        );
+        assert!(!status.message().contains("row 7"));
+    }
+}

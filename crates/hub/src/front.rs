@@ -1,0 +1,113 @@
+//! The front door: gRPC by content type, everything else to REST.
+//!
+//! Invariant: an HTTP request that is neither gRPC nor a REST path gets a 404, never the "200 with
+//! a gRPC status" of a gRPC fallback.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::header::CONTENT_TYPE;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use rollcall_proto::endpoint::api_endpoint_service_server::ApiEndpointServiceServer;
+use rollcall_proto::iam::iam_token_service_server::IamTokenServiceServer;
+use rollcall_proto::idp::synchronization_service_server::SynchronizationServiceServer;
+use rollcall_proto::idp::synchronization_session_service_server::SynchronizationSessionServiceServer;
+use rollcall_proto::idp::user_service_server::UserServiceServer;
+use rollcall_proto::idp::userpool_service_server::UserpoolServiceServer;
+use rollcall_proto::operation::operation_service_server::OperationServiceServer;
+use rollcall_proto::organizationmanager::group_service_server::GroupServiceServer;
+use rollcall_proto::organizationmanager::organization_service_server::OrganizationServiceServer;
+use rollcall_proto::{FILE_DESCRIPTOR_SET, descriptor_pool};
+use tonic::service::Routes;
+use tonic_health::server::HealthReporter;
+use tonic_reflection::pb::{v1, v1alpha};
+use tower::Service as _;
+use tower::util::BoxCloneSyncService;
+
+use crate::grpc::Service;
+use crate::grpc_stack::GrpcStack;
+use crate::hub::Hub;
+use crate::limits::MESSAGE_BYTES_MAX;
+use crate::listener::Front;
+use crate::reflection::{Descriptors, Reflection};
+use crate::rest;
+
+const GRPC_CONTENT_TYPE: &[u8] = b"application/grpc";
+
+/// Everything that answers requests, and the switch of its health.
+pub struct FrontDoor {
+    /// For the listener.
+    pub front: Front,
+    /// Tells clients that the hub stops.
+    pub health: HealthReporter,
+}
+
+/// Builds the front door of `hub`.
+///
+/// # Errors
+/// When the contract cannot be served, which is a fault of the build.
+pub fn build(hub: &Arc<Hub>) -> anyhow::Result<FrontDoor> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let routes = contract_routes(hub);
+    let reflection = Reflection::new(Arc::new(Descriptors::read(&[
+        FILE_DESCRIPTOR_SET,
+        v1::FILE_DESCRIPTOR_SET,
+        v1alpha::FILE_DESCRIPTOR_SET,
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+    ])?));
+    let routes = routes
+        .add_service(health_service)
+        .add_service(v1::server_reflection_server::ServerReflectionServer::new(
+            reflection.clone(),
+        ))
+        .add_service(v1alpha::server_reflection_server::ServerReflectionServer::new(reflection))
+        .prepare();
+    let grpc = GrpcStack::new(Arc::clone(hub), routes);
+    let transcoder = rest::Transcoder::new(descriptor_pool(), grpc.clone())?
+        .with_entropy(Arc::clone(&hub.entropy));
+    let rest = rest::router(transcoder);
+    let front = tower::service_fn(move |request: Request<Incoming>| {
+        let (mut grpc, mut rest) = (grpc.clone(), rest.clone());
+        async move {
+            let response: Response<Body> = if is_grpc(&request) {
+                grpc.call(request.map(tonic::body::Body::new))
+                    .await?
+                    .map(Body::new)
+            } else {
+                rest.call(request.map(Body::new)).await?
+            };
+            Ok::<_, Infallible>(response)
+        }
+    });
+    Ok(FrontDoor {
+        front: BoxCloneSyncService::new(front),
+        health,
+    })
+}
+
+fn contract_routes(hub: &Arc<Hub>) -> Routes {
+    let service = Service(Arc::clone(hub));
+    macro_rules! limited {
+        ($server:ident) => {
+            $server::new(service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+        };
+    }
+    Routes::new(limited!(SynchronizationSessionServiceServer))
+        .add_service(limited!(SynchronizationServiceServer))
+        .add_service(limited!(UserpoolServiceServer))
+        .add_service(limited!(UserServiceServer))
+        .add_service(limited!(GroupServiceServer))
+        .add_service(limited!(OrganizationServiceServer))
+        .add_service(limited!(OperationServiceServer))
+        .add_service(limited!(IamTokenServiceServer))
+        .add_service(limited!(ApiEndpointServiceServer))
+}
+
+fn is_grpc<B>(request: &Request<B>) -> bool {
+    request
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(GRPC_CONTENT_TYPE))
+}

@@ -1,0 +1,253 @@
+//! The rpcs: one file per noun, each handler finds, requires, decides, saves and renders.
+//!
+//! Invariant: a mutation leaves an operation in the same transaction as its change; a repetition
+//! with the same idempotency key returns that operation (decision U73). Deliberately absent:
+//! rules, which the domain has, and SQL, which the store has.
+
+pub mod endpoint;
+pub mod group;
+pub mod iam_token;
+pub mod operation;
+pub mod organization;
+pub mod password;
+pub mod replication_token;
+pub mod sync_session;
+pub mod sync_settings;
+pub mod user;
+pub mod userpool;
+
+use std::sync::Arc;
+
+use hmac::{Hmac, KeyInit, Mac};
+use prost::Message;
+use rollcall_domain::id::OperationId;
+use rollcall_domain::idempotency::{self, IdempotencyRecord, Repetition};
+use rollcall_domain::operation::Operation;
+use rollcall_proto::{Check, operation as wire};
+use rollcall_store::Tx;
+use sha2::Sha256;
+use tonic::{Request, Response, Status};
+
+use crate::call::Call;
+use crate::context::{Context, Done};
+use crate::error::Error;
+use crate::hub::Hub;
+
+/// All services of the contract.
+#[derive(Clone)]
+pub struct Service(pub Arc<Hub>);
+
+impl Service {
+    /// Answers a call that changes nothing.
+    async fn read<Q, A, F>(&self, request: Request<Q>, find: F) -> Result<Response<A>, Status>
+    where
+        Q: Check + Send + Sync + 'static,
+        A: Send + 'static,
+        F: AsyncFn(&Context, &Tx, &Q) -> Result<A, Error> + Send + 'static,
+    {
+        let (call, request) = accept(request)?;
+        let outcome = async {
+            check(&request)?;
+            let cx = Context::new(Arc::clone(&self.0), Arc::clone(&call));
+            self.0
+                .store
+                .read(async move |tx: &Tx| find(&cx, tx, &request).await)
+                .await
+        };
+        let outcome: Result<A, Error> = outcome.await;
+        outcome
+            .map(Response::new)
+            .map_err(|error| error.into_status(&call.request_id))
+    }
+
+    /// Makes a change and answers with its operation.
+    async fn mutate<Q, F>(
+        &self,
+        request: Request<Q>,
+        description: &'static str,
+        decide: F,
+    ) -> Result<Response<wire::Operation>, Status>
+    where
+        Q: Check + Message + 'static,
+        F: AsyncFn(&Context, &Tx, &Q) -> Result<Done, Error> + Send + 'static,
+    {
+        let (call, request) = accept(request)?;
+        self.mutate_accepted(call, request, description, decide)
+            .await
+    }
+
+    /// As [`Service::mutate`], for handlers that had to look at the request before.
+    async fn mutate_accepted<Q, F>(
+        &self,
+        call: Arc<Call>,
+        request: Q,
+        description: &'static str,
+        decide: F,
+    ) -> Result<Response<wire::Operation>, Status>
+    where
+        Q: Check + Message + 'static,
+        F: AsyncFn(&Context, &Tx, &Q) -> Result<Done, Error> + Send + 'static,
+    {
+        self.commit(&call, request, description, decide)
+            .await
+            .map(|operation| Response::new(operation::render(operation)))
+            .map_err(|error| error.into_status(&call.request_id))
+    }
+
+    /// Looks something up before the transaction of a mutation.
+    async fn find_first<T, F>(&self, call: &Arc<Call>, find: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: AsyncFn(&Context, &Tx) -> Result<T, Error> + Send + 'static,
+    {
+        let cx = Context::new(Arc::clone(&self.0), Arc::clone(call));
+        self.0
+            .store
+            .read(async move |tx: &Tx| find(&cx, tx).await)
+            .await
+    }
+
+    async fn commit<Q, F>(
+        &self,
+        call: &Arc<Call>,
+        request: Q,
+        description: &'static str,
+        decide: F,
+    ) -> Result<Operation, Error>
+    where
+        Q: Check + Message + 'static,
+        F: AsyncFn(&Context, &Tx, &Q) -> Result<Done, Error> + Send + 'static,
+    {
+        check(&request)?;
+        let digest = match call.idempotency_key {
+            Some(_) => self.digest(&request)?,
+            None => Vec::new(),
+        };
+        let hub = Arc::clone(&self.0);
+        let call = Arc::clone(call);
+        self.0
+            .store
+            .write(async move |tx: &Tx| {
+                let cx = Context::new(Arc::clone(&hub), Arc::clone(&call));
+                if let Some(operation) = find_repeated(&cx, tx, &digest).await? {
+                    return Ok(operation);
+                }
+                let done = decide(&cx, tx, &request).await?;
+                if !cx.is_fenced() {
+                    return Err(Error::Internal(format!(
+                        "{} did not check the session it was sent under",
+                        cx.method()
+                    )));
+                }
+                record(&cx, tx, done, description, &digest).await
+            })
+            .await
+    }
+
+    /// A digest of a request, under a key: a request may hold a password.
+    fn digest<Q: Message>(&self, request: &Q) -> Result<Vec<u8>, Error> {
+        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(self.0.digest_key.expose())
+            .map_err(|_| Error::Internal("the key of request digests is damaged".into()))?;
+        mac.update(&zeroize::Zeroizing::new(request.encode_to_vec()));
+        Ok(mac.finalize().into_bytes().to_vec())
+    }
+
+    /// The answer of every rpc that a later version will serve.
+    fn refuse_unserved<Q, A>(&self, request: &Request<Q>) -> Result<Response<A>, Status> {
+        let call = request.extensions().get::<Arc<Call>>();
+        let method = call
+            .and_then(|call| call.method)
+            .map_or("", |method| method.path);
+        let error =
+            Error::Unimplemented(format!("this version of the hub does not serve {method}"));
+        Err(error.into_status(call.map_or("", |call| call.request_id.as_str())))
+    }
+}
+
+/// Writes the handlers of rpcs that a later version will serve. They have the form that
+/// `async_trait` gives to a trait method, because it does not look into macros.
+macro_rules! not_served {
+    ($($name:ident($request:ty) -> $response:ty;)+) => {$(
+        fn $name<'life0, 'async_trait>(
+            &'life0 self,
+            request: tonic::Request<$request>,
+        ) -> ::core::pin::Pin<
+            Box<
+                dyn ::core::future::Future<
+                        Output = Result<tonic::Response<$response>, tonic::Status>,
+                    > + Send
+                    + 'async_trait,
+            >,
+        >
+        where
+            'life0: 'async_trait,
+            Self: 'async_trait,
+        {
+            Box::pin(::core::future::ready(self.refuse_unserved(&request)))
+        }
+    )+};
+}
+use not_served;
+
+/// Splits a request into its call and its message.
+fn accept<Q>(mut request: Request<Q>) -> Result<(Arc<Call>, Q), Status> {
+    match request.extensions_mut().remove::<Arc<Call>>() {
+        Some(call) => Ok((call, request.into_inner())),
+        None => Err(Error::Internal("a call came past the layers".into()).into_status("")),
+    }
+}
+
+fn check<Q: Check>(request: &Q) -> Result<(), Error> {
+    request.check().map_err(Error::Fields)
+}
+
+/// The operation of an earlier call with the same key.
+async fn find_repeated(cx: &Context, tx: &Tx, digest: &[u8]) -> Result<Option<Operation>, Error> {
+    let Some(key) = &cx.call.idempotency_key else {
+        return Ok(None);
+    };
+    let caller = &cx.caller()?.id;
+    let record = tx.find_idempotency_record(caller, cx.method(), key).await?;
+    match idempotency::judge(record.as_ref(), digest, cx.call.now)? {
+        Repetition::FirstCall => Ok(None),
+        Repetition::Repeated(id) => match tx.find_operation(&id).await? {
+            Some(operation) => Ok(Some(operation)),
+            None => Err(Error::Internal(format!(
+                "operation {id} of a repeated call is gone"
+            ))),
+        },
+    }
+}
+
+/// Stores the operation of a change, and its key.
+async fn record(
+    cx: &Context,
+    tx: &Tx,
+    done: Done,
+    description: &str,
+    digest: &[u8],
+) -> Result<Operation, Error> {
+    let caller = cx.caller()?.id.clone();
+    let operation = Operation::finished(
+        OperationId::new(cx.new_id(OperationId::PREFIX)),
+        description,
+        caller.clone(),
+        done.resource,
+        done.metadata,
+        done.response,
+        cx.call.now,
+    );
+    tx.insert_operation(&operation).await?;
+    if let Some(key) = &cx.call.idempotency_key {
+        tx.save_idempotency_record(&IdempotencyRecord {
+            subject_id: caller,
+            method: cx.method().to_owned(),
+            key: key.clone(),
+            request_digest: digest.to_vec(),
+            operation_id: operation.id.clone(),
+            created_at: cx.call.now,
+        })
+        .await?;
+    }
+    Ok(operation)
+}

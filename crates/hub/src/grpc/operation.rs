@@ -1,0 +1,139 @@
+//! `OperationService`: the record of every change.
+
+use rollcall_domain::access::Permission;
+use rollcall_domain::id::{GroupId, OperationId, OrganizationId, UserpoolId};
+use rollcall_domain::operation::{Operation, OperationResourceKind, Outcome};
+use rollcall_domain::refusal::Refusal;
+use rollcall_proto::operation as wire;
+use rollcall_proto::operation::operation_service_server::OperationService;
+use rollcall_proto::rpc;
+use rollcall_store::Tx;
+use tonic::{Request, Response, Status};
+
+use crate::context::{Context, Scope};
+use crate::error::Error;
+use crate::grpc::Service;
+use crate::wire::{render_payload, render_timestamp};
+
+#[tonic::async_trait]
+impl OperationService for Service {
+    async fn get(
+        &self,
+        request: Request<wire::GetOperationRequest>,
+    ) -> Result<Response<wire::Operation>, Status> {
+        self.read(request, get).await
+    }
+
+    async fn cancel(
+        &self,
+        request: Request<wire::CancelOperationRequest>,
+    ) -> Result<Response<wire::Operation>, Status> {
+        self.read(request, cancel).await
+    }
+}
+
+async fn get(
+    cx: &Context,
+    tx: &Tx,
+    request: &wire::GetOperationRequest,
+) -> Result<wire::Operation, Error> {
+    Ok(render(find(cx, tx, &request.operation_id).await?))
+}
+
+/// Every operation of this version is finished at once, so none can be cancelled (decision U74).
+async fn cancel(
+    cx: &Context,
+    tx: &Tx,
+    request: &wire::CancelOperationRequest,
+) -> Result<wire::Operation, Error> {
+    let operation = find(cx, tx, &request.operation_id).await?;
+    Err(Refusal::precondition(
+        "OPERATION_NOT_CANCELLABLE",
+        format!(
+            "operation {} is finished or cannot be cancelled",
+            operation.id
+        ),
+    )
+    .into())
+}
+
+/// Finds an operation that the caller made or whose subject it may see. Others learn nothing.
+async fn find(cx: &Context, tx: &Tx, id: &str) -> Result<Operation, Error> {
+    let missing = || Error::from(Refusal::not_found("operation", id));
+    let operation = tx
+        .find_operation(&OperationId::from(id))
+        .await?
+        .filter(|operation| !operation.is_forgotten(cx.call.now))
+        .ok_or_else(missing)?;
+    if operation.created_by == cx.caller()?.id {
+        return Ok(operation);
+    }
+    match require_view(cx, tx, &operation).await {
+        Ok(()) => Ok(operation),
+        Err(Error::Refused(_)) => Err(missing()),
+        Err(error) => Err(error),
+    }
+}
+
+async fn require_view(cx: &Context, tx: &Tx, operation: &Operation) -> Result<(), Error> {
+    let resource = &operation.resource;
+    let pool = UserpoolId::from(resource.parent_id.as_str());
+    match resource.kind {
+        OperationResourceKind::Organization => {
+            let organization = OrganizationId::from(resource.id.as_str());
+            let scope = Scope::Organization(&organization);
+            cx.authorize(tx, Permission::OrganizationsGet, scope)
+                .await?;
+        }
+        OperationResourceKind::Userpool => {
+            let pool = UserpoolId::from(resource.id.as_str());
+            cx.authorize(tx, Permission::UserpoolsGet, Scope::Userpool(&pool))
+                .await?;
+        }
+        OperationResourceKind::User => {
+            cx.authorize(tx, Permission::UsersGetPhone, Scope::Userpool(&pool))
+                .await?;
+        }
+        // The response of OpenSession holds the replication token (decision U26).
+        OperationResourceKind::Synchronization => {
+            cx.authorize(tx, Permission::ReplicationTokenGet, Scope::Userpool(&pool))
+                .await?;
+        }
+        OperationResourceKind::Group => {
+            let id = GroupId::from(resource.id.as_str());
+            let group = tx.find_group(&id).await?;
+            let organization = OrganizationId::from(resource.parent_id.as_str());
+            let scope = match &group {
+                Some(group) => Scope::Group(group),
+                None => Scope::Organization(&organization),
+            };
+            cx.authorize(tx, Permission::GroupsGet, scope).await?;
+        }
+    }
+    Ok(())
+}
+
+/// An operation in the form of the wire.
+pub fn render(operation: Operation) -> wire::Operation {
+    let done = operation.is_done();
+    wire::Operation {
+        id: operation.id.into_string(),
+        description: operation.description,
+        created_at: Some(render_timestamp(operation.created_at)),
+        created_by: operation.created_by.into_string(),
+        modified_at: Some(render_timestamp(operation.modified_at)),
+        done,
+        metadata: Some(render_payload(operation.metadata)),
+        result: match operation.outcome {
+            Outcome::Running => None,
+            Outcome::Response(payload) => {
+                Some(wire::operation::Result::Response(render_payload(payload)))
+            }
+            Outcome::Error(error) => Some(wire::operation::Result::Error(rpc::Status {
+                code: error.code,
+                message: error.message,
+                details: Vec::new(),
+            })),
+        },
+    }
+}

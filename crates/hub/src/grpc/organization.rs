@@ -1,0 +1,114 @@
+//! `OrganizationService`: the organizations a caller may see.
+
+use rollcall_domain::access::Permission;
+use rollcall_domain::filter::{Filter, ORGANIZATION_FIELDS};
+use rollcall_domain::id::OrganizationId;
+use rollcall_domain::organization::Organization;
+use rollcall_proto::access;
+use rollcall_proto::operation::Operation;
+use rollcall_proto::organizationmanager as om;
+use rollcall_proto::organizationmanager::organization_service_server::OrganizationService;
+use rollcall_store::Tx;
+use tonic::{Request, Response, Status};
+
+use crate::context::{Context, Scope};
+use crate::error::Error;
+use crate::grpc::Service;
+use crate::grpc::not_served;
+use crate::page_token::ListKey;
+use crate::wire::{render_labels, render_timestamp};
+
+#[tonic::async_trait]
+impl OrganizationService for Service {
+    async fn get(
+        &self,
+        request: Request<om::GetOrganizationRequest>,
+    ) -> Result<Response<om::Organization>, Status> {
+        self.read(request, get).await
+    }
+
+    async fn list(
+        &self,
+        request: Request<om::ListOrganizationsRequest>,
+    ) -> Result<Response<om::ListOrganizationsResponse>, Status> {
+        self.read(request, list).await
+    }
+
+    not_served! {
+        update(om::UpdateOrganizationRequest) -> Operation;
+        list_operations(om::ListOrganizationOperationsRequest)
+            -> om::ListOrganizationOperationsResponse;
+        list_access_bindings(access::ListAccessBindingsRequest)
+            -> access::ListAccessBindingsResponse;
+        set_access_bindings(access::SetAccessBindingsRequest) -> Operation;
+        update_access_bindings(access::UpdateAccessBindingsRequest) -> Operation;
+        list_access_policy_bindings(access::ListAccessPolicyBindingsRequest)
+            -> access::ListAccessPolicyBindingsResponse;
+        bind_access_policy(access::BindAccessPolicyRequest) -> Operation;
+        unbind_access_policy(access::UnbindAccessPolicyRequest) -> Operation;
+        update_access_policy_binding_parameters(access::UpdateAccessPolicyBindingParametersRequest)
+            -> Operation;
+    }
+}
+
+async fn get(
+    cx: &Context,
+    tx: &Tx,
+    request: &om::GetOrganizationRequest,
+) -> Result<om::Organization, Error> {
+    let id = OrganizationId::from(request.organization_id.as_str());
+    cx.authorize(tx, Permission::OrganizationsGet, Scope::Organization(&id))
+        .await?;
+    match tx.find_organization(&id).await? {
+        Some(organization) => Ok(render(organization)),
+        None => Err(cx
+            .missing(
+                tx,
+                Permission::OrganizationsGet,
+                "organization",
+                id.as_str(),
+            )
+            .await),
+    }
+}
+
+/// Lists only what the caller may see: a page may be shorter than asked for.
+async fn list(
+    cx: &Context,
+    tx: &Tx,
+    request: &om::ListOrganizationsRequest,
+) -> Result<om::ListOrganizationsResponse, Error> {
+    let filter = Filter::parse(&request.filter, ORGANIZATION_FIELDS)?;
+    let list = ListKey {
+        method: cx.method(),
+        parent: "",
+        filter: &request.filter,
+    };
+    let tokens = &cx.hub.page_tokens;
+    let page = tokens.parse(list, request.page_size, &request.page_token)?;
+    let page = tx.list_organizations(&filter, &page).await?;
+    let mut organizations = Vec::with_capacity(page.items.len());
+    for organization in page.items {
+        let scope = Scope::Organization(&organization.id);
+        match cx.authorize(tx, Permission::OrganizationsGet, scope).await {
+            Ok(_) => organizations.push(render(organization)),
+            Err(Error::Refused(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(om::ListOrganizationsResponse {
+        organizations,
+        next_page_token: tokens.render(list, page.next.as_ref())?,
+    })
+}
+
+fn render(organization: Organization) -> om::Organization {
+    om::Organization {
+        id: organization.id.into_string(),
+        created_at: Some(render_timestamp(organization.created_at)),
+        name: organization.name,
+        description: organization.description,
+        title: organization.title,
+        labels: render_labels(organization.labels),
+    }
+}

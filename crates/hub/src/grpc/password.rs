@@ -1,0 +1,335 @@
+//! Passwords on their way in: the handlers of `UserService.Create` and `SetPasswordHash`.
+//!
+//! Invariant: hashing, verifying and sealing happen before the transaction, and only for a caller
+//! that has the right; a password or an NT hash is never written in the clear (decision U56).
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rollcall_domain::access::Permission;
+use rollcall_domain::id::{PasswordId, UserId, UserpoolId};
+use rollcall_domain::password::{
+    self, HashType, ImportOutcome, ImportedHash, NewImport, Password, PasswordKind, Sameness,
+    StoredForm,
+};
+use rollcall_domain::refusal::Refusal;
+use rollcall_kit::secret::{SecretBytes, SecretString};
+use rollcall_kit::timestamp::Timestamp;
+use rollcall_proto::idp;
+use rollcall_proto::idp::create_user_request::Credentials;
+use rollcall_proto::operation::Operation;
+use rollcall_store::Tx;
+use tonic::{Request, Response, Status};
+
+use crate::call::Call;
+use crate::context::{Context, Done, Scope};
+use crate::error::Error;
+use crate::grpc::user::{self, Phone};
+use crate::grpc::{Service, accept, check};
+use crate::hub::Hub;
+use crate::password_hash::{self, Salt};
+use crate::wire::{WireEnum, parse_timestamp};
+
+/// `UserService.Create`.
+pub async fn create_user(
+    service: &Service,
+    request: Request<idp::CreateUserRequest>,
+) -> Result<Response<Operation>, Status> {
+    let (call, request) = accept(request)?;
+    let user_id = UserId::new(service.0.new_id(UserId::PREFIX, call.now));
+    let credential = prepare_credential(service, &call, &request, &user_id)
+        .await
+        .map_err(|error| error.into_status(&call.request_id))?;
+    let decide = async move |cx: &Context, tx: &Tx, request: &idp::CreateUserRequest| {
+        create(cx, tx, request, &user_id, &credential).await
+    };
+    service
+        .mutate_accepted(call, request, "Create a user", decide)
+        .await
+}
+
+async fn create(
+    cx: &Context,
+    tx: &Tx,
+    request: &idp::CreateUserRequest,
+    user_id: &UserId,
+    credential: &Credential,
+) -> Result<Done, Error> {
+    let mut user = user::create(cx, tx, request, user_id.clone()).await?;
+    let id = PasswordId::new(cx.new_id(PasswordId::PREFIX));
+    let password = match credential {
+        Credential::Own(argon2) => Password::set_here(
+            id,
+            user_id.clone(),
+            argon2.clone(),
+            PasswordKind::Permanent,
+            cx.call.now,
+        ),
+        Credential::Imported(import) => {
+            let pool = Scope::Userpool(&user.userpool_id);
+            cx.authorize(tx, Permission::UsersImportHash, pool).await?;
+            let new = import.to_new(id, user_id.clone(), cx);
+            match password::import(None, new, Sameness::Different, cx.call.now) {
+                ImportOutcome::Replaced(password) | ImportOutcome::Kept(password) => password,
+                ImportOutcome::Older => {
+                    return Err(Error::Internal("an import was older than nothing".into()));
+                }
+            }
+        }
+    };
+    tx.save_password(&password).await?;
+    user.password_created_at = password.created_at;
+    let metadata = idp::CreateUserMetadata {
+        user_id: user.id.to_string(),
+    };
+    let resource = user::resource(&user);
+    Ok(Done::new(
+        &metadata,
+        &user::render(user, Phone::Shown),
+        resource,
+    ))
+}
+
+/// What a new user signs in with, ready to be stored.
+enum Credential {
+    /// Argon2id of a password.
+    Own(SecretString),
+    /// A hash of another directory.
+    Imported(Import),
+}
+
+/// An imported hash, ready to be stored.
+struct Import {
+    form: StoredForm,
+    created_at: Option<Timestamp>,
+    kind: PasswordKind,
+}
+
+impl Import {
+    fn to_new(&self, id: PasswordId, user_id: UserId, cx: &Context) -> NewImport {
+        NewImport {
+            id,
+            user_id,
+            form: self.form.clone(),
+            created_at: self.created_at,
+            kind: self.kind,
+            session_id: cx.call.session_id.clone(),
+        }
+    }
+}
+
+async fn prepare_credential(
+    service: &Service,
+    call: &Arc<Call>,
+    request: &idp::CreateUserRequest,
+    user_id: &UserId,
+) -> Result<Credential, Error> {
+    check(request)?;
+    match &request.credentials {
+        Some(Credentials::PasswordSpec(spec)) => {
+            if request.password_change_required {
+                return Err(Refusal::invalid(
+                    "password_change_required",
+                    "goes with password_hash only",
+                )
+                .into());
+            }
+            if !spec.generation_proof.is_empty() {
+                return Err(Refusal::invalid(
+                    "password_spec.generation_proof",
+                    "was not made by this hub",
+                )
+                .into());
+            }
+            // Nobody without the right may make the hub compute.
+            let pool_id = UserpoolId::from(request.userpool_id.as_str());
+            service
+                .find_first(call, async move |cx: &Context, tx: &Tx| {
+                    cx.authorize(tx, Permission::UsersManage, Scope::Userpool(&pool_id))
+                        .await
+                })
+                .await?;
+            let secret = SecretBytes::new(spec.password.clone().into_bytes());
+            Ok(Credential::Own(strengthen(&service.0, secret).await?))
+        }
+        Some(Credentials::PasswordHash(hash)) => {
+            let imported = parse_hash("password_hash", hash)?;
+            Ok(Credential::Imported(Import {
+                form: seal(&service.0, user_id, imported)?,
+                created_at: hash.created_at.as_ref().map(parse_timestamp),
+                kind: PasswordKind::from_need_change(request.password_change_required),
+            }))
+        }
+        None => Err(Refusal::invalid("credentials", "send password_spec or password_hash").into()),
+    }
+}
+
+/// `UserService.SetPasswordHash`.
+pub async fn set_hash(
+    service: &Service,
+    request: Request<idp::SetPasswordHashRequest>,
+) -> Result<Response<Operation>, Status> {
+    let (call, request) = accept(request)?;
+    let prepared = prepare_import(service, &call, &request)
+        .await
+        .map_err(|error| error.into_status(&call.request_id))?;
+    let decide = async move |cx: &Context, tx: &Tx, request: &idp::SetPasswordHashRequest| {
+        import(cx, tx, request, &prepared).await
+    };
+    service
+        .mutate_accepted(call, request, "Set the password hash of a user", decide)
+        .await
+}
+
+/// An import, with the stored password it was compared to.
+struct Prepared {
+    import: Import,
+    same_as: Option<PasswordId>,
+}
+
+async fn prepare_import(
+    service: &Service,
+    call: &Arc<Call>,
+    request: &idp::SetPasswordHashRequest,
+) -> Result<Prepared, Error> {
+    check(request)?;
+    let hash = request
+        .hash
+        .as_ref()
+        .ok_or_else(|| Refusal::invalid("hash", "must be set"))?;
+    let imported = parse_hash("hash", hash)?;
+    let user_id = UserId::from(request.user_id.as_str());
+    let id = user_id.clone();
+    let stored = service
+        .find_first(call, async move |cx: &Context, tx: &Tx| {
+            let user = user::find(cx, tx, id.as_str(), Permission::UsersImportHash).await?;
+            Ok(tx.find_password(&user.id).await?)
+        })
+        .await?;
+    let created_at = hash.created_at.as_ref().map(parse_timestamp);
+    let same_as = match stored {
+        // Comparing may cost an Argon2 hash: dates decide first (decision U126).
+        Some(stored) if created_at.is_some() && created_at < stored.created_at => None,
+        Some(stored) if created_at.is_some() && created_at == stored.created_at => Some(stored.id),
+        Some(stored) if is_same(&service.0, &stored, &imported).await? => Some(stored.id),
+        _ => None,
+    };
+    Ok(Prepared {
+        import: Import {
+            form: seal(&service.0, &user_id, imported)?,
+            created_at,
+            kind: PasswordKind::from_need_change(request.need_change),
+        },
+        same_as,
+    })
+}
+
+async fn import(
+    cx: &Context,
+    tx: &Tx,
+    request: &idp::SetPasswordHashRequest,
+    prepared: &Prepared,
+) -> Result<Done, Error> {
+    let user = user::find(cx, tx, &request.user_id, Permission::UsersImportHash).await?;
+    let stored = tx.find_password(&user.id).await?;
+    let compared = stored.as_ref().map(|stored| &stored.id);
+    let sameness = if prepared.same_as.is_some() && prepared.same_as.as_ref() == compared {
+        Sameness::Same
+    } else {
+        Sameness::Different
+    };
+    let id = PasswordId::new(cx.new_id(PasswordId::PREFIX));
+    let new = prepared.import.to_new(id, user.id.clone(), cx);
+    match password::import(stored.as_ref(), new, sameness, cx.call.now) {
+        ImportOutcome::Older => {}
+        ImportOutcome::Kept(password) | ImportOutcome::Replaced(password) => {
+            tx.save_password(&password).await?;
+        }
+    }
+    let metadata = idp::SetPasswordHashMetadata {
+        user_id: user.id.to_string(),
+    };
+    Ok(Done::new(&metadata, &(), user::resource(&user)))
+}
+
+fn parse_hash(field: &str, hash: &idp::PasswordHash) -> Result<ImportedHash, Error> {
+    let hash_type = HashType::parse_wire(
+        &format!("{field}.password_hash_type"),
+        hash.password_hash_type,
+    )?;
+    let text = SecretString::new(hash.password_hash.clone());
+    hash_type
+        .parse_hash(&text)
+        .map_err(|refusal| match refusal {
+            Refusal::Invalid { field: inner, why } => {
+                Refusal::invalid(format!("{field}.{inner}"), why).into()
+            }
+            other => other.into(),
+        })
+}
+
+/// Brings an imported hash into the form in which it waits for the strengthening job or for the
+/// first sign-in.
+fn seal(hub: &Hub, user_id: &UserId, imported: ImportedHash) -> Result<StoredForm, Error> {
+    let entropy = hub.entropy.as_ref();
+    Ok(match imported {
+        ImportedHash::Nt(hash) => {
+            let sealed = hub.sealing_key.seal(user_id.as_str(), &hash, entropy)?;
+            StoredForm::SealedNtHash(SecretBytes::new(sealed))
+        }
+        ImportedHash::Foreign { scheme, text } => {
+            let secret = SecretBytes::new(text.expose().as_bytes().to_vec());
+            let sealed = hub.sealing_key.seal(user_id.as_str(), &secret, entropy)?;
+            StoredForm::Foreign {
+                scheme,
+                text: SecretString::new(STANDARD.encode(sealed)),
+            }
+        }
+    })
+}
+
+/// Whether the import brings the stored password again, as far as the stored form can tell.
+async fn is_same(hub: &Hub, stored: &Password, imported: &ImportedHash) -> Result<bool, Error> {
+    let row = stored.user_id.as_str();
+    Ok(match (&stored.form, imported) {
+        (StoredForm::SealedNtHash(sealed), ImportedHash::Nt(hash)) => {
+            hub.sealing_key.open(row, sealed.expose())? == *hash
+        }
+        (StoredForm::Argon2NtHash(phc), ImportedHash::Nt(hash)) => {
+            let (hash, phc) = (hash.clone(), phc.clone());
+            hub.hashing
+                .run(move || password_hash::verify(&hash, &phc))
+                .await?
+        }
+        (
+            StoredForm::Foreign { scheme, text },
+            ImportedHash::Foreign {
+                scheme: new_scheme,
+                text: new_text,
+            },
+        ) => scheme == new_scheme && open_foreign(hub, &stored.user_id, text)? == *new_text,
+        _ => false,
+    })
+}
+
+/// The text of a sealed foreign hash.
+pub fn open_foreign(
+    hub: &Hub,
+    user_id: &UserId,
+    text: &SecretString,
+) -> Result<SecretString, Error> {
+    let damaged = || Error::Internal("a stored foreign hash is damaged".into());
+    let sealed = STANDARD.decode(text.expose()).map_err(|_| damaged())?;
+    let bytes = hub.sealing_key.open(user_id.as_str(), &sealed)?;
+    let text = String::from_utf8(bytes.expose().to_vec()).map_err(|_| damaged())?;
+    Ok(SecretString::new(text))
+}
+
+async fn strengthen(hub: &Hub, secret: SecretBytes) -> Result<SecretString, Error> {
+    let salt = Salt::random(hub.entropy.as_ref());
+    Ok(hub
+        .hashing
+        .run(move || password_hash::strengthen(&secret, salt))
+        .await??)
+}

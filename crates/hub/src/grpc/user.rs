@@ -1,0 +1,383 @@
+//! `UserService`: users of a pool.
+
+use rollcall_domain::access::{self, Permission};
+use rollcall_domain::filter::{Filter, USER_FIELDS};
+use rollcall_domain::id::{UserId, UserpoolId};
+use rollcall_domain::mask::Mask;
+use rollcall_domain::operation::{OperationResource, OperationResourceKind};
+use rollcall_domain::user::{InitialState, NewUser, Profile, User, UserInput};
+use rollcall_domain::username::Username;
+use rollcall_domain::userpool_domain::UserpoolDomain;
+use rollcall_proto::idp;
+use rollcall_proto::idp::user_service_server::UserService;
+use rollcall_proto::operation::Operation;
+use rollcall_store::Tx;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::context::{Context, Done, Scope};
+use crate::error::Error;
+use crate::grpc::{Service, not_served, password};
+use crate::page_token::ListKey;
+use crate::wire::{WireEnum, parse_mask, parse_timestamp, render_timestamp};
+
+// Create and Update have the same fields under two message names.
+macro_rules! parse_profile {
+    ($request:expr) => {
+        Profile {
+            full_name: $request.full_name.clone(),
+            given_name: $request.given_name.clone(),
+            family_name: $request.family_name.clone(),
+            email: $request.email.clone(),
+            phone_number: $request.phone_number.clone(),
+            company_name: $request.company_name.clone(),
+            department: $request.department.clone(),
+            job_title: $request.job_title.clone(),
+            employee_id: $request.employee_id.clone(),
+        }
+    };
+}
+#[tonic::async_trait]
+impl UserService for Service {
+    type GetPasswordChangesStream =
+        futures::stream::Empty<Result<idp::GetPasswordChangesResponse, Status>>;
+
+    async fn get(
+        &self,
+        request: Request<idp::GetUserRequest>,
+    ) -> Result<Response<idp::User>, Status> {
+        self.read(request, get).await
+    }
+
+    async fn list(
+        &self,
+        request: Request<idp::ListUsersRequest>,
+    ) -> Result<Response<idp::ListUsersResponse>, Status> {
+        self.read(request, list).await
+    }
+
+    async fn create(
+        &self,
+        request: Request<idp::CreateUserRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        password::create_user(self, request).await
+    }
+
+    async fn update(
+        &self,
+        request: Request<idp::UpdateUserRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        self.mutate(request, "Update a user", update).await
+    }
+
+    async fn delete(
+        &self,
+        request: Request<idp::DeleteUserRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        self.mutate(request, "Delete a user", delete).await
+    }
+
+    async fn suspend(
+        &self,
+        request: Request<idp::SuspendUserRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        self.mutate(request, "Suspend a user", suspend).await
+    }
+
+    async fn reactivate(
+        &self,
+        request: Request<idp::ReactivateUserRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        self.mutate(request, "Reactivate a user", reactivate).await
+    }
+
+    async fn convert_to_external(
+        &self,
+        request: Request<idp::ConvertToExternalUserRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        self.mutate(
+            request,
+            "Convert a user to an external user",
+            convert_to_external,
+        )
+        .await
+    }
+
+    async fn set_password_hash(
+        &self,
+        request: Request<idp::SetPasswordHashRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        password::set_hash(self, request).await
+    }
+
+    async fn resolve_external_ids(
+        &self,
+        request: Request<idp::ResolveExternalIdsRequest>,
+    ) -> Result<Response<idp::ResolveExternalIdsResponse>, Status> {
+        self.read(request, resolve_external_ids).await
+    }
+
+    async fn get_password_changes(
+        &self,
+        request: Request<Streaming<idp::GetPasswordChangesRequest>>,
+    ) -> Result<Response<Self::GetPasswordChangesStream>, Status> {
+        self.refuse_unserved(&request)
+    }
+
+    not_served! {
+        set_own_password(idp::SetOwnPasswordRequest) -> Operation;
+        set_others_password(idp::SetOthersPasswordRequest) -> Operation;
+        generate_password(idp::GeneratePasswordRequest) -> idp::GeneratePasswordResponse;
+        get_self_password_metadata(()) -> idp::PasswordMetadata;
+        commit_password(idp::CommitPasswordRequest) -> Operation;
+    }
+}
+
+async fn get(cx: &Context, tx: &Tx, request: &idp::GetUserRequest) -> Result<idp::User, Error> {
+    let user = find(cx, tx, &request.user_id, Permission::UsersGet).await?;
+    let scope = Scope::Userpool(&user.userpool_id);
+    let bindings = cx.authorize(tx, Permission::UsersGet, scope).await?;
+    Ok(render(user, Phone::of(&bindings)))
+}
+
+async fn list(
+    cx: &Context,
+    tx: &Tx,
+    request: &idp::ListUsersRequest,
+) -> Result<idp::ListUsersResponse, Error> {
+    let pool_id = UserpoolId::from(request.userpool_id.as_str());
+    let bindings = cx
+        .authorize(tx, Permission::UsersGet, Scope::Userpool(&pool_id))
+        .await?;
+    let filter = Filter::parse(&request.filter, USER_FIELDS)?;
+    let list = ListKey {
+        method: cx.method(),
+        parent: pool_id.as_str(),
+        filter: &request.filter,
+    };
+    let tokens = &cx.hub.page_tokens;
+    let page = tokens.parse(list, request.page_size, &request.page_token)?;
+    let page = tx.list_users(&pool_id, &filter, &page).await?;
+    let phone = Phone::of(&bindings);
+    Ok(idp::ListUsersResponse {
+        users: page
+            .items
+            .into_iter()
+            .map(|user| render(user, phone))
+            .collect(),
+        next_page_token: tokens.render(list, page.next.as_ref())?,
+    })
+}
+
+/// Makes the user of a `Create` request; its password is the caller's matter.
+pub async fn create(
+    cx: &Context,
+    tx: &Tx,
+    request: &idp::CreateUserRequest,
+    id: UserId,
+) -> Result<User, Error> {
+    let pool_id = UserpoolId::from(request.userpool_id.as_str());
+    cx.authorize(tx, Permission::UsersManage, Scope::Userpool(&pool_id))
+        .await?;
+    let new = NewUser {
+        username: request.username.clone(),
+        profile: parse_profile!(request),
+        external_id: request.external_id.clone(),
+        state: if request.is_active.unwrap_or(true) {
+            InitialState::Active
+        } else {
+            InitialState::Suspended
+        },
+        expires_at: request.expires_at.as_ref().map(parse_timestamp),
+    };
+    let domain = find_domain(tx, &pool_id, &request.username).await?;
+    let user = User::create(
+        pool_id,
+        domain.as_ref(),
+        new,
+        cx.call.actor(),
+        id,
+        cx.call.now,
+    )?;
+    tx.insert_user(&user).await?;
+    Ok(user)
+}
+
+async fn update(cx: &Context, tx: &Tx, request: &idp::UpdateUserRequest) -> Result<Done, Error> {
+    let user = find_managed(cx, tx, &request.user_id).await?;
+    let mask: Mask<_> = parse_mask(request.update_mask.as_ref())?;
+    let input = UserInput {
+        username: request.username.clone(),
+        profile: parse_profile!(request),
+        expires_at: request.expires_at.as_ref().map(parse_timestamp),
+    };
+    let domain = find_domain(tx, &user.userpool_id, &request.username).await?;
+    let user = user.update(input, &mask, domain.as_ref(), cx.call.now)?;
+    tx.save_user(&user).await?;
+    let metadata = idp::UpdateUserMetadata {
+        user_id: user.id.to_string(),
+    };
+    Ok(done(&metadata, user))
+}
+
+async fn delete(cx: &Context, tx: &Tx, request: &idp::DeleteUserRequest) -> Result<Done, Error> {
+    let user = find_managed(cx, tx, &request.user_id).await?;
+    tx.delete_user(&user.id).await?;
+    let metadata = idp::DeleteUserMetadata {
+        user_id: user.id.to_string(),
+    };
+    Ok(Done::new(&metadata, &(), resource(&user)))
+}
+
+async fn suspend(cx: &Context, tx: &Tx, request: &idp::SuspendUserRequest) -> Result<Done, Error> {
+    let user = find_managed(cx, tx, &request.user_id).await?;
+    let expires_at = request.expires_at.as_ref().map(parse_timestamp);
+    let user = user.suspend(cx.call.actor(), &request.reason, expires_at, cx.call.now)?;
+    tx.save_user(&user).await?;
+    let metadata = idp::SuspendUserMetadata {
+        user_id: user.id.to_string(),
+    };
+    Ok(Done::new(&metadata, &(), resource(&user)))
+}
+
+async fn reactivate(
+    cx: &Context,
+    tx: &Tx,
+    request: &idp::ReactivateUserRequest,
+) -> Result<Done, Error> {
+    let user = find_managed(cx, tx, &request.user_id).await?;
+    let user = user.reactivate(cx.call.actor(), cx.call.now)?;
+    tx.save_user(&user).await?;
+    let metadata = idp::ReactivateUserMetadata {
+        user_id: user.id.to_string(),
+    };
+    Ok(Done::new(&metadata, &(), resource(&user)))
+}
+
+async fn convert_to_external(
+    cx: &Context,
+    tx: &Tx,
+    request: &idp::ConvertToExternalUserRequest,
+) -> Result<Done, Error> {
+    let user = find_managed(cx, tx, &request.user_id).await?;
+    let user = user.convert_to_external(&request.external_id, cx.call.now)?;
+    tx.save_user(&user).await?;
+    let metadata = idp::ConvertToExternalUserMetadata {
+        user_id: user.id.to_string(),
+        external_id: request.external_id.clone(),
+    };
+    Ok(done(&metadata, user))
+}
+
+/// Only those found, in the order asked for, each once (decision U67).
+async fn resolve_external_ids(
+    cx: &Context,
+    tx: &Tx,
+    request: &idp::ResolveExternalIdsRequest,
+) -> Result<idp::ResolveExternalIdsResponse, Error> {
+    let pool_id = UserpoolId::from(request.userpool_id.as_str());
+    cx.authorize(tx, Permission::UsersGet, Scope::Userpool(&pool_id))
+        .await?;
+    let resolved = tx
+        .resolve_external_ids(&pool_id, &request.external_ids)
+        .await?;
+    let resolved_users = resolved
+        .into_iter()
+        .map(|user| idp::ResolvedUser {
+            user_id: user.user_id.into_string(),
+            external_id: user.external_id,
+            userpool_id: request.userpool_id.clone(),
+            password_created_at: user.password_created_at.map(render_timestamp),
+        })
+        .collect();
+    Ok(idp::ResolveExternalIdsResponse { resolved_users })
+}
+
+/// Finds a user and requires `permission` on its pool.
+pub async fn find(cx: &Context, tx: &Tx, id: &str, permission: Permission) -> Result<User, Error> {
+    match tx.find_user(&UserId::from(id)).await? {
+        Some(user) => {
+            cx.authorize(tx, permission, Scope::Userpool(&user.userpool_id))
+                .await?;
+            Ok(user)
+        }
+        None => Err(cx.missing(tx, permission, "user", id).await),
+    }
+}
+
+async fn find_managed(cx: &Context, tx: &Tx, id: &str) -> Result<User, Error> {
+    find(cx, tx, id, Permission::UsersManage).await
+}
+
+/// The domain of the pool that a login ends in. A login that cannot be read is refused by the
+/// domain rules, with a better message.
+async fn find_domain(
+    tx: &Tx,
+    pool_id: &UserpoolId,
+    username: &str,
+) -> Result<Option<UserpoolDomain>, Error> {
+    match Username::parse(username) {
+        Ok(username) => Ok(tx.find_userpool_domain(pool_id, username.domain()).await?),
+        Err(_) => Ok(None),
+    }
+}
+
+fn done<M: prost::Message + prost::Name>(metadata: &M, user: User) -> Done {
+    let resource = resource(&user);
+    Done::new(metadata, &render(user, Phone::Shown), resource)
+}
+
+/// The operations of a user.
+pub fn resource(user: &User) -> OperationResource {
+    OperationResource {
+        kind: OperationResourceKind::User,
+        id: user.id.to_string(),
+        parent_id: user.userpool_id.to_string(),
+    }
+}
+
+/// Whether the caller may see phone numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phone {
+    /// It may.
+    Shown,
+    /// It may not.
+    Hidden,
+}
+
+impl Phone {
+    fn of(bindings: &[access::AccessBinding]) -> Self {
+        if access::allows(bindings, Permission::UsersGetPhone) {
+            Self::Shown
+        } else {
+            Self::Hidden
+        }
+    }
+}
+
+/// A user in the form of the wire.
+pub fn render(user: User, phone: Phone) -> idp::User {
+    let status = user.status().to_wire();
+    idp::User {
+        id: user.id.into_string(),
+        userpool_id: user.userpool_id.into_string(),
+        status,
+        username: user.username.as_str().to_owned(),
+        full_name: user.profile.full_name,
+        given_name: user.profile.given_name,
+        family_name: user.profile.family_name,
+        email: user.profile.email,
+        phone_number: match phone {
+            Phone::Shown => user.profile.phone_number,
+            Phone::Hidden => String::new(),
+        },
+        created_at: Some(render_timestamp(user.created_at)),
+        updated_at: Some(render_timestamp(user.updated_at)),
+        external_id: user.external_id.unwrap_or_default(),
+        company_name: user.profile.company_name,
+        department: user.profile.department,
+        job_title: user.profile.job_title,
+        employee_id: user.profile.employee_id,
+        expires_at: user.expires_at.map(render_timestamp),
+        password_created_at: user.password_created_at.map(render_timestamp),
+    }
+}

@@ -1,0 +1,110 @@
+//! The hub: what every call and job works with.
+//!
+//! Invariant: clock and randomness come from here and nowhere else. Deliberately absent: the
+//! network, which is `listener` and `front`.
+
+use std::sync::Arc;
+
+use rollcall_domain::sync_session::Lease;
+use rollcall_kit::clock::Clock;
+use rollcall_kit::entropy::Entropy;
+use rollcall_kit::id::new_id;
+use rollcall_kit::secret::SecretBytes;
+use rollcall_kit::timestamp::Timestamp;
+use rollcall_store::Store;
+use tokio::sync::Notify;
+
+use crate::config::Config;
+use crate::page_token::PageTokens;
+use crate::password_hash::HashingPool;
+use crate::sealing::SealingKey;
+use crate::token::TokenCache;
+
+const UUID_BYTES: usize = 16;
+
+/// A hub without its port.
+pub struct Hub {
+    /// Where everything is.
+    pub store: Store,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where keys, tokens and ids come from.
+    pub entropy: Arc<dyn Entropy>,
+    /// Public address `host:port`.
+    pub address: String,
+    /// Accepted audiences of a JWT (decision U127).
+    pub audiences: Vec<String>,
+    /// Suffix of the built-in domain of each pool.
+    pub domain_suffix: String,
+    /// Lease of a session.
+    pub lease: Lease,
+    /// Seals what must not lie in the clear.
+    pub sealing_key: SealingKey,
+    /// Key of the digests of repeated requests.
+    pub digest_key: SecretBytes,
+    /// Makes and checks page tokens.
+    pub page_tokens: PageTokens,
+    /// Workers for password hashes.
+    pub hashing: HashingPool,
+    /// Tokens seen lately.
+    pub tokens: TokenCache,
+    /// Wakes the strengthening job.
+    pub sealed_hash_arrived: Notify,
+}
+
+/// What a hub is made of.
+pub struct Parts {
+    /// Where everything is.
+    pub store: Store,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where keys, tokens and ids come from.
+    pub entropy: Arc<dyn Entropy>,
+    /// Seals what must not lie in the clear.
+    pub sealing_key: SealingKey,
+}
+
+impl Hub {
+    /// A hub with `config`, reached at `address`.
+    ///
+    /// # Errors
+    /// When a value of the configuration is out of range.
+    pub fn new(parts: Parts, config: &Config, address: String) -> anyhow::Result<Self> {
+        let mut audiences = vec![
+            format!("https://iam.{address}/iam/v1/tokens"),
+            "https://iam.api.cloud.yandex.net/iam/v1/tokens".to_owned(),
+        ];
+        audiences.extend(config.token_audiences.iter().cloned());
+        Ok(Self {
+            lease: Lease::from_seconds(i64::from(config.sessions.lease_seconds))?,
+            digest_key: parts.sealing_key.derive("request digests"),
+            page_tokens: PageTokens::new(&parts.sealing_key),
+            store: parts.store,
+            clock: parts.clock,
+            entropy: parts.entropy,
+            address,
+            audiences,
+            domain_suffix: config.default_domain_suffix.clone(),
+            sealing_key: parts.sealing_key,
+            hashing: HashingPool::new(),
+            tokens: TokenCache::default(),
+            sealed_hash_arrived: Notify::new(),
+        })
+    }
+
+    /// A new id of a noun.
+    #[must_use]
+    pub fn new_id(&self, prefix: &str, now: Timestamp) -> String {
+        new_id(prefix, now, self.entropy.as_ref())
+    }
+
+    /// A new name for a call.
+    #[must_use]
+    pub fn new_request_id(&self) -> String {
+        let mut bytes = [0; UUID_BYTES];
+        self.entropy.fill(&mut bytes);
+        uuid::Builder::from_random_bytes(bytes)
+            .into_uuid()
+            .to_string()
+    }
+}

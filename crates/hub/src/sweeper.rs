@@ -1,0 +1,82 @@
+//! The job that ends what has run out and forgets what is old.
+//!
+//! Invariant: nothing depends on its punctuality: leases, tokens and retention are judged by time
+//! at each access too (decision U9). Each step touches a bounded number of rows, so that calls are
+//! never kept waiting. Deliberately absent: work of the strengthening job.
+
+use std::sync::Arc;
+
+use rollcall_domain::{idempotency, operation, sync_session};
+use rollcall_kit::timestamp::Timestamp;
+use rollcall_store::Tx;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::Error;
+use crate::hub::Hub;
+use crate::limits;
+
+/// Runs until `stop`.
+pub async fn run(hub: Arc<Hub>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(limits::SWEEP_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        let now = hub.clock.now();
+        if let Err(error) = sweep(&hub, now).await {
+            tracing::error!(%error, "what has run out could not be swept");
+        }
+    }
+}
+
+/// Ends and forgets what is due at `now`.
+///
+/// # Errors
+/// When the database fails; what was done before stays done.
+pub async fn sweep(hub: &Hub, now: Timestamp) -> Result<(), Error> {
+    let batch = limits::SWEEP_BATCH_MAX;
+    hub.store
+        .write(async move |tx: &Tx| expire_sessions(tx, now).await)
+        .await?;
+    hub.store
+        .write(async move |tx: &Tx| expire_users(tx, now).await)
+        .await?;
+    hub.store
+        .write(async move |tx: &Tx| {
+            tx.delete_expired_iam_tokens(now, batch).await?;
+            let keys_before = now.minus(idempotency::RETENTION);
+            tx.delete_old_idempotency_records(keys_before, batch)
+                .await?;
+            tx.delete_old_operations(now.minus(operation::RETENTION), batch)
+                .await?;
+            let sessions_before = now.minus(sync_session::RETENTION);
+            let keep = sync_session::RETAINED_PER_TYPE_MIN;
+            tx.delete_old_sync_sessions(sessions_before, keep, batch)
+                .await?;
+            Ok(())
+        })
+        .await
+}
+
+async fn expire_sessions(tx: &Tx, now: Timestamp) -> Result<(), Error> {
+    let lapsed = tx
+        .list_lapsed_sync_sessions(now, limits::SWEEP_BATCH_MAX)
+        .await?;
+    for session in lapsed.iter().filter_map(|session| session.expire(now)) {
+        tx.save_sync_session(&session).await?;
+    }
+    Ok(())
+}
+
+async fn expire_users(tx: &Tx, now: Timestamp) -> Result<(), Error> {
+    let due = tx
+        .list_users_to_expire(now, limits::SWEEP_BATCH_MAX)
+        .await?;
+    for user in due.iter().filter_map(|user| user.expire(now)) {
+        tx.save_user(&user).await?;
+    }
+    Ok(())
+}
