@@ -90,6 +90,16 @@ impl Tx {
         );
         self.all(&sql, &values, read).await
     }
+
+    /// Every binding of a subject, wherever it is.
+    pub async fn list_all_access_bindings_of_subject(
+        &self,
+        subject_id: &SubjectId,
+    ) -> Result<Vec<AccessBinding>, Error> {
+        let sql =
+            format!("{SELECT} where subject_id = $1 order by resource_kind, resource_id, role");
+        self.all(&sql, params![subject_id], read).await
+    }
 }
 
 fn read(row: &mut Row) -> Result<AccessBinding, Error> {
