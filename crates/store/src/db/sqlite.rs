@@ -265,11 +265,17 @@ where
     }
 }
 
+/// Makes `$2` mean the second parameter: to SQLite it is a name, numbered where it first appears,
+/// while `?2` is a position. No statement of ours has a dollar sign anywhere else.
+fn by_position(sql: &str) -> String {
+    sql.replace('$', "?")
+}
+
 impl Connection {
     pub(super) fn rows(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Error> {
         let connection = lock(&self.inner);
         let found = (|| {
-            let mut statement = connection.prepare_cached(sql)?;
+            let mut statement = connection.prepare_cached(&by_position(sql))?;
             let columns = statement.column_count();
             let mut rows = statement.query(rusqlite::params_from_iter(params))?;
             let mut found = Vec::new();
@@ -285,7 +291,7 @@ impl Connection {
     pub(super) fn execute(&self, sql: &str, params: &[Param<'_>]) -> Result<u64, Error> {
         let connection = lock(&self.inner);
         let touched = connection
-            .prepare_cached(sql)
+            .prepare_cached(&by_position(sql))
             .and_then(|mut statement| statement.execute(rusqlite::params_from_iter(params)));
         touched
             .map(|rows| rows as u64)
@@ -427,4 +433,28 @@ fn index_of(connection: &rusqlite::Connection, message: &str) -> String {
 /// The beginning of a statement, without its values.
 fn first_words(sql: &str) -> String {
     sql.split_whitespace().take(6).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::db::value::params;
+    use crate::db::{Store, Tx};
+    use crate::error::Error;
+
+    #[tokio::test]
+    async fn parameters_have_their_place_by_number() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open_sqlite(directory.path().join("db"))
+            .await
+            .unwrap();
+        let found = store
+            .read(async |tx: &Tx| {
+                let sql = "select $2 || $1 || $2";
+                let text = tx.one(sql, params!["a", "b"], |row| row.text()).await?;
+                Ok::<_, Error>(text)
+            })
+            .await
+            .unwrap();
+        assert_eq!(found.as_deref(), Some("bab"));
+    }
 }
