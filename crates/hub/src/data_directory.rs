@@ -121,6 +121,19 @@ impl DataDirectory {
         self.0.join("hub.db")
     }
 
+    /// The SQLite database, made with mode 0600 if it is missing; SQLite gives its companion files
+    /// the same mode.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn create_database(&self) -> anyhow::Result<PathBuf> {
+        let path = self.database();
+        if !path.exists() {
+            Self::write_new(&path, b"")?;
+        }
+        Ok(path)
+    }
+
     /// The key that seals imported password hashes and signs page tokens.
     #[must_use]
     pub fn sealing_key(&self) -> PathBuf {

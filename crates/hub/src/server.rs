@@ -134,7 +134,7 @@ async fn serve(lock: Lock, listening: impl Future<Output = ()>, jobs: TaskTracke
 /// When it cannot be reached, or was written by a newer version.
 pub async fn open_store(data: &DataDirectory, config: &Config) -> anyhow::Result<Store> {
     match &config.database {
-        None => Store::open_sqlite(data.database())
+        None => Store::open_sqlite(data.create_database()?)
             .await
             .with_context(|| format!("the database {} cannot be used", data.database().display())),
         Some(url) => {
