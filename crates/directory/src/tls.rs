@@ -144,7 +144,10 @@ fn explain_certificate(why: &CertificateError) -> CertificateProblem {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             CertificateProblem::NotYetValid
         }
-        CertificateError::UnknownIssuer => CertificateProblem::UnknownIssuer,
+        // A wrong signature: an authority of the same name with another key, such as a renewed one.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            CertificateProblem::UnknownIssuer
+        }
         CertificateError::Revoked => CertificateProblem::Revoked,
         CertificateError::NotValidForName => CertificateProblem::NameMismatch { valid_for: vec![] },
         CertificateError::NotValidForNameContext { presented, .. } => {
