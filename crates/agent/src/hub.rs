@@ -64,7 +64,9 @@ impl Hub {
     pub async fn connect(config: &Config, entropy: Arc<dyn Entropy>) -> Result<Self, Failure> {
         let mut options = client_options(config)?;
         options.entropy = entropy;
-        let client = Client::connect(options).await.map_err(|error| failure(&error))?;
+        let client = Client::connect(options)
+            .await
+            .map_err(|error| failure(&error))?;
         let mut hub = Self {
             client,
             userpool_id: config.userpool_id.as_str().into(),

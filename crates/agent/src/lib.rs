@@ -4,17 +4,26 @@
 //! deleted or as outside the scope. Deliberately absent: knowledge of the hub's rules (it asks
 //! and obeys) and of the directory's protocol (`rollcall_directory` speaks it).
 
+pub mod activity;
+pub mod agent;
 pub mod agent_id;
+pub mod check;
 pub mod config;
 pub mod engine;
 pub mod failure;
+pub mod fence;
 pub mod file_permission;
+pub mod follow;
+pub mod hub;
 pub mod index_file;
 pub mod item_error;
 pub mod logger;
+pub mod once;
 pub mod progress;
+pub mod reader;
 pub mod replication_token;
-pub mod settings;
-pub mod hub;
-pub mod fence;
+pub mod run;
 pub mod session;
+pub mod settings;
+pub mod summary;
+pub mod uplink;

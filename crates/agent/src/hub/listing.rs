@@ -41,9 +41,8 @@ impl Hub {
     pub async fn list(&self, mapping: &Mapping, now: Timestamp) -> Result<Listing, ClientError> {
         let (users, groups) = futures::try_join!(self.users(), self.groups())?;
         let mut listing = Listing::default();
-        let present = |user: &&User| {
-            !user.external_id.is_empty() && user.status() != Status::Deleting
-        };
+        let present =
+            |user: &&User| !user.external_id.is_empty() && user.status() != Status::Deleting;
         for user in users.iter().filter(present) {
             match Guid::parse(&user.external_id) {
                 Some(guid) => listing.users.push(hub_user(guid, user, mapping, now)),

@@ -261,10 +261,7 @@ impl Hub {
     }
 
     /// The group of the organization with this name that is not external.
-    pub(crate) async fn find_local_group(
-        &self,
-        name: &str,
-    ) -> Result<Option<String>, ClientError> {
+    pub(crate) async fn find_local_group(&self, name: &str) -> Result<Option<String>, ClientError> {
         let request = ListGroupsRequest {
             organization_id: self.organization_id(),
             filter: format!("name = \"{name}\""),

@@ -1,0 +1,129 @@
+//! What the agent is doing now: a progress bar on a terminal, else a log line every two seconds.
+//!
+//! Invariant: showing never slows the work; the numbers are for people, the counters of the
+//! session are the truth.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use tokio_util::task::AbortOnDropHandle;
+
+const LOG_PERIOD: Duration = Duration::from_secs(2);
+const BAR_PERIOD: Duration = Duration::from_millis(100);
+const BAR: &str = "{spinner} {msg} {wide_bar} {pos}/{len} {per_sec} {elapsed}";
+const SPINNER: &str = "{spinner} {msg} {pos} {per_sec} {elapsed}";
+
+/// Where activity is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    /// A bar on the terminal.
+    Bar,
+    /// Lines in the log.
+    Log,
+}
+
+/// The present activity. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Activity {
+    state: Arc<Mutex<State>>,
+    bar: Option<ProgressBar>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    what: String,
+    done: usize,
+    total: usize,
+}
+
+/// Shows an activity until it is dropped.
+#[derive(Debug)]
+pub struct Shown {
+    task: AbortOnDropHandle<()>,
+    bar: Option<ProgressBar>,
+}
+
+impl Activity {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(show: Show, bars: &MultiProgress) -> Self {
+        let bar = match show {
+            Show::Bar => Some(bars.add(ProgressBar::no_length())),
+            Show::Log => None,
+        };
+        Self {
+            state: Arc::default(),
+            bar,
+        }
+    }
+
+    /// Begins something new; `total` 0 when the amount is not known.
+    pub fn begin(&self, what: &str, total: usize) {
+        let mut state = self.state();
+        what.clone_into(&mut state.what);
+        state.done = 0;
+        state.total = total;
+        if let Some(bar) = &self.bar {
+            let template = if total == 0 { SPINNER } else { BAR };
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style);
+            }
+            bar.reset();
+            bar.set_length(total as u64);
+            bar.set_message(state.what.clone());
+        }
+    }
+
+    /// Did `number` more.
+    pub fn advance(&self, number: usize) {
+        self.state().done += number;
+        if let Some(bar) = &self.bar {
+            bar.inc(number as u64);
+        }
+    }
+
+    /// Starts to show it.
+    #[must_use]
+    pub fn show(&self) -> Shown {
+        let activity = self.clone();
+        if let Some(bar) = &self.bar {
+            bar.enable_steady_tick(BAR_PERIOD);
+        }
+        let lines = async move {
+            loop {
+                tokio::time::sleep(LOG_PERIOD).await;
+                if activity.bar.is_none() {
+                    activity.log();
+                }
+            }
+        };
+        Shown {
+            task: AbortOnDropHandle::new(tokio::spawn(lines)),
+            bar: self.bar.clone(),
+        }
+    }
+
+    fn log(&self) {
+        let state = self.state();
+        if state.total > 0 {
+            tracing::info!(done = state.done, of = state.total, "{}", state.what);
+        } else {
+            tracing::info!(done = state.done, "{}", state.what);
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.task.abort();
+        if let Some(bar) = &self.bar {
+            bar.disable_steady_tick();
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The agent: what it is set up with, and one session from its opening to its close.
+//!
+//! Invariant: a session that was opened is closed, as completed or as failed with a reason a
+//! person understands, unless its lease was lost. Deliberately absent: when sessions are opened
+//! (`crate::follow`) and what happens inside (`crate::run`).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rollcall_kit::clock::Clock;
+use rollcall_kit::entropy::Entropy;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::activity::Activity;
+use crate::agent_id::agent_id;
+use crate::config::Config;
+use crate::engine::guard::Limit;
+use crate::failure::Failure;
+use crate::file_permission;
+use crate::hub::Hub;
+use crate::index_file::IndexFile;
+use crate::run::{Held, Pace, Run};
+use crate::session::{self, Opened, Opening, Urgency};
+use crate::settings::Settings;
+use crate::summary::{Outcome, RunSummary};
+
+/// Everything a session needs.
+pub struct Agent {
+    /// The file.
+    pub config: Config,
+    /// The hub.
+    pub hub: Hub,
+    /// The index on disk.
+    pub file: IndexFile,
+    /// Who we are.
+    pub agent_id: String,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// What people see.
+    pub activity: Activity,
+    /// Cancelled when the program has to end.
+    pub stop: CancellationToken,
+    /// Where our files are.
+    pub directory: PathBuf,
+}
+
+impl Agent {
+    /// Prepares files, identity and the connection to the hub.
+    ///
+    /// # Errors
+    /// [`Failure`] with what to do.
+    pub async fn new(
+        config: Config,
+        config_path: &std::path::Path,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        activity: Activity,
+        stop: CancellationToken,
+    ) -> Result<Self, Failure> {
+        check_permissions(&config, config_path)?;
+        let agent_id = agent_id(&config, &*entropy)?;
+        let directory = config.working_directory();
+        let file = IndexFile::open(&directory)?;
+        let hub = tokio::select! {
+            () = stop.cancelled() => return Err(Failure::Stopped),
+            hub = Hub::connect(&config, Arc::clone(&entropy)) => hub?,
+        };
+        Ok(Self {
+            config,
+            hub,
+            file,
+            agent_id,
+            clock,
+            entropy,
+            activity,
+            stop,
+            directory,
+        })
+    }
+
+    /// The brake on removals.
+    #[must_use]
+    pub fn limit(&self) -> Limit {
+        match self.config.safety.max_removals {
+            None => Limit::Default,
+            Some(0) => Limit::Off,
+            Some(count) => Limit::Count(count),
+        }
+    }
+
+    /// Opens a session, or tells why not.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn open(&self, urgency: Urgency) -> Result<Opening, Failure> {
+        tokio::select! {
+            () = self.stop.cancelled() => Err(Failure::Stopped),
+            opening = session::open(&self.hub, &self.agent_id, urgency, &self.entropy) => opening,
+        }
+    }
+
+    /// Works in an open session and closes it. `held` is what the last session left in memory.
+    pub async fn work(
+        &self,
+        opened: Opened,
+        pace: Pace,
+        held: &mut Option<Held>,
+    ) -> (RunSummary, Result<(), Failure>) {
+        let started = Instant::now();
+        let mut summary = RunSummary::new(Outcome::Completed);
+        summary.session_id = Some(opened.session.id().to_owned());
+        let shown = self.activity.show();
+        let result = self.inside(&opened, pace, held, &mut summary).await;
+        drop(shown);
+        summary.count(&opened.session.progress());
+        summary.took(started.elapsed().as_secs_f64());
+        summary.ended_at = self.clock.now().to_string();
+        let result = self.close(opened, result, &mut summary).await;
+        if let Err(error) = summary.save(&self.directory) {
+            tracing::warn!(%error, "the status file cannot be written");
+        }
+        (summary, result)
+    }
+
+    async fn inside(
+        &self,
+        opened: &Opened,
+        pace: Pace,
+        held: &mut Option<Held>,
+        summary: &mut RunSummary,
+    ) -> Result<(), Failure> {
+        let settings = Settings::effective(&self.config, opened.settings.as_ref())?;
+        if opened.settings.is_some() {
+            for name in settings.differences(&Settings::of_file(&self.config)) {
+                tracing::warn!(
+                    setting = name,
+                    "the hub's value differs from the file's and wins"
+                );
+            }
+        }
+        let mut run = Run::new(self, opened, settings, held.take(), summary);
+        let fence = opened.session.fence().clone();
+        let result = tokio::select! {
+            result = run.go(pace) => result,
+            () = fence.lost().cancelled() => Err(fence
+                .check(Instant::now())
+                .err()
+                .unwrap_or(Failure::LeaseLost("the lease ended".into()))),
+            () = self.stop.cancelled() => Err(Failure::Stopped),
+        };
+        // Between two batches everything is acknowledged and stored: a stop is no failure then.
+        let result = match result {
+            Err(Failure::Stopped) if run.is_at_rest() => Ok(()),
+            other => other,
+        };
+        *held = match &result {
+            Ok(()) => run.into_held(),
+            Err(_) => None,
+        };
+        result
+    }
+
+    async fn close(
+        &self,
+        opened: Opened,
+        result: Result<(), Failure>,
+        summary: &mut RunSummary,
+    ) -> Result<(), Failure> {
+        let closed = match &result {
+            Ok(()) => {
+                let reported = opened.session.report().await;
+                let closed = opened.session.close(None).await;
+                reported.and(closed)
+            }
+            Err(Failure::LeaseLost(_)) => Ok(()),
+            Err(failure) => {
+                let reason = failure.to_string();
+                let _ = opened.session.report().await;
+                opened.session.close(Some(&reason)).await
+            }
+        };
+        let result = result.and(closed);
+        if let Err(failure) = &result {
+            summary.outcome = match failure {
+                Failure::Stopped => Outcome::Stopped,
+                _ => Outcome::Failed,
+            };
+            summary.reason = Some(failure.to_string());
+        }
+        result
+    }
+}
+
+/// Checks the secret files if the configuration asks for it.
+///
+/// # Errors
+/// [`Failure::Permission`].
+pub fn check_permissions(config: &Config, config_path: &std::path::Path) -> Result<(), Failure> {
+    if !config.check_config_permissions {
+        return Ok(());
+    }
+    let mut files = config.secret_files();
+    files.push(config_path.to_owned());
+    file_permission::check(files.iter().map(PathBuf::as_path))
+}

@@ -1,0 +1,365 @@
+//! `--check`: tries everything a run needs, without changing anything, and explains what is wrong.
+//!
+//! Invariant: each line is about one thing; a thing that could not be tried because of an earlier
+//! one is left out, so every cross is a cause and not a consequence.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rollcall_client::{Client, ClientError, ErrorKind};
+use rollcall_directory::{Connection, Error as DirectoryError};
+use rollcall_kit::clock::Clock;
+use rollcall_kit::entropy::Entropy;
+use rollcall_proto::idp::{
+    GetReplicationTokenRequest, GetUserpoolRequest, ListUsersRequest, SessionType,
+};
+use rollcall_proto::organizationmanager::ListExternalGroupsRequest;
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::hub;
+use crate::reader::{self, Reader};
+use crate::settings::Settings;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const DIRECTORY_PORT: u16 = 636;
+const EXPIRY_WARNING_DAYS: i64 = 14;
+const SECONDS_PER_DAY: i64 = 86_400;
+
+/// The verdict on one thing.
+#[derive(Debug, Clone, Serialize)]
+pub struct Finding {
+    /// What was tried.
+    pub name: &'static str,
+    /// Whether it works.
+    pub ok: bool,
+    /// What was found, or what to do.
+    pub detail: String,
+    #[serde(skip)]
+    exit_code: u8,
+}
+
+/// All verdicts.
+#[derive(Debug, Default, Serialize)]
+pub struct Findings {
+    /// In the order they were tried.
+    pub findings: Vec<Finding>,
+}
+
+impl Findings {
+    fn good(&mut self, name: &'static str, detail: impl Into<String>) {
+        self.findings.push(Finding {
+            name,
+            ok: true,
+            detail: detail.into(),
+            exit_code: 0,
+        });
+    }
+
+    /// Adds a failure.
+    pub fn bad(&mut self, name: &'static str, failure: &Failure) {
+        self.findings.push(Finding {
+            name,
+            ok: false,
+            detail: failure.to_string(),
+            exit_code: failure.exit_code(),
+        });
+    }
+
+    /// 0 when everything works, else the code of the first thing that does not.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        self.findings
+            .iter()
+            .find(|finding| !finding.ok)
+            .map_or(0, |finding| finding.exit_code)
+    }
+
+    /// One line each, for a person.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let lines = self.findings.iter().map(|finding| {
+            let sign = if finding.ok { '✓' } else { '✗' };
+            format!("{sign} {}: {}", finding.name, finding.detail)
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Tries everything.
+pub async fn check(
+    config: &Config,
+    config_path: &std::path::Path,
+    clock: &dyn Clock,
+    entropy: &Arc<dyn Entropy>,
+) -> Findings {
+    let mut findings = Findings::default();
+    findings.good(
+        "configuration",
+        format!("{} is complete", config_path.display()),
+    );
+    match crate::agent::check_permissions(config, config_path) {
+        Err(failure) => findings.bad("secret files", &failure),
+        Ok(()) if config.check_config_permissions => {
+            findings.good("secret files", "only the agent's user can read them");
+        }
+        Ok(()) => {}
+    }
+    directory(config, clock, &mut findings).await;
+    the_hub(config, entropy, &mut findings).await;
+    findings
+}
+
+async fn directory(config: &Config, clock: &dyn Clock, findings: &mut Findings) {
+    let address = directory_address(&config.ldap.host);
+    if !reach(
+        ["directory name", "directory port"],
+        "ldap.host",
+        &address,
+        findings,
+    )
+    .await
+    {
+        return;
+    }
+    let opened = Connection::open(&reader::options(config)).await;
+    let mut connection = match opened {
+        Ok(connection) => connection,
+        Err(error) => {
+            let name = match &error {
+                DirectoryError::BindRefused { .. } => {
+                    findings.good("directory certificate", "accepted");
+                    "directory account"
+                }
+                _ => "directory certificate",
+            };
+            return findings.bad(name, &reader::failure(&error));
+        }
+    };
+    let expiry = match connection.certificate_expires() {
+        Some(at) => {
+            let days = at.since(clock.now()).as_seconds() / SECONDS_PER_DAY;
+            let note = if days < EXPIRY_WARNING_DAYS {
+                "; renew it soon"
+            } else {
+                ""
+            };
+            format!("accepted; {days} days left{note}")
+        }
+        None => "accepted".to_owned(),
+    };
+    if config.ldap.insecure_skip_verify {
+        findings.good(
+            "directory certificate",
+            "NOT VERIFIED (ldap.insecure_skip_verify)",
+        );
+    } else {
+        findings.good("directory certificate", expiry);
+    }
+    match connection.whoami().await {
+        Ok(name) => findings.good("directory account", format!("signed in as {name}")),
+        Err(_) => findings.good("directory account", "signed in"),
+    }
+    rights(&mut connection, findings).await;
+    connection.close().await;
+    scope(config, findings).await;
+}
+
+async fn rights(connection: &mut Connection, findings: &mut Findings) {
+    let name = "directory rights";
+    match connection.check_rights().await {
+        Ok(missing) if missing.is_empty() => {
+            findings.good(name, "changes and deleted objects can be read");
+        }
+        Ok(missing) => {
+            for right in missing {
+                findings.bad(name, &Failure::Run(right.to_string()));
+            }
+        }
+        Err(error) => findings.bad(name, &reader::failure(&error)),
+    }
+}
+
+async fn scope(config: &Config, findings: &mut Findings) {
+    let filter = Settings::of_file(config).filter;
+    let name = "scope";
+    let mut reader = match Reader::connect(config, &filter.domain).await {
+        Ok(reader) => reader,
+        Err(failure) => return findings.bad(name, &failure),
+    };
+    match reader.resolve(&filter, None).await {
+        Ok(resolved) => findings.good(
+            name,
+            format!(
+                "{}: {} organizational units and {} groups found",
+                filter.domain,
+                resolved.scope.units.len(),
+                resolved.scope.groups.len()
+            ),
+        ),
+        Err(failure) => findings.bad(name, &failure),
+    }
+}
+
+async fn the_hub(config: &Config, entropy: &Arc<dyn Entropy>, findings: &mut Findings) {
+    let address = config.hub.address.clone();
+    if !reach(["hub name", "hub port"], "hub.address", &address, findings).await {
+        return;
+    }
+    let options = match hub::client_options(config) {
+        Ok(mut options) => {
+            options.entropy = Arc::clone(entropy);
+            options
+        }
+        Err(failure) => return findings.bad("hub key file", &failure),
+    };
+    let client = match Client::connect(options).await {
+        Ok(client) => client,
+        Err(error) => {
+            let name = match error.kind {
+                ErrorKind::Certificate => "hub certificate",
+                ErrorKind::Unauthenticated => {
+                    findings.good("hub certificate", "accepted");
+                    "hub token"
+                }
+                ErrorKind::Configuration => "hub key file",
+                _ => "hub connection",
+            };
+            return findings.bad(name, &hub::failure(&error));
+        }
+    };
+    findings.good("hub certificate", "accepted");
+    findings.good("hub token", "issued");
+    pool(config, &client, findings).await;
+}
+
+async fn pool(config: &Config, client: &Client, findings: &mut Findings) {
+    let userpool_id = config.userpool_id.clone();
+    let request = GetUserpoolRequest {
+        userpool_id: userpool_id.clone(),
+    };
+    match client.userpools().get(request).await {
+        Ok(pool) => findings.good("pool", format!("{} exists", pool.into_inner().name)),
+        Err(status) => {
+            return findings.bad("pool", &explained(&client.error(&status), "userpool_id"));
+        }
+    }
+    let name = "hub permissions";
+    let token = GetReplicationTokenRequest {
+        subject_container_id: userpool_id.clone(),
+        session_type: SessionType::AdSync as i32,
+    };
+    let users = ListUsersRequest {
+        userpool_id: userpool_id.clone(),
+        page_size: 1,
+        ..ListUsersRequest::default()
+    };
+    let groups = ListExternalGroupsRequest {
+        subject_container_id: userpool_id,
+        page_size: 1,
+        ..ListExternalGroupsRequest::default()
+    };
+    let refused = [
+        client
+            .synchronization()
+            .get_replication_token(token)
+            .await
+            .err(),
+        client.users().list(users).await.err(),
+        client.groups().list_external(groups).await.err(),
+    ];
+    let mut refused = refused.into_iter().flatten().peekable();
+    if refused.peek().is_none() {
+        findings.good(name, "sessions, users and groups of the pool can be used");
+    }
+    for status in refused {
+        findings.bad(
+            name,
+            &explained(&client.error(&status), "cloud_credentials_file_path"),
+        );
+    }
+}
+
+fn explained(error: &ClientError, key: &str) -> Failure {
+    Failure::Run(format!("{key}: {error}"))
+}
+
+/// Resolves and connects; adds what it finds under these two names.
+async fn reach(
+    names: [&'static str; 2],
+    key: &str,
+    address: &str,
+    findings: &mut Findings,
+) -> bool {
+    let [resolution, port] = names;
+    let addresses: Vec<_> = match tokio::net::lookup_host(address).await {
+        Ok(addresses) => addresses.collect(),
+        Err(error) => {
+            findings.bad(
+                resolution,
+                &Failure::Run(format!(
+                    "{key}: {address} cannot be resolved ({error}); check the name and the DNS servers of this machine"
+                )),
+            );
+            return false;
+        }
+    };
+    findings.good(resolution, format!("{address} resolves"));
+    let connect = tokio::net::TcpStream::connect(addresses.as_slice());
+    let problem = match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
+        Ok(Ok(_)) => {
+            findings.good(port, format!("{address} answers"));
+            return true;
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer in {} s", CONNECT_TIMEOUT.as_secs()),
+    };
+    findings.bad(
+        port,
+        &Failure::Run(format!(
+            "{key}: {address} cannot be reached ({problem}); check that it runs and that no firewall is between"
+        )),
+    );
+    false
+}
+
+/// `host:port` of an `ldaps://` URL.
+fn directory_address(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let rest = rest.trim_end_matches('/');
+    let after_host = rest.rsplit_once(']').map_or(rest, |(_, after)| after);
+    if after_host.contains(':') {
+        rest.to_owned()
+    } else {
+        format!("{rest}:{DIRECTORY_PORT}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_urls() {
+        for (url, address) in [
+            ("ldaps://dc1.corp.example", "dc1.corp.example:636"),
+            ("ldaps://dc1:3269/", "dc1:3269"),
+            ("ldaps://[::1]", "[::1]:636"),
+            ("ldaps://[::1]:1636", "[::1]:1636"),
+        ] {
+            assert_eq!(directory_address(url), address);
+        }
+    }
+
+    #[test]
+    fn the_first_failure_gives_the_code() {
+        let mut findings = Findings::default();
+        findings.good("a", "fine");
+        assert_eq!(findings.exit_code(), 0);
+        findings.bad("b", &Failure::Authentication("no".into()));
+        findings.bad("c", &Failure::Run("no".into()));
+        assert_eq!(findings.exit_code(), 4);
+        assert_eq!(findings.text(), "✓ a: fine\n✗ b: no\n✗ c: no");
+    }
+}

@@ -1,0 +1,361 @@
+//! Reading the directory for the engine.
+//!
+//! Invariant: what comes back is complete or an error; an object is handed on whole, and one that
+//! cannot be found is told apart from one that was deleted. Deliberately absent: what to do with
+//! it.
+
+use std::collections::BTreeMap;
+
+use rollcall_directory::{
+    Access, Base, Bind, Connection, Cookie, Deleted, DirSyncEvent, DirSyncRequest, Dn, Entry,
+    Error, Filter, Kind, MemberChange, MemberDetail, Options, SearchRequest, Verification,
+};
+
+use crate::config::Config;
+use crate::engine::Guid;
+use crate::engine::mapping::Mapping;
+use crate::engine::object::{Change, DirectoryObject, ObjectClass};
+use crate::failure::Failure;
+
+mod filter;
+
+pub use filter::Resolved;
+
+/// Attributes the engine needs beside the mapped ones.
+const ALWAYS: [&str; 8] = [
+    "name",
+    "sAMAccountName",
+    "objectSid",
+    "primaryGroupID",
+    "userAccountControl",
+    "accountExpires",
+    "isCriticalSystemObject",
+    "member",
+];
+/// Classes of objects that are synchronized or that others lie in. objectCategory would not match
+/// tombstones.
+const CLASSES: [&str; 7] = [
+    "user",
+    "group",
+    "organizationalUnit",
+    "container",
+    "builtinDomain",
+    "lostAndFound",
+    "domainDNS",
+];
+/// Identifiers in one search for deleted objects.
+const GUIDS_PER_SEARCH: usize = 200;
+
+/// A connection to the directory.
+#[derive(Debug)]
+pub struct Reader {
+    connection: Connection,
+    base: Dn,
+}
+
+/// What changed since a cookie, by identity only: the objects are read whole afterwards.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Objects that are new or changed.
+    pub seen: Vec<Guid>,
+    /// Objects that were deleted.
+    pub deleted: Vec<Guid>,
+    /// Where the next read begins.
+    pub cookie: Vec<u8>,
+}
+
+/// How the directory of the configuration is reached.
+#[must_use]
+pub fn options(config: &Config) -> Options {
+    let ldap = &config.ldap;
+    let bind = match (&ldap.username, &ldap.password) {
+        (Some(account), Some(password)) => Bind::Simple {
+            account: account.clone(),
+            password: password.clone(),
+        },
+        _ => Bind::Anonymous,
+    };
+    let mut options = Options::new(ldap.host.clone(), bind);
+    options.ca_path = ldap
+        .certificate_path
+        .as_ref()
+        .map(|path| config.resolve(path));
+    if ldap.insecure_skip_verify {
+        options.verification = Verification::DangerouslyOff;
+    }
+    options
+}
+
+/// What a failed read means for the whole run.
+#[must_use]
+pub fn failure(error: &Error) -> Failure {
+    let text = crate::failure::chain(error);
+    match error {
+        Error::BindRefused { .. } => Failure::Authentication(text),
+        Error::InvalidUrl { .. } | Error::Unsafe(_) | Error::CaFile { .. } => Failure::Config(text),
+        _ => Failure::Run(text),
+    }
+}
+
+impl Reader {
+    /// Connects, signs in and checks that this is the directory of `domain`.
+    ///
+    /// # Errors
+    /// [`Failure`] with what to do.
+    pub async fn connect(config: &Config, domain: &str) -> Result<Self, Failure> {
+        let mut connection = Connection::open(&options(config))
+            .await
+            .map_err(|error| failure(&error))?;
+        let root = connection
+            .root_dse()
+            .await
+            .map_err(|error| failure(&error))?;
+        let served = root.domain_name();
+        if !served.eq_ignore_ascii_case(domain) {
+            return Err(Failure::Config(format!(
+                "sync_settings.filter.domain is {domain}, but {} serves {served}",
+                config.ldap.host
+            )));
+        }
+        Ok(Self {
+            connection,
+            base: root.default_naming_context,
+        })
+    }
+
+    /// Reads everything. `sink` gets each object; deleted ones too.
+    ///
+    /// # Errors
+    /// [`Error`]; what was handed on until then is incomplete.
+    pub async fn everything(
+        &mut self,
+        mapping: &Mapping,
+        mut sink: impl FnMut(Change),
+    ) -> Result<Vec<u8>, Error> {
+        let mut too_long = Vec::new();
+        let mut read = self
+            .connection
+            .dirsync(request(&self.base, mapping, None))
+            .await?;
+        let cookie = loop {
+            match read.next().await? {
+                Some(DirSyncEvent::Change(change)) => {
+                    if change.entry.deleted {
+                        sink(Change::Deleted(guid_of(&change.entry)));
+                        continue;
+                    }
+                    let Some(mut object) = object(&change.entry, mapping) else {
+                        continue;
+                    };
+                    match change.members {
+                        MemberChange::Unchanged => {}
+                        MemberChange::Whole(members) => {
+                            object.members = members.iter().map(|m| guid(&m.guid)).collect();
+                        }
+                        MemberChange::Incremental { added, .. } => {
+                            object.members = added.iter().map(|m| guid(&m.guid)).collect();
+                        }
+                        MemberChange::TooLong => {
+                            too_long.push(object);
+                            continue;
+                        }
+                    }
+                    sink(Change::Seen(Box::new(object)));
+                }
+                Some(DirSyncEvent::Page(_)) => {}
+                Some(DirSyncEvent::Complete(cookie)) => break cookie,
+                None => return Err(Error::Protocol("a read without an end")),
+            }
+        };
+        for mut object in too_long {
+            if let Some(members) = self.members(object.guid).await? {
+                object.members = members;
+                sink(Change::Seen(Box::new(object)));
+            }
+        }
+        Ok(cookie.as_bytes().to_vec())
+    }
+
+    /// Asks what changed since `cookie`.
+    ///
+    /// # Errors
+    /// [`Error::CookieRefused`] when only a full read helps, or any other.
+    pub async fn changes(&mut self, mapping: &Mapping, cookie: &[u8]) -> Result<Changes, Error> {
+        let mut changes = Changes::default();
+        let mut read = self
+            .connection
+            .dirsync(request(&self.base, mapping, Some(cookie)))
+            .await?;
+        loop {
+            match read.next().await? {
+                Some(DirSyncEvent::Change(change)) if change.entry.deleted => {
+                    changes.deleted.push(guid_of(&change.entry));
+                }
+                Some(DirSyncEvent::Change(change)) => changes.seen.push(guid_of(&change.entry)),
+                Some(DirSyncEvent::Page(_)) => {}
+                Some(DirSyncEvent::Complete(cookie)) => {
+                    changes.cookie = cookie.as_bytes().to_vec();
+                    return Ok(changes);
+                }
+                None => return Err(Error::Protocol("a read without an end")),
+            }
+        }
+    }
+
+    /// Reads these objects whole. Each is seen, deleted or missing.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn objects(
+        &mut self,
+        mapping: &Mapping,
+        guids: &[Guid],
+    ) -> Result<Vec<Change>, Error> {
+        let attributes: Vec<String> = attributes(mapping)
+            .into_iter()
+            .filter(|name| name != "member")
+            .collect();
+        let names: Vec<&str> = attributes.iter().map(String::as_str).collect();
+        let wanted: Vec<rollcall_directory::Guid> = guids.iter().map(|g| wire(*g)).collect();
+        let entries = self.connection.read_many_by_guid(&wanted, &names).await?;
+        let mut left: BTreeMap<Guid, ()> = guids.iter().map(|guid| (*guid, ())).collect();
+        let mut found = Vec::with_capacity(guids.len());
+        for entry in entries {
+            let mut object = object(&entry, mapping).unwrap_or_else(|| bare(&entry));
+            if object.class == ObjectClass::Group {
+                // Gone since the search: left for the search among the deleted.
+                let Some(members) = self.members(object.guid).await? else {
+                    continue;
+                };
+                object.members = members;
+            }
+            left.remove(&object.guid);
+            found.push(Change::Seen(Box::new(object)));
+        }
+        let left: Vec<Guid> = left.into_keys().collect();
+        found.extend(self.deleted_or_missing(&left).await?);
+        Ok(found)
+    }
+
+    async fn deleted_or_missing(&mut self, guids: &[Guid]) -> Result<Vec<Change>, Error> {
+        let mut found = Vec::with_capacity(guids.len());
+        for chunk in guids.chunks(GUIDS_PER_SEARCH) {
+            let filter = Filter::Or(chunk.iter().map(|g| Filter::guid(&wire(*g))).collect());
+            let search = SearchRequest {
+                deleted: Deleted::Shown,
+                ..SearchRequest::subtree(Base::Dn(self.base.clone()), filter, &["isDeleted"])
+            };
+            let entries = self.connection.search(search).await?.collect().await?;
+            for guid in chunk {
+                let tombstone = entries
+                    .iter()
+                    .any(|entry| guid_of(entry) == *guid && entry.deleted);
+                found.push(if tombstone {
+                    Change::Deleted(*guid)
+                } else {
+                    Change::Missing(*guid)
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    async fn members(&mut self, group: Guid) -> Result<Option<Vec<Guid>>, Error> {
+        let members = self.connection.members(wire(group)).await?;
+        Ok(members.map(|members| members.iter().map(|m| guid(&m.guid)).collect()))
+    }
+}
+
+fn request(base: &Dn, mapping: &Mapping, cookie: Option<&[u8]>) -> DirSyncRequest {
+    DirSyncRequest {
+        base: base.clone(),
+        filter: Filter::Or(
+            CLASSES
+                .iter()
+                .map(|class| Filter::equal("objectClass", class))
+                .collect(),
+        ),
+        attributes: attributes(mapping),
+        cookie: cookie.map(|bytes| Cookie::from_bytes(bytes.to_vec())),
+        access: Access::Replication,
+        members: MemberDetail::Whole,
+    }
+}
+
+fn attributes(mapping: &Mapping) -> Vec<String> {
+    let mut all: Vec<String> = ALWAYS.iter().map(|name| (*name).to_owned()).collect();
+    for name in mapping.attributes() {
+        if !all.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            all.push(name.to_owned());
+        }
+    }
+    all
+}
+
+/// The object of an entry; `None` when it is of no interest.
+fn object(entry: &Entry, mapping: &Mapping) -> Option<DirectoryObject> {
+    let class = match entry.kind? {
+        Kind::User => ObjectClass::User,
+        Kind::Group => ObjectClass::Group,
+        Kind::OrganizationalUnit | Kind::Container | Kind::Domain => ObjectClass::Container,
+        Kind::Other => return None,
+    };
+    let mut object = bare(entry);
+    object.class = class;
+    if class == ObjectClass::Container {
+        return Some(object);
+    }
+    let found = &entry.attributes;
+    let sid = found.sid("objectSid");
+    object.critical = found.boolean("isCriticalSystemObject") == Some(true);
+    object.rid = sid.as_ref().and_then(rollcall_directory::Sid::rid);
+    object.primary_group_rid = number(found.i64("primaryGroupID"));
+    object.user_account_control = number(found.i64("userAccountControl")).unwrap_or_default();
+    object.account_expires = found.i64("accountExpires").unwrap_or_default();
+    for name in mapping.attributes().chain(["name", "samaccountname"]) {
+        let value = match name {
+            "objectsid" => sid.as_ref().map(ToString::to_string),
+            // The relative name: DirSync never returns it under its own attribute.
+            "cn" => found.text("cn").or(found.text("name")).map(str::to_owned),
+            _ => found.text(name).map(str::to_owned),
+        };
+        if let Some(value) = value {
+            object.attributes.insert(name.to_owned(), value);
+        }
+    }
+    Some(object)
+}
+
+/// Identity and place only.
+fn bare(entry: &Entry) -> DirectoryObject {
+    DirectoryObject {
+        guid: guid_of(entry),
+        parent: entry.parent.as_ref().map(guid),
+        dn: entry.dn.as_str().to_owned(),
+        class: ObjectClass::Other,
+        critical: false,
+        attributes: BTreeMap::new(),
+        members: Vec::new(),
+        rid: None,
+        primary_group_rid: None,
+        user_account_control: 0,
+        account_expires: 0,
+    }
+}
+
+fn number(value: Option<i64>) -> Option<u32> {
+    // userAccountControl is a signed 32-bit number on the wire; its bits are what counts.
+    value.map(|value| (value & i64::from(u32::MAX)) as u32)
+}
+
+fn guid(of: &rollcall_directory::Guid) -> Guid {
+    Guid::from_wire(*of.as_bytes())
+}
+
+fn guid_of(entry: &Entry) -> Guid {
+    guid(&entry.guid)
+}
+
+fn wire(guid: Guid) -> rollcall_directory::Guid {
+    rollcall_directory::Guid::from_bytes(guid.to_wire())
+}

@@ -1,0 +1,162 @@
+//! From the names in the filter to the objects they mean (decisions U47, U122).
+//!
+//! Invariant: every entry resolves to exactly one object or the run does not begin. An entry that
+//! was resolved before keeps meaning the same object when that is renamed or moved.
+
+use rollcall_directory::{Base, Dn, Entry, Error, Filter, Kind, SearchRequest};
+
+use super::{Reader, failure, guid_of, wire};
+use crate::config;
+use crate::engine::Guid;
+use crate::engine::scope::Scope;
+use crate::failure::Failure;
+use crate::index_file::IndexFile;
+
+/// The scope and what a person should know about it.
+#[derive(Debug, Default)]
+pub struct Resolved {
+    /// The objects of the filter.
+    pub scope: Scope,
+    /// Entries that mean an object of another name by now.
+    pub moved: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Unit,
+    Group,
+}
+
+impl What {
+    fn key(self) -> &'static str {
+        match self {
+            Self::Unit => "organization_units",
+            Self::Group => "groups",
+        }
+    }
+
+    fn fits(self, kind: Option<Kind>) -> bool {
+        match self {
+            Self::Unit => matches!(
+                kind,
+                Some(Kind::OrganizationalUnit | Kind::Container | Kind::Domain)
+            ),
+            Self::Group => kind == Some(Kind::Group),
+        }
+    }
+}
+
+impl Reader {
+    /// Finds the objects of the filter; `memory` knows what the entries meant before.
+    ///
+    /// # Errors
+    /// [`Failure::Run`] naming the entry that does not resolve to exactly one object.
+    pub async fn resolve(
+        &mut self,
+        filter: &config::Filter,
+        memory: Option<&IndexFile>,
+    ) -> Result<Resolved, Failure> {
+        let mut resolved = Resolved::default();
+        for entry in &filter.organization_units {
+            let guid = self
+                .resolve_entry(What::Unit, entry, memory, &mut resolved.moved)
+                .await?;
+            resolved.scope.units.insert(guid);
+        }
+        for entry in &filter.groups {
+            let guid = self
+                .resolve_entry(What::Group, entry, memory, &mut resolved.moved)
+                .await?;
+            resolved.scope.groups.insert(guid);
+        }
+        Ok(resolved)
+    }
+
+    async fn resolve_entry(
+        &mut self,
+        what: What,
+        entry: &str,
+        memory: Option<&IndexFile>,
+        moved: &mut Vec<String>,
+    ) -> Result<Guid, Failure> {
+        let key = format!("{} {}", what.key(), entry.to_lowercase());
+        let named = self
+            .find(what, entry)
+            .await
+            .map_err(|error| failure(&error))?;
+        let remembered = match memory {
+            Some(file) => file.filter_entry(&key)?,
+            None => None,
+        };
+        if let Some(guid) = remembered
+            && named.iter().all(|found| guid_of(found) != guid)
+            && let Some(found) = self.by_guid(guid).await?
+            && what.fits(found.kind)
+        {
+            moved.push(format!(
+                "sync_settings.filter.{}: {entry} is now {}; it stays in scope",
+                what.key(),
+                found.dn.as_str()
+            ));
+            return Ok(guid);
+        }
+        let [found] = named.as_slice() else {
+            return Err(unresolved(what, entry, named.len()));
+        };
+        if !what.fits(found.kind) {
+            return Err(Failure::Run(format!(
+                "sync_settings.filter.{}: {entry} is of another kind; correct the filter",
+                what.key()
+            )));
+        }
+        let guid = guid_of(found);
+        if let Some(file) = memory
+            && remembered != Some(guid)
+        {
+            file.set_filter_entry(&key, guid)?;
+        }
+        Ok(guid)
+    }
+
+    /// A DN, or for groups also a CN or a sAMAccountName.
+    async fn find(&mut self, what: What, entry: &str) -> Result<Vec<Entry>, Error> {
+        if let Ok(dn) = entry.parse::<Dn>()
+            && !dn.is_root()
+        {
+            let request = SearchRequest::object(Base::Dn(dn), &["name"]);
+            return Ok(self.connection.read(request).await?.into_iter().collect());
+        }
+        if what == What::Unit {
+            return Ok(Vec::new());
+        }
+        let filter = Filter::And(vec![
+            Filter::equal("objectClass", "group"),
+            Filter::Or(vec![
+                Filter::equal("cn", entry),
+                Filter::equal("sAMAccountName", entry),
+            ]),
+        ]);
+        let request = SearchRequest::subtree(Base::Dn(self.base.clone()), filter, &["name"]);
+        self.connection.search(request).await?.collect().await
+    }
+
+    async fn by_guid(&mut self, guid: Guid) -> Result<Option<Entry>, Failure> {
+        let request = SearchRequest::object(Base::Guid(wire(guid)), &["name"]);
+        match self.connection.read(request).await {
+            Ok(found) => Ok(found.filter(|entry| !entry.deleted)),
+            Err(error) => Err(failure(&error)),
+        }
+    }
+}
+
+fn unresolved(what: What, entry: &str, count: usize) -> Failure {
+    let why = if count == 0 {
+        "does not exist, or the account may not see it"
+    } else {
+        "means several objects; give its DN"
+    };
+    Failure::Run(format!(
+        "sync_settings.filter.{}: {entry} {why}; nothing was changed",
+        what.key()
+    ))
+}

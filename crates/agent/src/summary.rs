@@ -1,0 +1,234 @@
+//! What a run did, for programs and for people.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::item_error::{ItemError, ItemErrors};
+use crate::progress::{Change, Count, ObjectType, Progress};
+
+const STATUS_FILE: &str = "status.json";
+/// Failed items in the summary of a run; the rest is counted.
+const ITEMS_SHOWN_MAX: usize = 1_000;
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Everything was compared and written.
+    Completed,
+    /// It could not be finished.
+    Failed,
+    /// It was not time yet.
+    TooEarly,
+    /// Another agent works.
+    AnotherAgent,
+    /// A signal ended it.
+    Stopped,
+}
+
+/// Done and failed changes of one kind of object.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// Made.
+    pub created: u64,
+    /// Values changed.
+    pub updated: u64,
+    /// Deleted.
+    pub removed: u64,
+    /// Switched on.
+    pub activated: u64,
+    /// Switched off.
+    pub deactivated: u64,
+    /// Failed changes of any kind.
+    pub failed: u64,
+}
+
+/// One run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunSummary {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why it failed, or when the next one is due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The session, if one was opened.
+    pub session_id: Option<String>,
+    /// `full` or `delta`: what was read.
+    pub mode: Option<String>,
+    /// Objects the directory delivered.
+    pub objects_read: usize,
+    /// Users in scope.
+    pub users_in_scope: usize,
+    /// Groups in scope.
+    pub groups_in_scope: usize,
+    /// Memberships in scope.
+    pub memberships_in_scope: usize,
+    /// Users.
+    pub users: Changes,
+    /// Groups.
+    pub groups: Changes,
+    /// Memberships.
+    pub memberships: Changes,
+    /// How many items fail.
+    pub failed_items_count: usize,
+    /// The failed items, at most 1,000.
+    pub failed_items: Vec<ItemError>,
+    /// How long it took.
+    pub seconds: f64,
+    /// Objects read in a second.
+    pub objects_per_second: f64,
+    /// When it ended, RFC 3339.
+    pub ended_at: String,
+}
+
+impl RunSummary {
+    /// A run that has not done anything.
+    #[must_use]
+    pub fn new(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            reason: None,
+            session_id: None,
+            mode: None,
+            objects_read: 0,
+            users_in_scope: 0,
+            groups_in_scope: 0,
+            memberships_in_scope: 0,
+            users: Changes::default(),
+            groups: Changes::default(),
+            memberships: Changes::default(),
+            failed_items_count: 0,
+            failed_items: Vec::new(),
+            seconds: 0.0,
+            objects_per_second: 0.0,
+            ended_at: String::new(),
+        }
+    }
+
+    /// Takes over the counters.
+    pub fn count(&mut self, progress: &Progress) {
+        self.users = changes(progress, ObjectType::User);
+        self.groups = changes(progress, ObjectType::Group);
+        self.memberships = changes(progress, ObjectType::Membership);
+    }
+
+    /// Takes over the failed items.
+    pub fn list(&mut self, errors: &ItemErrors) {
+        self.failed_items_count = errors.len();
+        self.failed_items = errors.iter().take(ITEMS_SHOWN_MAX).cloned().collect();
+    }
+
+    /// Notes how long it took.
+    pub fn took(&mut self, seconds: f64) {
+        self.seconds = seconds;
+        if seconds > 0.0 {
+            self.objects_per_second = self.objects_read as f64 / seconds;
+        }
+    }
+
+    /// Writes it where `status` finds it.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self, directory: &Path) -> std::io::Result<()> {
+        let path = status_path(directory);
+        let new = path.with_extension("new");
+        std::fs::write(&new, serde_json::to_vec_pretty(self)?)?;
+        std::fs::rename(new, path)
+    }
+
+    /// The last one that was saved.
+    ///
+    /// # Errors
+    /// When there is none or it cannot be read.
+    pub fn load(directory: &Path) -> std::io::Result<Self> {
+        let bytes = std::fs::read(status_path(directory))?;
+        Ok(serde_json::from_slice(&bytes)?)
+    }
+
+    /// A few lines for a person.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut lines = vec![match (&self.outcome, &self.reason) {
+            (Outcome::Completed, _) => format!(
+                "{} run completed in {:.1} s ({:.0} objects/s), session {}",
+                self.mode.as_deref().unwrap_or("?"),
+                self.seconds,
+                self.objects_per_second,
+                self.session_id.as_deref().unwrap_or("?")
+            ),
+            (outcome, reason) => format!(
+                "{}: {}",
+                match outcome {
+                    Outcome::Failed => "the run failed",
+                    Outcome::TooEarly => "nothing to do yet",
+                    Outcome::AnotherAgent => "another agent works",
+                    Outcome::Stopped => "stopped",
+                    Outcome::Completed => "completed",
+                },
+                reason.as_deref().unwrap_or_default()
+            ),
+        }];
+        if matches!(self.outcome, Outcome::Completed | Outcome::Failed) {
+            lines.push(format!(
+                "read {} objects; in scope {} users, {} groups, {} memberships",
+                self.objects_read,
+                self.users_in_scope,
+                self.groups_in_scope,
+                self.memberships_in_scope
+            ));
+            for (name, changes) in [
+                ("users", &self.users),
+                ("groups", &self.groups),
+                ("memberships", &self.memberships),
+            ] {
+                lines.push(format!(
+                    "{name}: {} created, {} updated, {} removed, {} activated, {} deactivated, {} failed",
+                    changes.created,
+                    changes.updated,
+                    changes.removed,
+                    changes.activated,
+                    changes.deactivated,
+                    changes.failed
+                ));
+            }
+        }
+        for item in &self.failed_items {
+            lines.push(format!("failed: {}: {}", item.object, item.reason));
+        }
+        if self.failed_items_count > self.failed_items.len() {
+            let more = self.failed_items_count - self.failed_items.len();
+            lines.push(format!("and {more} more failed items"));
+        }
+        lines.join("\n")
+    }
+}
+
+fn status_path(directory: &Path) -> PathBuf {
+    directory.join(STATUS_FILE)
+}
+
+fn changes(progress: &Progress, object: ObjectType) -> Changes {
+    let count = |change| progress.count(object, change);
+    let all = [
+        Change::Create,
+        Change::Update,
+        Change::Delete,
+        Change::Activate,
+        Change::Deactivate,
+    ]
+    .map(count);
+    let successful = |change| -> u64 {
+        let Count { successful, .. } = count(change);
+        successful
+    };
+    Changes {
+        created: successful(Change::Create),
+        updated: successful(Change::Update),
+        removed: successful(Change::Delete),
+        activated: successful(Change::Activate),
+        deactivated: successful(Change::Deactivate),
+        failed: all.iter().map(|count| count.failed).sum(),
+    }
+}
