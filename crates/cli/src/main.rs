@@ -1,3 +1,58 @@
 //! Rollcall: administrator commands.
+//!
+//! Invariant: results go to standard output, everything else to standard error; the exit code says
+//! what kind of failure it was. Deliberately absent: the work of the agent (opening sessions,
+//! reporting, storing tokens).
 
-fn main() {}
+mod arguments;
+mod connection;
+mod failure;
+mod group;
+mod operation;
+mod organization;
+mod output;
+mod page;
+mod profile;
+mod prompt;
+mod session;
+mod settings;
+mod token;
+mod user;
+mod userpool;
+mod value;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+use crate::arguments::Arguments;
+use crate::failure::Failure;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    start_log();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.is_silent() {
+                eprintln!("rollcall: {failure}");
+            }
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn run(arguments: Arguments) -> Result<(), Failure> {
+    arguments::run(arguments).await
+}
+
+/// Warnings, and what `RUST_LOG` asks for, go to standard error.
+fn start_log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+}

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use http::header::AUTHORIZATION;
 use http::{Request, Response};
+use rollcall_kit::secret::SecretString;
 use rollcall_proto::endpoint::api_endpoint_service_client::ApiEndpointServiceClient;
 use rollcall_proto::iam::iam_token_service_client::IamTokenServiceClient;
 use rollcall_proto::idp::synchronization_service_client::SynchronizationServiceClient;
@@ -19,11 +20,12 @@ use rollcall_proto::idp::userpool_service_client::UserpoolServiceClient;
 use rollcall_proto::operation::operation_service_client::OperationServiceClient;
 use rollcall_proto::organizationmanager::group_service_client::GroupServiceClient;
 use rollcall_proto::organizationmanager::organization_service_client::OrganizationServiceClient;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::transport::Channel;
 use tower::Service;
 
-use crate::token::TokenSource;
+use crate::token::{BEARER, TokenSource};
 
 /// The largest answer taken, in bytes: a page of 1,000 users with every field at its limit.
 const ANSWER_BYTES_MAX: usize = 16 * 1_024 * 1_024;
@@ -60,9 +62,13 @@ impl AuthorizedChannel {
         Self { inner, tokens }
     }
 
-    /// Fetches the token, if there is none yet.
-    pub(crate) async fn authenticate(&self) -> Result<(), tonic::Status> {
-        self.tokens.header().await.map(|_| ())
+    /// The token, fetched if there is none yet.
+    pub(crate) async fn token(&self) -> Result<Option<SecretString>, Status> {
+        let header = self.tokens.header().await?;
+        Ok(header.and_then(|header| {
+            let token = header.to_str().ok()?.strip_prefix(BEARER)?;
+            Some(SecretString::new(token.to_owned()))
+        }))
     }
 
     services! {

@@ -117,7 +117,7 @@ impl Client {
         let client = Self::over(channel, options);
         client
             .channel
-            .authenticate()
+            .token()
             .await
             .map_err(|status| client.error(&status))?;
         Ok(client)
@@ -139,6 +139,17 @@ impl Client {
             address: options.address.into(),
             entropy: options.entropy,
         }
+    }
+
+    /// The token that calls carry now; `None` for a client without credentials.
+    ///
+    /// # Errors
+    /// What the exchange of the key ends with.
+    pub async fn token(&self) -> Result<Option<SecretString>, ClientError> {
+        self.channel
+            .token()
+            .await
+            .map_err(|status| self.error(&status))
     }
 
     /// The channel, for generated clients made by hand.

@@ -30,6 +30,9 @@ const RENEWAL_PAUSE: Span = Span::seconds(30);
 /// How long an exchange may take, in seconds.
 const EXCHANGE_SECONDS_MAX: u64 = 20;
 
+/// What stands before the token in the header.
+pub(crate) const BEARER: &str = "Bearer ";
+
 /// Where the tokens of a client come from.
 pub(crate) struct TokenSource {
     credentials: Credentials,
@@ -167,7 +170,7 @@ fn renewal(now: Timestamp, expires_at: Timestamp) -> Timestamp {
 }
 
 fn bearer(token: &SecretString) -> Result<HeaderValue, Status> {
-    let mut header = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+    let mut header = HeaderValue::from_str(&format!("{BEARER}{}", token.expose()))
         .map_err(|_| Status::unauthenticated("the token has characters that no token has"))?;
     header.set_sensitive(true);
     Ok(header)
