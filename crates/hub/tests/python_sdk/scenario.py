@@ -309,7 +309,7 @@ class Scenario:
         )
 
     def supported_attributes(self):
-        request = settings.ListSupportedAttributesRequest(flavor=model.ACTIVE_DIRECTORY)
+        request = settings.ListSupportedAttributesRequest(flavor=settings.ACTIVE_DIRECTORY)
         answer = self.settings.ListSupportedAttributes(request)
         targets = {item.target_attribute for item in answer.user_supported_attributes}
         assert {model.USERNAME, model.FULL_NAME, model.EMPLOYEE_ID} <= targets, targets
