@@ -1,0 +1,182 @@
+//! Groups and their members.
+
+use rollcall_domain::filter::{self, Filter};
+use rollcall_domain::group::Group;
+use rollcall_domain::id::UserId;
+use rollcall_domain::membership::{self, MemberAction, MemberDelta};
+use rollcall_domain::page::PageRequest;
+use rollcall_domain::user::Actor;
+use rollcall_store::MemberScope;
+
+use crate::world::{
+    World, at, group, insert_users, organization_id, pool_id, read, refused, user, user_id, write,
+};
+
+crate::on_both_engines!(groups, members, large_batches);
+
+async fn groups(world: &World) {
+    let store = &world.store;
+    let basic = Group {
+        external: None,
+        ..group(2)
+    };
+    let inserted = basic.clone();
+    write(store, async move |tx| {
+        tx.insert_group(&group(1)).await?;
+        tx.insert_group(&inserted).await
+    })
+    .await;
+    let found = read(store, async |tx| {
+        Ok([
+            tx.find_group(&group(1).id).await?,
+            tx.find_group_by_name(&organization_id(), "Group-1").await?,
+            tx.find_group_by_external_key(&group(1).external.unwrap())
+                .await?,
+            tx.find_group_by_name(&organization_id(), "group-1").await?,
+            tx.find_group_by_external_key(&group(2).external.unwrap())
+                .await?,
+        ])
+    })
+    .await;
+    assert_eq!(
+        found,
+        [Some(group(1)), Some(group(1)), Some(group(1)), None, None]
+    );
+
+    let same_name = Group {
+        id: "aje-x".into(),
+        external: group(3).external,
+        ..group(1)
+    };
+    let refusal = refused(store, async move |tx| tx.insert_group(&same_name).await).await;
+    assert_eq!(refusal, "a group with this name already exists");
+    let same_object = Group {
+        id: "aje-x".into(),
+        name: "Other".into(),
+        ..group(1)
+    };
+    let refusal = refused(store, async move |tx| tx.insert_group(&same_object).await).await;
+    assert_eq!(refusal, "a group with this external id already exists");
+
+    let tied = basic
+        .convert_to_external(group(2).external.unwrap(), at(9))
+        .unwrap();
+    let saved = tied.clone();
+    write(store, async move |tx| tx.save_group(&saved).await).await;
+    let lists = read(store, async |tx| {
+        let named = Filter::parse("name = \"Group-2\"", filter::GROUP_FIELDS).unwrap();
+        let all = Filter::default();
+        let page = PageRequest::first();
+        Ok((
+            tx.list_groups(&organization_id(), &named, &page)
+                .await?
+                .items,
+            tx.list_external_groups(&pool_id(), &all, &page)
+                .await?
+                .items,
+            tx.count_external_groups(&pool_id()).await?,
+        ))
+    })
+    .await;
+    assert_eq!(lists, (vec![tied.clone()], vec![group(1), tied], 2));
+    let deleted = write(store, async |tx| {
+        Ok((
+            tx.delete_group(&group(1).id).await?,
+            tx.delete_group(&group(1).id).await?,
+        ))
+    })
+    .await;
+    assert_eq!(deleted, (true, false));
+}
+
+async fn members(world: &World) {
+    let store = &world.store;
+    insert_users(store, 4).await;
+    let suspended = user(1).suspend(Actor::Agent, "", None, at(5)).unwrap();
+    write(store, async move |tx| {
+        tx.save_user(&suspended).await?;
+        tx.insert_group(&group(1)).await?;
+        tx.insert_group(&group(2)).await?;
+        tx.add_members(&group(1).id, &[user_id(1), user_id(2)], at(6))
+            .await?;
+        tx.add_members(&group(2).id, &[user_id(2)], at(7)).await?;
+        tx.add_members(&group(1).id, &[user_id(0), user_id(2)], at(8))
+            .await
+    })
+    .await;
+    let lists = read(store, async |tx| {
+        let page = PageRequest::new(2, None).unwrap();
+        let all = tx
+            .list_members(&group(1).id, MemberScope::All, &page)
+            .await?;
+        let rest = page.following(all.next.clone().unwrap());
+        Ok((
+            all.items,
+            tx.list_members(&group(1).id, MemberScope::All, &rest)
+                .await?
+                .items,
+            tx.list_members(&group(1).id, MemberScope::Active, &page)
+                .await?
+                .items,
+            tx.list_memberships_of_user(&user_id(2), &page).await?.items,
+        ))
+    })
+    .await;
+    let ids = |members: Vec<membership::Membership>| {
+        members
+            .into_iter()
+            .map(|member| member.user_id)
+            .collect::<Vec<UserId>>()
+    };
+    assert_eq!(ids(lists.0), [user_id(1), user_id(2)]);
+    assert_eq!(ids(lists.1), [user_id(0)]);
+    assert_eq!(ids(lists.2), [user_id(2), user_id(0)]);
+    let groups: Vec<_> = lists.3.into_iter().map(|member| member.group_id).collect();
+    assert_eq!(groups, [group(1).id, group(2).id]);
+
+    let facts = read(store, async |tx| {
+        let deltas = ["x", user_id(0).as_str(), user_id(3).as_str()].map(|id| MemberDelta {
+            action: MemberAction::Add,
+            user_id: id.into(),
+        });
+        tx.find_membership_facts(&group(1), &deltas, Some(10)).await
+    })
+    .await;
+    assert_eq!(facts.known, [user_id(0), user_id(3)].into());
+    assert_eq!(facts.members, [user_id(0)].into());
+    assert_eq!((facts.members_total, facts.members_max), (3, Some(10)));
+}
+
+async fn large_batches(world: &World) {
+    let store = &world.store;
+    insert_users(store, 1_600).await;
+    write(store, async |tx| tx.insert_group(&group(1)).await).await;
+    for batch in [0..1_000, 600..1_600] {
+        write(store, async move |tx| {
+            let deltas: Vec<_> = batch
+                .clone()
+                .map(|n| MemberDelta {
+                    action: MemberAction::Add,
+                    user_id: user_id(n),
+                })
+                .collect();
+            let facts = tx.find_membership_facts(&group(1), &deltas, None).await?;
+            let change = membership::update_members(&deltas, &facts).unwrap();
+            tx.add_members(&group(1).id, &change.added, at(5)).await
+        })
+        .await;
+    }
+    assert_eq!(
+        read(store, async |tx| tx.count_members(&group(1).id).await).await,
+        1_600
+    );
+    let left = write(store, async |tx| {
+        let gone: Vec<_> = (0..1_599).map(user_id).collect();
+        tx.remove_members(&group(1).id, &gone).await?;
+        tx.list_members(&group(1).id, MemberScope::All, &PageRequest::first())
+            .await
+    })
+    .await;
+    assert_eq!(left.items.len(), 1);
+    assert_eq!(left.items[0].user_id, user_id(1_599));
+}

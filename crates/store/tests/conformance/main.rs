@@ -1,0 +1,41 @@
+//! The same expectations of both databases.
+//!
+//! Each case is written once, against a [`world::World`], and runs on a SQLite file and on a
+//! private PostgreSQL server.
+
+mod access;
+mod group;
+mod operation;
+mod organization;
+mod password;
+mod replication_token;
+mod schema;
+mod sync_session;
+mod sync_settings;
+mod transaction;
+mod user;
+mod world;
+
+/// Runs each of the named cases on both engines.
+macro_rules! on_both_engines {
+    ($($case:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                super::$case(&crate::world::World::sqlite().await).await;
+            })+
+        }
+
+        /// One server for all cases of a noun, with a database for each: starting it takes longer
+        /// than they do.
+        #[tokio::test(flavor = "multi_thread")]
+        async fn postgres() {
+            let server = crate::world::server().await;
+            $(
+                println!("case {}", stringify!($case));
+                $case(&crate::world::World::postgres(&server).await).await;
+            )+
+        }
+    };
+}
+pub(crate) use on_both_engines;

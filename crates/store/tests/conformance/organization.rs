@@ -1,0 +1,234 @@
+//! Organizations, pools, domains and service accounts.
+
+use rollcall_domain::filter::{self, Filter};
+use rollcall_domain::mask::Mask;
+use rollcall_domain::organization::OrganizationInput;
+use rollcall_domain::page::PageRequest;
+use rollcall_domain::password_policy::{Complexity, FixedComplexity, QualityPolicy};
+use rollcall_domain::service_account::{ServiceAccount, ServiceAccountKey};
+use rollcall_domain::userpool::{UserSettings, Userpool, UserpoolInput};
+use rollcall_domain::userpool_domain::UserpoolDomain;
+
+use crate::world::{
+    NOW, World, at, organization, organization_id, pool, pool_id, read, refused, write,
+};
+
+crate::on_both_engines!(organizations, pools, domains, service_accounts);
+
+async fn organizations(world: &World) {
+    let store = &world.store;
+    let found = read(store, async |tx| {
+        tx.find_organization(&organization_id()).await
+    })
+    .await;
+    assert_eq!(found, Some(organization()));
+
+    let again = organization();
+    let twin = rollcall_domain::organization::Organization {
+        id: "bpf2".into(),
+        ..again.clone()
+    };
+    let refusal = refused(store, async move |tx| tx.insert_organization(&twin).await).await;
+    assert_eq!(refusal, "an organization with this name already exists");
+
+    let input = OrganizationInput {
+        name: "acme-2".into(),
+        ..Default::default()
+    };
+    let changed = again.update(input, &Mask::All, at(5)).unwrap();
+    let saved = changed.clone();
+    write(store, async move |tx| tx.save_organization(&saved).await).await;
+    let page = read(store, async |tx| {
+        tx.list_organizations(&Filter::default(), &PageRequest::first())
+            .await
+    })
+    .await;
+    assert_eq!(page.items, [changed]);
+    assert_eq!(page.next, None);
+}
+
+async fn pools(world: &World) {
+    let store = &world.store;
+    let first = pool("ek01", "staff").userpool;
+    let input = UserpoolInput {
+        name: "clients".into(),
+        user_settings: Some(UserSettings {
+            allow_edit_self_info: true,
+            allow_edit_self_login: true,
+            ..Default::default()
+        }),
+        quality_policy: Some(QualityPolicy {
+            complexity: Complexity::Fixed(FixedComplexity {
+                digits_required: true,
+                min_length: 12,
+                ..Default::default()
+            }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let second = Userpool::create(
+        input,
+        "clients",
+        "idp.hub.example",
+        organization_id(),
+        "ek02".into(),
+        at(1),
+    )
+    .unwrap()
+    .userpool;
+    let inserted = second.clone();
+    write(store, async move |tx| tx.insert_userpool(&inserted).await).await;
+    let found = read(store, async |tx| tx.find_userpool(&"ek02".into()).await).await;
+    assert_eq!(found, Some(second.clone()));
+
+    let page = read(store, async |tx| {
+        let filter = Filter::parse("status = 'ACTIVE'", filter::USERPOOL_FIELDS).unwrap();
+        let page = PageRequest::new(1, None).unwrap();
+        let first = tx
+            .list_userpools(&organization_id(), &filter, &page)
+            .await?;
+        let next = page.following(first.next.clone().unwrap());
+        Ok((
+            first,
+            tx.list_userpools(&organization_id(), &filter, &next)
+                .await?,
+        ))
+    })
+    .await;
+    assert_eq!(
+        (page.0.items, page.1.items),
+        (vec![first.clone()], vec![second.clone()])
+    );
+    assert_eq!(page.1.next, None);
+
+    let clash = Userpool {
+        name: "staff".into(),
+        ..second
+    };
+    let saved = clash.clone();
+    let refusal = refused(store, async move |tx| tx.save_userpool(&saved).await).await;
+    assert_eq!(refusal, "a user pool with this name already exists");
+    let renamed = Userpool {
+        name: "partners".into(),
+        ..clash
+    };
+    let saved = renamed.clone();
+    write(store, async move |tx| tx.save_userpool(&saved).await).await;
+    let found = read(store, async |tx| tx.find_userpool(&"ek02".into()).await).await;
+    assert_eq!(found, Some(renamed));
+}
+
+async fn domains(world: &World) {
+    let store = &world.store;
+    let added = UserpoolDomain::add(pool_id(), "Corp.Example", "proof=".into(), at(1)).unwrap();
+    let inserted = added.clone();
+    write(store, async move |tx| {
+        tx.insert_userpool_domain(&inserted).await
+    })
+    .await;
+    let other = pool("ek02", "other").userpool;
+    write(store, async move |tx| tx.insert_userpool(&other).await).await;
+    let stolen = UserpoolDomain {
+        userpool_id: "ek02".into(),
+        ..added.clone()
+    };
+    let refusal = refused(store, async move |tx| {
+        tx.insert_userpool_domain(&stolen).await
+    })
+    .await;
+    assert_eq!(
+        refusal,
+        "this domain, in this or another user pool, already exists"
+    );
+
+    let valid = added.mark_valid(at(9));
+    let saved = valid.clone();
+    write(store, async move |tx| tx.save_userpool_domain(&saved).await).await;
+    let (mine, others) = read(store, async |tx| {
+        Ok((
+            tx.find_userpool_domain(&pool_id(), "corp.example").await?,
+            tx.find_userpool_domain(&"ek02".into(), "corp.example")
+                .await?,
+        ))
+    })
+    .await;
+    assert_eq!((mine, others), (Some(valid.clone()), None));
+    let page = read(store, async |tx| {
+        tx.list_userpool_domains(&pool_id(), &Filter::default(), &PageRequest::first())
+            .await
+    })
+    .await;
+    assert_eq!(page.items, [pool("ek01", "staff").default_domain, valid]);
+    let deleted = write(store, async |tx| {
+        let first = tx
+            .delete_userpool_domain(&pool_id(), "corp.example")
+            .await?;
+        Ok((
+            first,
+            tx.delete_userpool_domain(&pool_id(), "corp.example")
+                .await?,
+        ))
+    })
+    .await;
+    assert_eq!(deleted, (true, false));
+}
+
+async fn service_accounts(world: &World) {
+    let store = &world.store;
+    let account =
+        ServiceAccount::create(organization_id(), "agent", "", "aje1".into(), NOW).unwrap();
+    let key = ServiceAccountKey {
+        id: "aje2".into(),
+        service_account_id: account.id.clone(),
+        public_key_pem: "-----BEGIN PUBLIC KEY-----\n".into(),
+        created_at: NOW,
+    };
+    let inserted = (account.clone(), key.clone());
+    write(store, async move |tx| {
+        tx.insert_service_account(&inserted.0).await?;
+        tx.insert_service_account_key(&inserted.1).await
+    })
+    .await;
+    let twin = ServiceAccount {
+        id: "aje3".into(),
+        ..account.clone()
+    };
+    let refusal = refused(store, async move |tx| {
+        tx.insert_service_account(&twin).await
+    })
+    .await;
+    assert_eq!(refusal, "a service account with this name already exists");
+    let found = read(store, async |tx| {
+        Ok((
+            tx.find_service_account(&"aje1".into()).await?,
+            tx.find_service_account_by_name(&organization_id(), "agent")
+                .await?,
+            tx.find_service_account_key(&"aje2".into()).await?,
+            tx.list_service_accounts(&organization_id(), &PageRequest::first())
+                .await?
+                .items,
+            tx.list_service_account_keys(&"aje1".into(), &PageRequest::first())
+                .await?
+                .items,
+        ))
+    })
+    .await;
+    let (a, k) = (account.clone(), key.clone());
+    assert_eq!(
+        found,
+        (
+            Some(account.clone()),
+            Some(account),
+            Some(key),
+            vec![a],
+            vec![k]
+        )
+    );
+    let deleted = write(store, async |tx| {
+        let first = tx.delete_service_account(&"aje1".into()).await?;
+        Ok((first, tx.find_service_account_key(&"aje2".into()).await?))
+    })
+    .await;
+    assert_eq!(deleted, (true, None));
+}
