@@ -45,7 +45,7 @@ from yandex.cloud.organizationmanager.v1.organization_service_pb2_grpc import (
 from checks import Checks, detail, equal, invalid, refused
 from reflection import VERSIONS, compare_served_files
 
-CHECKS_MIN = 60
+CHECKS_MIN = 70
 Code = grpc.StatusCode
 NT_HASH = "31d6cfe0d16ae931b73c59d7e0c089c0"
 
