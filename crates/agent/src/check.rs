@@ -158,8 +158,8 @@ async fn directory(config: &Config, clock: &dyn Clock, findings: &mut Findings) 
         findings.good("directory certificate", expiry);
     }
     match connection.whoami().await {
-        Ok(name) => findings.good("directory account", format!("signed in as {name}")),
-        Err(_) => findings.good("directory account", "signed in"),
+        Ok(Some(name)) => findings.good("directory account", format!("signed in as {name}")),
+        Ok(None) | Err(_) => findings.good("directory account", "signed in"),
     }
     rights(&mut connection, findings).await;
     connection.close().await;

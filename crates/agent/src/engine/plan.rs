@@ -258,8 +258,15 @@ impl Planner<'_> {
                     guid,
                     reason: reason.clone(),
                 });
-                if hub.is_none() {
-                    return;
+                let Some(hub) = hub else { return };
+                // A value that does not fit must not keep a disabled account signed in. Whether
+                // it ended is then not known here; the hub refuses to reactivate one that did.
+                if let Some(activation) = activation(*enabled, hub, false) {
+                    self.plan.user_updates.push(UserUpdate {
+                        guid,
+                        values: false,
+                        activation: Some(activation),
+                    });
                 }
             }
             (Ok(_), None) => self.plan.user_creates.push(guid),
