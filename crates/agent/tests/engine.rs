@@ -431,6 +431,24 @@ fn unfit_objects_are_reported_and_keep_what_the_hub_has() {
 }
 
 #[test]
+fn an_unfit_user_is_still_switched_off_and_on() {
+    let objects = tree().into_iter().chain([user(10, STAFF)]).collect();
+    let mut index = synchronized(objects, &staff_only());
+    let mut unfit = user(10, STAFF);
+    unfit.attributes.insert("mail".into(), "m".repeat(300));
+    for (control, expected) in [(514, Activation::Suspend), (512, Activation::Reactivate)] {
+        unfit.user_account_control = control;
+        see(&mut index, unfit.clone());
+        let made = plan(&index, &staff_only(), &rules()).unwrap();
+        assert_eq!(made.user_updates.len(), 1, "{made:?}");
+        assert_eq!(made.user_updates[0].activation, Some(expected));
+        assert!(!made.user_updates[0].values);
+        carry_out(&mut index, &made, RemoveUserBehavior::Remove);
+        assert!(plan(&index, &staff_only(), &rules()).unwrap().is_empty());
+    }
+}
+
+#[test]
 fn members_of_the_hub_that_are_not_ours_stay() {
     let mut index = index_of(
         tree()
