@@ -303,7 +303,7 @@ fn dirsync_control(request: &DirSyncRequest) -> Control {
 }
 
 /// Whether more is there, and where to go on.
-fn parse_position(value: &[u8]) -> Result<(bool, Cookie), ber::Malformed> {
+pub(crate) fn parse_position(value: &[u8]) -> Result<(bool, Cookie), ber::Malformed> {
     let mut reader = Reader::new(value).nested(ber::SEQUENCE)?;
     let more = reader.integer(ber::INTEGER)? != 0;
     reader.integer(ber::INTEGER)?;
@@ -315,7 +315,7 @@ fn parse_position(value: &[u8]) -> Result<(bool, Cookie), ber::Malformed> {
 }
 
 /// Takes `member` in all its forms out of the attributes; `None` when a value is malformed.
-fn take_members(attributes: &mut Attributes) -> Option<MemberChange> {
+pub(crate) fn take_members(attributes: &mut Attributes) -> Option<MemberChange> {
     let names: Vec<String> = attributes
         .iter()
         .map(|(name, _)| name.to_owned())

@@ -17,6 +17,8 @@ mod dn;
 mod entry;
 mod error;
 mod filter;
+#[cfg(test)]
+mod golden;
 mod guid;
 mod members;
 mod message;

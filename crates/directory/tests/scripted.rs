@@ -113,8 +113,11 @@ fn text(cookie: &Cookie) -> String {
     String::from_utf8(cookie.as_bytes().to_vec()).unwrap()
 }
 
-/// Everything that can follow instead of the end of an answer, with the error it must become.
-fn interruptions() -> Vec<(&'static str, Vec<Action>, fn(&Error) -> bool)> {
+/// What happens, what the server does, and which error it must become.
+type Interruption = (&'static str, Vec<Action>, fn(&Error) -> bool);
+
+/// Everything that can follow instead of the end of an answer.
+fn interruptions() -> Vec<Interruption> {
     use LdapResultCode as Code;
     let refused = |code| vec![done(result(code, "as the script says"))];
     let referral = LdapResult {

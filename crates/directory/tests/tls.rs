@@ -61,7 +61,7 @@ impl Authority {
                 let (tcp, _) = listener.accept().await.unwrap();
                 if let Ok(mut stream) = acceptor.accept(tcp).await {
                     let mut byte = [0];
-                    stream.read(&mut byte).await.ok();
+                    stream.read_exact(&mut byte).await.ok();
                 }
             }
         });
