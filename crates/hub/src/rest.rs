@@ -162,6 +162,9 @@ where
             .transcode(parts, body, &request_id, &mut headers)
             .await
             .and_then(|outcome| render(&outcome));
+        if let Err(error) = &outcome {
+            tracing::debug!(status = %error.http_status, code = ?error.code, ?request_id, "REST");
+        }
         headers.entry(headers::REQUEST_ID).or_insert(request_id);
         respond(outcome, headers, is_head)
     }

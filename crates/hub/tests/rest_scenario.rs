@@ -10,6 +10,7 @@ mod running_hub;
 
 use http::{Method, StatusCode};
 use rest_client::{RestClient, Version, bad_fields, detail, signed_jwt};
+use rollcall_hub::rest::RuleTable;
 use running_hub::RunningHub;
 use serde_json::{Value as Json, json};
 
@@ -433,4 +434,44 @@ async fn a_repeated_call_with_its_key_returns_the_first_operation() {
         (other.status.as_u16(), &other.json["code"]),
         (400, &json!(3))
     );
+}
+
+/// The path of a rule with something in place of each variable.
+fn example_path(template: &str) -> String {
+    template
+        .split('/')
+        .map(
+            |segment| match segment.split_once('{').zip(segment.split_once('}')) {
+                Some(((before, _), (_, after))) => format!("{before}x{after}"),
+                None => segment.to_owned(),
+            },
+        )
+        .collect::<Vec<_>>()
+        .join("/")
+}
+
+#[tokio::test]
+async fn every_rule_refuses_anonymous_callers() {
+    const OPEN: [&str; 3] = [
+        "yandex.cloud.iam.v1.IamTokenService.Create",
+        "yandex.cloud.endpoint.ApiEndpointService.Get",
+        "yandex.cloud.endpoint.ApiEndpointService.List",
+    ];
+    let hub = RunningHub::start();
+    let anonymous = RestClient::anonymous(&hub, Version::Http2);
+    let table = RuleTable::read(rollcall_proto::descriptor_pool()).unwrap();
+    let mut refused = 0;
+    for rule in table.rules() {
+        if OPEN.contains(&rule.rpc.full_name()) {
+            continue;
+        }
+        let path = example_path(&rule.template_text);
+        // Not even whether the body is right is said to a stranger.
+        let body = json!({"updateMask": 7});
+        anonymous
+            .refused(401, 16, rule.method.clone(), &path, &body)
+            .await;
+        refused += 1;
+    }
+    assert!(refused > 70, "only {refused} rules were tried");
 }

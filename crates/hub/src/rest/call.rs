@@ -140,9 +140,12 @@ fn request(
     metadata: Metadata,
 ) -> http::Request<tonic::body::Body> {
     let frames = futures::stream::once(async move {
-        frame.await.map(Frame::data).inspect_err(|error| {
+        frame.await.map(Frame::data).map_err(|error| {
+            // The service and its log see an honest code; the caller gets the whole refusal.
+            let status = RestError::from(error.clone());
             // Set once only: there is one frame.
-            let _ = refusal.set(error.clone());
+            let _ = refusal.set(error);
+            tonic::Status::new(status.code, status.message)
         })
     });
     let mut request = http::Request::new(tonic::body::Body::new(StreamBody::new(frames)));
