@@ -235,7 +235,7 @@ impl<'a> Run<'a> {
         complete_parents(reader, &self.settings, &mut index).await?;
         index.set_hub(listing.users, listing.groups);
         if let Some(before) = agent.file.load_stale(&self.binding)? {
-            index.remember_enabled(&before);
+            index.remember(&before);
         }
         for guid in deleted {
             index.apply(Change::Deleted(guid), mapping);

@@ -321,6 +321,78 @@ fn members_of_filter_groups_count_nested_and_in_cycles() {
 }
 
 #[test]
+fn an_unreadable_inner_group_removes_nobody() {
+    let scope = Scope {
+        groups: BTreeSet::from([guid(20)]),
+        ..staff_only()
+    };
+    let objects = |inner: Option<DirectoryObject>| -> Vec<DirectoryObject> {
+        let outer = group(20, STAFF, &[21]);
+        let all = tree().into_iter().chain([user(10, STAFF), outer]);
+        all.chain(inner).collect()
+    };
+    // The inner group is outside the units of the filter, so the hub does not have it.
+    let index = synchronized(objects(Some(group(21, OUTSIDE, &[10]))), &scope);
+    let (users, groups) = listing(&index);
+    let mut partial = index_of(objects(None));
+    partial.set_hub(users, groups);
+    assert_eq!(partial.missing_members(), [guid(21)]);
+    assert!(matches!(
+        plan(&partial, &scope, &rules()),
+        Err(Stop::Vanished { .. })
+    ));
+    see(&mut partial, group(21, OUTSIDE, &[]));
+    let made = plan(&partial, &scope, &rules()).unwrap();
+    assert_eq!(made.user_removals.len(), 1, "{made:?}");
+
+    let flatten = Rules {
+        nested_groups: NestedGroups::Flatten,
+        ..rules()
+    };
+    let mut index = synchronized(objects(Some(group(21, OUTSIDE, &[10]))), &staff_only());
+    index.members_changed(guid(20), &[guid(10)], &[]);
+    assert!(plan(&index, &staff_only(), &flatten).unwrap().is_empty());
+    index.apply(Change::Missing(guid(21)), &mapping());
+    assert!(plan(&index, &staff_only(), &flatten).unwrap().is_empty());
+    index.apply(
+        Change::Seen(Box::new(group(21, OUTSIDE, &[10]))),
+        &mapping(),
+    );
+    index.apply(Change::Deleted(guid(21)), &mapping());
+    let made = plan(&index, &staff_only(), &flatten).unwrap();
+    assert_eq!(made.memberships[0].remove, [guid(10)], "{made:?}");
+}
+
+/// What the hub of a synchronized index lists.
+fn listing(index: &Index) -> (Vec<HubUser>, Vec<HubGroup>) {
+    let (mut users, mut groups) = (Vec::new(), Vec::new());
+    for (guid, record) in index.iter() {
+        let Some(hub) = &record.hub else { continue };
+        let id = hub.id.clone();
+        match &record.body {
+            Body::User { values, .. } => users.push(HubUser {
+                guid,
+                id,
+                values: values.clone().unwrap(),
+                enabled: Some(true),
+            }),
+            Body::Group { values, .. } => groups.push(HubGroup {
+                guid,
+                id,
+                values: values.clone().unwrap(),
+                member_ids: hub
+                    .members
+                    .iter()
+                    .map(|member| index.hub_id(*member).unwrap().to_owned())
+                    .collect(),
+            }),
+            Body::Container => {}
+        }
+    }
+    (users, groups)
+}
+
+#[test]
 fn flatten_resolves_inner_groups_and_cycles() {
     let mut objects = tree();
     objects.extend([
@@ -408,7 +480,38 @@ fn an_administrators_block_is_left_alone_when_the_agent_did_not_suspend() {
         without.user_updates[0].activation,
         Some(Activation::Reactivate)
     );
-    index.remember_enabled(&before);
+    index.remember(&before);
+    assert!(plan(&index, &staff_only(), &rules()).unwrap().is_empty());
+}
+
+#[test]
+fn memberships_of_suspended_users_are_remembered_because_the_hub_hides_them() {
+    let mut disabled = user(10, STAFF);
+    disabled.user_account_control = 514;
+    let objects = || {
+        tree()
+            .into_iter()
+            .chain([disabled.clone(), group(20, STAFF, &[10])])
+    };
+    let before = synchronized(objects().collect(), &staff_only());
+    let mut index = index_of(objects());
+    index.set_hub(
+        vec![HubUser {
+            guid: guid(10),
+            id: format!("hub-{}", guid(10)),
+            values: mapping().user(&disabled).unwrap(),
+            enabled: Some(false),
+        }],
+        vec![HubGroup {
+            guid: guid(20),
+            id: format!("hub-{}", guid(20)),
+            values: mapping().group(&group(20, STAFF, &[])).unwrap(),
+            member_ids: Vec::new(),
+        }],
+    );
+    let without = plan(&index, &staff_only(), &rules()).unwrap();
+    assert_eq!(without.memberships[0].add, [guid(10)]);
+    index.remember(&before);
     assert!(plan(&index, &staff_only(), &rules()).unwrap().is_empty());
 }
 

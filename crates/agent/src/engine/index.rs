@@ -203,7 +203,9 @@ impl Index {
             return;
         };
         self.dirty.insert(guid);
-        if record.hub.is_some() {
+        // A group may go on naming a deleted member, because the directory does not report it for
+        // that. The record tells such a link from one to an object that cannot be read.
+        if record.hub.is_some() || presence == Presence::Deleted {
             record.presence = presence;
         } else {
             self.records.remove(&guid);
@@ -269,19 +271,38 @@ impl Index {
         record.hub = Some(side);
     }
 
-    /// What the agent itself last left behind: users it kept active although the hub shows them
-    /// suspended were suspended by somebody else (an administrator, or the end of the account),
-    /// and stay so.
-    pub fn remember_enabled(&mut self, before: &Index) {
+    /// Takes over from an earlier index what the hub's listing does not tell: who suspended a user,
+    /// and in which groups suspended users are, for the hub lists active members only.
+    ///
+    /// A user that the agent left active was suspended by somebody else (an administrator, or the
+    /// end of the account), and stays so. Memberships of suspended users that no index remembers
+    /// are added once more, which changes nothing where they exist.
+    pub fn remember(&mut self, before: &Index) {
+        let hidden = self.suspended_as_in(before);
         for (guid, record) in &mut self.records {
             let known = before.get(*guid).and_then(|old| old.hub.as_ref());
             let (Some(side), Some(known)) = (record.hub.as_mut(), known) else {
                 continue;
             };
-            if side.id == known.id && side.enabled != Some(true) {
+            if side.id != known.id {
+                continue;
+            }
+            if side.enabled != Some(true) {
                 side.enabled = known.enabled.or(side.enabled);
             }
+            side.members.extend(known.members.intersection(&hidden));
         }
+    }
+
+    /// Users the hub lists as suspended and that are the same hub users as in `before`.
+    fn suspended_as_in(&self, before: &Index) -> BTreeSet<Guid> {
+        let suspended = self.records.iter().filter(|(guid, record)| {
+            let hub = record.hub.as_ref();
+            matches!(record.body, Body::User { .. })
+                && hub.is_some_and(|side| side.enabled != Some(true))
+                && hub.map(|side| side.id.as_str()) == before.hub_id(**guid)
+        });
+        suspended.map(|(guid, _)| *guid).collect()
     }
 
     /// The parents that objects name but that are not in the index.
@@ -297,6 +318,26 @@ impl Index {
             .into_iter()
             .filter(|guid| !self.records.contains_key(guid))
             .collect()
+    }
+
+    /// The members that groups name but that are not in the index, for callers who follow groups
+    /// inside groups. Contacts and the like are found when they are looked up; what is not may be
+    /// a group that cannot be read.
+    #[must_use]
+    pub fn missing_members(&self) -> Vec<Guid> {
+        let missing: BTreeSet<Guid> = self
+            .records
+            .values()
+            .filter(|record| record.presence == Presence::Seen)
+            .filter_map(|record| match &record.body {
+                Body::Group { members, .. } => Some(members),
+                Body::User { .. } | Body::Container => None,
+            })
+            .flatten()
+            .filter(|member| !self.records.contains_key(member))
+            .copied()
+            .collect();
+        missing.into_iter().collect()
     }
 
     /// The objects the hub has and the directory did not show.
@@ -356,7 +397,7 @@ impl Index {
         self.dirty.insert(guid);
         record.hub = None;
         let is_user = matches!(record.body, Body::User { .. });
-        if record.presence != Presence::Seen {
+        if record.presence == Presence::Missing {
             self.records.remove(&guid);
         }
         if is_user {

@@ -11,7 +11,7 @@ use rollcall_kit::timestamp::Timestamp;
 
 use super::Guid;
 use super::index::{Body, HubSide, Index, Presence, Record};
-use super::scope::{FilterGone, Scope, ScopeView, Verdict, nested_members};
+use super::scope::{FilterGone, Nested, Scope, ScopeView, Verdict, nested_members};
 
 /// How many vanished objects are named in a message.
 const EXAMPLES_MAX: usize = 3;
@@ -182,7 +182,7 @@ pub enum Stop {
     Empty,
     /// Objects disappeared without having been reported as deleted.
     #[error(
-        "{count} objects of the hub are no longer visible in the directory but were not reported as deleted ({examples}); nothing was changed. Check the account's read rights, also on Deleted Objects"
+        "{count} objects of the hub are no longer visible in the directory but were not reported as deleted, or it cannot be told whether they are in scope ({examples}); nothing was changed. Check the account's read rights, also on Deleted Objects"
     )]
     Vanished {
         /// How many.
@@ -350,14 +350,24 @@ impl Planner<'_> {
             {
                 continue;
             }
-            let wanted = self.wanted_members(guid, record, rid.and_then(|rid| primary.get(&rid)));
+            let members = self.direct_or_nested(guid, record);
+            let mut wanted = members.reached;
+            wanted.extend(rid.and_then(|rid| primary.get(&rid)).into_iter().flatten());
+            wanted.retain(|member| self.wanted_users.contains(member));
             self.plan.memberships_in_scope += wanted.len();
             let none = BTreeSet::new();
             let present = record.hub.as_ref().map_or(&none, |hub| &hub.members);
-            let add: Vec<Guid> = wanted.difference(present).copied().collect();
+            let mut add: Vec<Guid> = wanted
+                .iter()
+                .filter(|member| !present.contains(member))
+                .copied()
+                .collect();
+            add.sort_unstable();
             let remove: Vec<Guid> = present
-                .difference(&wanted)
+                .iter()
+                .filter(|member| !wanted.contains(member))
                 .filter(|member| !self.leaving_users.contains(member))
+                .filter(|member| !members.has_gaps || !self.wanted_users.contains(member))
                 .copied()
                 .collect();
             if !add.is_empty() || !remove.is_empty() {
@@ -370,25 +380,15 @@ impl Planner<'_> {
         }
     }
 
-    fn wanted_members(
-        &self,
-        guid: Guid,
-        record: &Record,
-        primary: Option<&Vec<Guid>>,
-    ) -> BTreeSet<Guid> {
-        let keep = |member: &Guid| self.wanted_users.contains(member);
-        let mut wanted: BTreeSet<Guid> = match (&record.body, self.rules.nested_groups) {
-            (Body::Group { members, .. }, NestedGroups::Direct) => {
-                members.iter().copied().filter(keep).collect()
-            }
-            (_, NestedGroups::Flatten) => nested_members(self.index, &BTreeSet::from([guid]))
-                .into_iter()
-                .filter(keep)
-                .collect(),
-            _ => BTreeSet::new(),
-        };
-        wanted.extend(primary.into_iter().flatten().copied().filter(keep));
-        wanted
+    fn direct_or_nested(&self, guid: Guid, record: &Record) -> Nested {
+        match (&record.body, self.rules.nested_groups) {
+            (_, NestedGroups::Flatten) => nested_members(self.index, &BTreeSet::from([guid])),
+            (Body::Group { members, .. }, NestedGroups::Direct) => Nested {
+                reached: members.iter().copied().collect(),
+                has_gaps: false,
+            },
+            _ => Nested::default(),
+        }
     }
 }
 

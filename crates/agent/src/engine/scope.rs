@@ -2,7 +2,8 @@
 //!
 //! Invariant: the filter is bound to objectGUIDs, so renames and moves of its units and groups
 //! change nothing. An object whose place cannot be followed up to the root is neither in nor
-//! out: it is [`Verdict::Unknown`] and never removed. isCriticalSystemObject is never in scope.
+//! out: it is [`Verdict::Unknown`] and never removed. The same holds for a user outside the groups
+//! of the filter while a member of theirs, which may be a group, cannot be read. isCriticalSystemObject is never in scope.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -45,7 +46,16 @@ pub struct FilterGone {
 #[derive(Debug)]
 pub struct ScopeView {
     places: HashMap<Guid, Verdict>,
-    chosen: Option<HashSet<Guid>>,
+    chosen: Option<Nested>,
+}
+
+/// Members of groups, direct and nested.
+#[derive(Debug, Default)]
+pub struct Nested {
+    /// Those that were found.
+    pub reached: HashSet<Guid>,
+    /// Whether a member could not be read. It may be a group, so there may be more members.
+    pub has_gaps: bool,
 }
 
 impl Scope {
@@ -107,8 +117,12 @@ impl ScopeView {
         let place = self.places.get(&guid).copied().unwrap_or(Verdict::Unknown);
         match (&record.body, place, &self.chosen) {
             (Body::Container, ..) => Verdict::Out,
-            (Body::User { .. }, Verdict::In, Some(chosen)) if !chosen.contains(&guid) => {
-                Verdict::Out
+            (Body::User { .. }, Verdict::In, Some(chosen)) if !chosen.reached.contains(&guid) => {
+                if chosen.has_gaps {
+                    Verdict::Unknown
+                } else {
+                    Verdict::Out
+                }
             }
             _ => place,
         }
@@ -133,24 +147,28 @@ fn check(index: &Index, wanted: &BTreeSet<Guid>, what: &'static str) -> Result<(
 /// Everything that is a member of one of `groups`, directly or through groups in between.
 /// Each group is visited once, so cycles end and the work is linear.
 #[must_use]
-pub fn nested_members(index: &Index, groups: &BTreeSet<Guid>) -> HashSet<Guid> {
-    let mut reached = HashSet::new();
+pub fn nested_members(index: &Index, groups: &BTreeSet<Guid>) -> Nested {
+    let mut nested = Nested::default();
     let mut visited: HashSet<Guid> = groups.iter().copied().collect();
     let mut open: Vec<Guid> = groups.iter().copied().collect();
     while let Some(group) = open.pop() {
-        let Some(Body::Group { members, .. }) = index.get(group).map(|record| &record.body) else {
+        let Some(record) = index.get(group) else {
+            continue;
+        };
+        let (Body::Group { members, .. }, Presence::Seen) = (&record.body, record.presence) else {
             continue;
         };
         for member in members {
-            reached.insert(*member);
-            let nested = matches!(
-                index.get(*member).map(|record| &record.body),
-                Some(Body::Group { .. })
-            );
-            if nested && visited.insert(*member) {
+            let Some(found) = index.get(*member) else {
+                nested.has_gaps = true;
+                continue;
+            };
+            nested.has_gaps |= found.presence == Presence::Missing;
+            nested.reached.insert(*member);
+            if matches!(found.body, Body::Group { .. }) && visited.insert(*member) {
                 open.push(*member);
             }
         }
     }
-    reached
+    nested
 }

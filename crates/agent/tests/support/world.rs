@@ -1,0 +1,391 @@
+//! A real domain controller, a real hub and the real agent program.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use rollcall_client::{CallContext, Client, ClientOptions, Credentials, ServiceAccountKey};
+use rollcall_hub::data_directory::DataDirectory;
+use rollcall_hub::init;
+use rollcall_hub::server::{self, RunningHub};
+use rollcall_kit::clock::{Clock as _, SystemClock};
+use rollcall_kit::entropy::SystemEntropy;
+use rollcall_lab::oracle::{Expected, Group, Scope, State, User};
+use rollcall_lab::samba::{Dc, DcOptions, Fill};
+use rollcall_proto::idp::user::Status;
+use rollcall_proto::idp::{
+    CreateUserpoolRequest, ListSessionsRequest, ListUsersRequest, ResetReplicationTokenRequest,
+    SynchronizationSession, Userpool,
+};
+use rollcall_proto::organizationmanager::{ListExternalGroupsRequest, ListGroupMembersRequest};
+use serde_json::Value as Json;
+use tempfile::TempDir;
+
+const AGENT: &str = env!("CARGO_BIN_EXE_rollcall-agent");
+const POLLS_MAX: u32 = 600;
+const POLL: Duration = Duration::from_millis(100);
+
+/// Everything a test needs.
+pub struct World {
+    pub dc: Dc,
+    pub hub: Option<RunningHub>,
+    pub client: Client,
+    pub pool: Userpool,
+    pub key: PathBuf,
+    pub units: Vec<String>,
+    address: String,
+    hub_data: PathBuf,
+    ca: PathBuf,
+    directory: TempDir,
+}
+
+impl World {
+    /// A filled domain and an empty pool.
+    pub async fn start(fill: Option<Fill>) -> Self {
+        let dc = Dc::start(&DcOptions { fill }).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let hub_data = directory.path().join("hub");
+        let request = init::Request {
+            data: hub_data.clone(),
+            organization: "Test".into(),
+            address: "127.0.0.1:0".into(),
+            database: None,
+        };
+        let made = init::init(request, &SystemClock, &SystemEntropy)
+            .await
+            .unwrap();
+        let hub = start_hub(&hub_data, "127.0.0.1:0").await;
+        let address = format!("127.0.0.1:{}", hub.port);
+        let client = connect(&address, &made.ca, &made.key).await;
+        let request = CreateUserpoolRequest {
+            organization_id: made.organization_id.clone(),
+            name: "people".into(),
+            default_subdomain: "people".into(),
+            ..CreateUserpoolRequest::default()
+        };
+        let operation = client
+            .call_with_retry(
+                &CallContext::mutation(),
+                request,
+                |hub, request| async move { hub.userpools().create(request).await },
+            )
+            .await
+            .unwrap();
+        let pool: Userpool = client.wait(operation).await.unwrap();
+        let base = dc.base_dn();
+        Self {
+            units: vec![format!("OU=People,{base}"), format!("OU=Groups,{base}")],
+            dc,
+            hub: Some(hub),
+            client,
+            pool,
+            key: made.key,
+            address,
+            hub_data,
+            ca: made.ca,
+            directory,
+        }
+    }
+
+    /// Stops the hub; running calls are cut.
+    pub async fn stop_hub(&mut self) {
+        self.hub.take().unwrap().stop().await;
+    }
+
+    /// Starts it again on the same data and port.
+    pub async fn restart_hub(&mut self) {
+        self.hub = Some(start_hub(&self.hub_data, &self.address).await);
+    }
+
+    pub fn domain(&self) -> &str {
+        &self.pool.domains[0]
+    }
+
+    pub fn working_directory(&self) -> PathBuf {
+        self.directory.path().join("agent")
+    }
+
+    /// Writes the configuration with these lines added to `sync_settings`, and others at the top.
+    pub fn configure(&self, settings: &str, top: &str) -> PathBuf {
+        self.configure_with_password(settings, top, self.dc.sync_password())
+    }
+
+    pub fn configure_with_password(&self, settings: &str, top: &str, password: &str) -> PathBuf {
+        let work = self.working_directory();
+        std::fs::create_dir_all(&work).unwrap();
+        let units: Vec<String> = self.units.iter().map(|u| format!("'{u}'")).collect();
+        let text = format!(
+            "userpool_id: {}\nhub: {{address: '{}', ca_path: '{}'}}\nworking_directory: '{}'\n\
+             cloud_credentials_file_path: '{}'\n\
+             ldap: {{host: '{}', username: '{}', password: '{}', certificate_path: '{}'}}\n\
+             sync_settings:\n  interval: 30s\n  follow_period: 300ms\n  replacement_domain: {}\n  \
+             filter: {{domain: {}, organization_units: [{}]}}\n{settings}\n{top}\n",
+            self.pool.id,
+            self.address,
+            self.ca.display(),
+            work.display(),
+            self.key.display(),
+            self.dc.ldaps_url(),
+            self.dc.sync_account_dn(),
+            password,
+            self.dc.ca_path().display(),
+            self.domain(),
+            self.dc.realm().to_lowercase(),
+            units.join(", "),
+        );
+        let path = work.join("config.yaml");
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Runs the agent with these arguments until it ends.
+    pub async fn agent(&self, config: &Path, arguments: &[&str]) -> Output {
+        let mut command = Command::new(AGENT);
+        command.arg("--config").arg(config).args(arguments);
+        tokio::task::spawn_blocking(move || command.output().unwrap())
+            .await
+            .unwrap()
+    }
+
+    /// One run at once: exit code and summary.
+    pub async fn once(&self, config: &Path) -> (i32, Json) {
+        let output = self.agent(config, &["--once", "--now", "-o", "json"]).await;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        println!("{errors}");
+        let summary = serde_json::from_str(&text).unwrap_or(Json::Null);
+        (output.status.code().unwrap_or(-1), summary)
+    }
+
+    /// A run that must succeed.
+    pub async fn run(&self, config: &Path) -> Json {
+        let (code, summary) = self.once(config).await;
+        assert_eq!(code, 0, "{summary}");
+        assert_eq!(summary["outcome"], "completed", "{summary}");
+        summary
+    }
+
+    /// Starts the agent without waiting for it.
+    pub fn spawn(&self, config: &Path, arguments: &[&str]) -> Spawned {
+        let log = std::fs::File::create(self.directory.path().join("agent.log")).unwrap();
+        let child = Command::new(AGENT)
+            .arg("--config")
+            .arg(config)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Spawned(child)
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("agent.log")).unwrap_or_default()
+    }
+
+    /// What the directory says the hub should hold, read with `ldapsearch`.
+    pub fn expected(&self) -> Expected {
+        let dump = self
+            .dc
+            .admin_ldapsearch(&["(|(objectClass=user)(objectClass=group))"])
+            .unwrap();
+        let scope = Scope {
+            organizational_units: self.units.clone(),
+            replacement_domain: Some(self.domain().to_owned()),
+            now_seconds: SystemClock.now().as_seconds(),
+        };
+        let mut expected = Expected::from_ldif(&dump, &scope).unwrap();
+        // The hub lists active members only.
+        let users = &expected.state.users;
+        let inactive: Vec<String> = users
+            .iter()
+            .filter(|(_, user)| !user.active)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for group in expected.state.groups.values_mut() {
+            group.members.retain(|member| !inactive.contains(member));
+        }
+        expected
+    }
+
+    /// What the hub holds.
+    pub async fn found(&self) -> State {
+        let mut state = State::default();
+        let mut external_ids = std::collections::BTreeMap::new();
+        for user in self.users().await {
+            let fields = [
+                ("fullName", user.full_name),
+                ("givenName", user.given_name),
+                ("familyName", user.family_name),
+                ("email", user.email),
+                ("phoneNumber", user.phone_number),
+                ("companyName", user.company_name),
+                ("jobTitle", user.job_title),
+                ("department", user.department),
+                ("employeeId", user.employee_id),
+            ];
+            external_ids.insert(user.id, user.external_id.clone());
+            let there = User {
+                username: user.username.to_lowercase(),
+                fields: fields.into_iter().filter(|(_, v)| !v.is_empty()).collect(),
+                active: user.status == Status::Active as i32,
+                expires_at_seconds: user.expires_at.map(|at| at.seconds),
+            };
+            state.users.insert(user.external_id, there);
+        }
+        let request = ListExternalGroupsRequest {
+            subject_container_id: self.pool.id.clone(),
+            page_size: 1_000,
+            ..ListExternalGroupsRequest::default()
+        };
+        let listed = self.client.groups().list_external(request).await.unwrap();
+        for group in listed.into_inner().groups {
+            let mut members = std::collections::BTreeSet::new();
+            let mut request = ListGroupMembersRequest {
+                group_id: group.id,
+                page_size: 1_000,
+                ..ListGroupMembersRequest::default()
+            };
+            loop {
+                let page = self.client.groups().list_members(request.clone()).await;
+                let page = page.unwrap().into_inner();
+                members.extend(
+                    page.members
+                        .iter()
+                        .map(|member| external_ids[&member.subject_id].clone()),
+                );
+                if page.next_page_token.is_empty() {
+                    break;
+                }
+                request.page_token = page.next_page_token;
+            }
+            let there = Group {
+                name: group.name,
+                description: group.description,
+                members,
+            };
+            state.groups.insert(group.external_id, there);
+        }
+        state
+    }
+
+    /// Makes the next session a full one.
+    pub async fn reset_token(&self) {
+        let request = ResetReplicationTokenRequest {
+            subject_container_id: self.pool.id.clone(),
+        };
+        let mut synchronization = self.client.synchronization();
+        synchronization
+            .reset_replication_token(request)
+            .await
+            .unwrap();
+    }
+
+    pub async fn users(&self) -> Vec<rollcall_proto::idp::User> {
+        let mut request = ListUsersRequest {
+            userpool_id: self.pool.id.clone(),
+            page_size: 1_000,
+            ..ListUsersRequest::default()
+        };
+        let mut users = Vec::new();
+        loop {
+            let page = self.client.users().list(request.clone()).await.unwrap();
+            let page = page.into_inner();
+            users.extend(page.users);
+            if page.next_page_token.is_empty() {
+                return users;
+            }
+            request.page_token = page.next_page_token;
+        }
+    }
+
+    /// Sessions of the pool, newest first.
+    pub async fn sessions(&self) -> Vec<SynchronizationSession> {
+        let request = ListSessionsRequest {
+            subject_container_id: self.pool.id.clone(),
+            ..ListSessionsRequest::default()
+        };
+        let mut sessions = self.client.synchronization_sessions();
+        let listed = sessions.list_sessions(request).await.unwrap();
+        listed.into_inner().sessions
+    }
+
+    /// Fails the test when hub and directory differ.
+    pub async fn assert_equal(&self) {
+        let differences = self.expected().differences(&self.found().await);
+        assert!(differences.is_empty(), "{differences:#?}\n{}", self.log());
+    }
+
+    /// Waits until hub and directory are equal.
+    pub async fn wait_equal(&self) {
+        for _ in 0..POLLS_MAX {
+            if self.expected().differences(&self.found().await).is_empty() {
+                return;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        self.assert_equal().await;
+    }
+
+    /// Waits until the hub holds at least this many users.
+    pub async fn wait_users(&self, number: usize) {
+        for _ in 0..POLLS_MAX {
+            if self.users().await.len() >= number {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("the hub never had {number} users:\n{}", self.log());
+    }
+}
+
+/// A running agent; killed when dropped.
+pub struct Spawned(pub Child);
+
+impl Spawned {
+    /// As a power failure would.
+    pub fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    /// Asks it to end; returns the exit code.
+    pub async fn terminate(mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let status = tokio::task::spawn_blocking(move || self.0.wait().unwrap())
+            .await
+            .unwrap();
+        status.code()
+    }
+
+    /// Waits until it ends by itself.
+    pub async fn end(mut self) -> Option<i32> {
+        tokio::task::spawn_blocking(move || self.0.wait().unwrap())
+            .await
+            .unwrap()
+            .code()
+    }
+}
+
+impl Drop for Spawned {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+async fn start_hub(data: &Path, listen: &str) -> RunningHub {
+    let mut options = server::Options::new(DataDirectory::at(data));
+    options.listen = Some(listen.to_owned());
+    server::start(options).await.unwrap()
+}
+
+async fn connect(address: &str, ca: &Path, key: &Path) -> Client {
+    let key = ServiceAccountKey::read(key).unwrap();
+    let options = ClientOptions::new(address)
+        .with_ca(ca)
+        .with_credentials(Credentials::Key(key));
+    Client::connect(options).await.unwrap()
+}
