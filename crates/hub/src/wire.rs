@@ -4,7 +4,6 @@
 //! translates all of them; a test goes through every value. Deliberately absent: messages of one
 //! noun, which stand with its service.
 
-use std::collections::BTreeMap;
 
 use prost::{Message, Name};
 use prost_types::{Any, Duration, FieldMask, Timestamp as WireTimestamp};
@@ -131,18 +130,6 @@ pub fn parse_span(duration: &Duration) -> Span {
 pub fn parse_mask<F: Named>(mask: Option<&FieldMask>) -> Result<Mask<F>, Refusal> {
     let paths = mask.map_or(&[][..], |mask| mask.paths.as_slice());
     Mask::parse(paths.iter().map(String::as_str))
-}
-
-/// Labels of a request.
-#[must_use]
-pub fn parse_labels(labels: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    labels
-}
-
-/// Labels for an answer.
-#[must_use]
-pub fn render_labels(labels: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    labels
 }
 
 /// A message with its name, to be stored.

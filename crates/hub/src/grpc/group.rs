@@ -19,7 +19,7 @@ use crate::context::{Context, Done, Scope};
 use crate::error::Error;
 use crate::grpc::{Service, not_served};
 use crate::page_token::ListKey;
-use crate::wire::{WireEnum, parse_labels, parse_mask, render_labels, render_timestamp};
+use crate::wire::{WireEnum, parse_mask, render_timestamp};
 
 /// What a member of a group is, as the interface calls it.
 const MEMBER_TYPE: &str = "userAccount";
@@ -207,7 +207,7 @@ async fn create_external(
     let input = GroupInput {
         name: request.name.clone(),
         description: request.description.clone(),
-        labels: parse_labels(request.labels.clone()),
+        labels: request.labels.clone(),
     };
     let id = GroupId::new(cx.new_id(GroupId::PREFIX));
     let group = Group::create(organization_id, input, Some(key), id, cx.call.now)?;
@@ -271,7 +271,7 @@ async fn update(cx: &Context, tx: &Tx, request: &om::UpdateGroupRequest) -> Resu
     let input = GroupInput {
         name: request.name.clone(),
         description: request.description.clone(),
-        labels: parse_labels(request.labels.clone()),
+        labels: request.labels.clone(),
     };
     let group = group.update(input, &mask, cx.call.now)?;
     tx.save_group(&group).await?;
@@ -416,6 +416,6 @@ fn render(group: Group) -> om::Group {
         description: group.description,
         subject_container_id,
         external_id,
-        labels: render_labels(group.labels),
+        labels: group.labels,
     }
 }

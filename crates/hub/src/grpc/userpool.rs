@@ -23,7 +23,7 @@ use crate::error::Error;
 use crate::grpc::{Service, not_served};
 use crate::page_token::ListKey;
 use crate::wire::{
-    WireEnum, parse_labels, parse_span, render_labels, render_span, render_timestamp,
+    WireEnum, parse_span, render_span, render_timestamp,
 };
 
 #[tonic::async_trait]
@@ -151,7 +151,7 @@ fn parse_input(request: &idp::CreateUserpoolRequest) -> UserpoolInput {
     UserpoolInput {
         name: request.name.clone(),
         description: request.description.clone(),
-        labels: parse_labels(request.labels.clone()),
+        labels: request.labels.clone(),
         user_settings: request.user_settings.as_ref().map(|settings| UserSettings {
             allow_edit_self_password: settings.allow_edit_self_password,
             allow_edit_self_info: settings.allow_edit_self_info,
@@ -219,7 +219,7 @@ async fn render(tx: &Tx, pool: Userpool) -> Result<idp::Userpool, Error> {
         organization_id: pool.organization_id.into_string(),
         name: pool.name,
         description: pool.description,
-        labels: render_labels(pool.labels),
+        labels: pool.labels,
         created_at: Some(render_timestamp(pool.created_at)),
         updated_at: Some(render_timestamp(pool.updated_at)),
         domains,

@@ -1,0 +1,158 @@
+//! What holds for calls of every service: repetition, fences, request ids, deadlines.
+
+use rollcall_kit::timestamp::Span;
+use rollcall_proto::idp;
+use rollcall_proto::idp::open_session_response::SessionInfo;
+use rollcall_proto::operation::Operation;
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+use crate::harness::{Harness, expect, expect_field};
+
+const CREATE: &str = "UserService/Create";
+
+#[tokio::test]
+async fn a_repeated_call_answers_with_the_first_operation() {
+    let hub = Harness::start().await;
+    let caller = hub
+        .administrator
+        .with("idempotency-key", "6f1c2a5e-0000-4000-8000-000000000001");
+    let request = hub.new_user("ann");
+    let first: Operation = caller.call(CREATE, &request).await.unwrap();
+    let again: Operation = caller.call(CREATE, &request).await.unwrap();
+    assert_eq!(first, again);
+    let status = caller.refused(CREATE, &hub.new_user("bob")).await;
+    expect_field(&status, "idempotency-key");
+    // The key belongs to one subject and one method.
+    let status = hub.administrator.refused(CREATE, &request).await;
+    expect(&status, Code::AlreadyExists, "ALREADY_EXISTS");
+    let other = hub.account(&["userpools.admin"], hub.pool()).await;
+    let other = other.with("idempotency-key", "6f1c2a5e-0000-4000-8000-000000000001");
+    let status = other.refused(CREATE, &request).await;
+    expect(&status, Code::AlreadyExists, "ALREADY_EXISTS");
+    // Reads ignore it (decision U129).
+    let list = idp::ListUsersRequest {
+        userpool_id: hub.pool_id.clone(),
+        ..Default::default()
+    };
+    let page: idp::ListUsersResponse = caller.call("UserService/List", &list).await.unwrap();
+    assert_eq!(page.users.len(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_call_may_be_repeated_with_its_key() {
+    let hub = Harness::start().await;
+    let caller = hub.administrator.with("idempotency-key", "key-1");
+    let request = idp::SuspendUserRequest {
+        user_id: "ajemissing".into(),
+        ..Default::default()
+    };
+    for _ in 0..2 {
+        let status = caller.refused("UserService/Suspend", &request).await;
+        expect(&status, Code::NotFound, "NOT_FOUND");
+    }
+    let user_id = hub.create_user("ann").await;
+    let request = idp::SuspendUserRequest {
+        user_id,
+        ..Default::default()
+    };
+    let _: Operation = caller.call("UserService/Suspend", &request).await.unwrap();
+    let long = hub.administrator.with("idempotency-key", &"k".repeat(129));
+    let status = long.refused("UserService/Suspend", &request).await;
+    expect_field(&status, "idempotency-key");
+}
+
+#[tokio::test]
+async fn a_stale_session_writes_nothing() {
+    let hub = Harness::start().await;
+    let agent = hub.agent().await;
+    let opened = hub.open(&agent, "agent-1", idp::SessionType::AdSync).await;
+    let Some(SessionInfo::OpenedSession(session)) = opened.session_info else {
+        panic!("no session");
+    };
+    let fenced = agent.with("x-sync-session-id", &session.session_id);
+    let _: Operation = fenced.call(CREATE, &hub.new_user("ann")).await.unwrap();
+
+    let other_pool = hub.create_pool("other").await;
+    let elsewhere = idp::CreateUserRequest {
+        userpool_id: other_pool,
+        username: "x@other.idp.rollcall.internal".into(),
+        ..hub.new_user("x")
+    };
+    let status = fenced.refused(CREATE, &elsewhere).await;
+    expect(&status, Code::FailedPrecondition, "SYNC_SESSION_NOT_OPEN");
+
+    hub.advance(Span::seconds(61));
+    let group = rollcall_proto::organizationmanager::CreateExternalGroupRequest {
+        organization_id: hub.made.organization_id.clone(),
+        name: "Staff".into(),
+        subject_container_id: hub.pool_id.clone(),
+        external_id: "guid".into(),
+        ..Default::default()
+    };
+    let token = idp::SetReplicationTokenRequest {
+        subject_container_id: hub.pool_id.clone(),
+        replication_token: "x".into(),
+        session_type: idp::SessionType::AdSync.into(),
+    };
+    for status in [
+        fenced.refused(CREATE, &hub.new_user("bob")).await,
+        fenced.refused("GroupService/CreateExternal", &group).await,
+        fenced
+            .refused("SynchronizationService/SetReplicationToken", &token)
+            .await,
+        agent
+            .with("x-sync-session-id", "sysmissing")
+            .refused(CREATE, &hub.new_user("bob"))
+            .await,
+    ] {
+        expect(&status, Code::FailedPrecondition, "SYNC_SESSION_NOT_OPEN");
+    }
+    let list = idp::ListUsersRequest {
+        userpool_id: hub.pool_id.clone(),
+        ..Default::default()
+    };
+    let page: idp::ListUsersResponse = agent.call("UserService/List", &list).await.unwrap();
+    assert_eq!(page.users.len(), 1);
+}
+
+#[tokio::test]
+async fn a_request_id_comes_back() {
+    let hub = Harness::start().await;
+    let caller = hub.administrator.with("x-request-id", "mine-1");
+    let request = idp::GetUserRequest {
+        user_id: "ajemissing".into(),
+    };
+    let status = caller.refused("UserService/Get", &request).await;
+    let details = status.get_error_details();
+    assert_eq!(details.request_info().unwrap().request_id, "mine-1");
+    assert_eq!(status.metadata().get("x-request-id").unwrap(), "mine-1");
+}
+
+#[tokio::test]
+async fn a_deadline_of_nothing_is_exceeded() {
+    let hub = Harness::start().await;
+    let caller = hub.administrator.with("grpc-timeout", "1n");
+    let mut request = hub.new_user("ann");
+    request.credentials = Some(idp::create_user_request::Credentials::PasswordSpec(
+        idp::PasswordSpec {
+            password: "Correct horse 7".into(),
+            generation_proof: String::new(),
+        },
+    ));
+    let status = caller.refused(CREATE, &request).await;
+    assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
+}
+
+#[tokio::test]
+async fn a_wrong_token_is_refused_everywhere_with_a_reason() {
+    let hub = Harness::start().await;
+    let request = idp::GetUserRequest {
+        user_id: "ajemissing".into(),
+    };
+    for value in ["Bearer t1.wrong.token", "Basic abc", "Bearer "] {
+        let caller = hub.anonymous().with("authorization", value);
+        let status = caller.refused("UserService/Get", &request).await;
+        expect(&status, Code::Unauthenticated, "UNAUTHENTICATED");
+    }
+}

@@ -1,0 +1,191 @@
+//! Coverage that follows from the contract: no rpc can be forgotten.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use prost::Message;
+use rollcall_proto::{FILE_DESCRIPTOR_SET, METHODS};
+use tonic::Code;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
+use tonic_reflection::pb::{v1, v1alpha};
+
+use crate::harness::{Harness, expect};
+
+/// Methods that need no token.
+const ANONYMOUS: &[&str] = &[
+    "yandex.cloud.iam.v1.IamTokenService/Create",
+    "yandex.cloud.endpoint.ApiEndpointService/Get",
+    "yandex.cloud.endpoint.ApiEndpointService/List",
+];
+
+/// Methods that a later version will serve.
+const NOT_SERVED: &[&str] = &[
+    "GroupService/ConvertAllToBasic",
+    "GroupService/Create",
+    "GroupService/ListAccessBindings",
+    "GroupService/ListEffective",
+    "GroupService/ListOperations",
+    "GroupService/SetAccessBindings",
+    "GroupService/UpdateAccessBindings",
+    "IamTokenService/CreateForServiceAccount",
+    "IamTokenService/Revoke",
+    "OrganizationService/BindAccessPolicy",
+    "OrganizationService/ListAccessBindings",
+    "OrganizationService/ListAccessPolicyBindings",
+    "OrganizationService/ListOperations",
+    "OrganizationService/SetAccessBindings",
+    "OrganizationService/UnbindAccessPolicy",
+    "OrganizationService/Update",
+    "OrganizationService/UpdateAccessBindings",
+    "OrganizationService/UpdateAccessPolicyBindingParameters",
+    "UserService/CommitPassword",
+    "UserService/GeneratePassword",
+    "UserService/GetPasswordChanges",
+    "UserService/GetSelfPasswordMetadata",
+    "UserService/SetOthersPassword",
+    "UserService/SetOwnPassword",
+    "UserpoolService/AddDomain",
+    "UserpoolService/Delete",
+    "UserpoolService/DeleteDomain",
+    "UserpoolService/GetDomain",
+    "UserpoolService/ListAccessBindings",
+    "UserpoolService/ListDomains",
+    "UserpoolService/ListOperations",
+    "UserpoolService/SetAccessBindings",
+    "UserpoolService/Update",
+    "UserpoolService/UpdateAccessBindings",
+    "UserpoolService/ValidateDomain",
+];
+
+fn short(path: &str) -> &str {
+    path.rsplit_once('.').map_or(path, |(_, name)| name)
+}
+
+#[tokio::test]
+async fn every_rpc_but_three_refuses_strangers() {
+    let hub = Harness::start().await;
+    for method in METHODS {
+        let name = method.path.trim_start_matches('/');
+        let answer: Result<(), _> = hub.anonymous().call(short(name), &()).await;
+        if ANONYMOUS.contains(&name) {
+            let code = answer.err().map(|status| status.code());
+            assert_ne!(code, Some(Code::Unauthenticated), "{name}");
+        } else {
+            expect(
+                &answer.unwrap_err(),
+                Code::Unauthenticated,
+                "UNAUTHENTICATED",
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_served_says_so_and_is_listed_here() {
+    let hub = Harness::start().await;
+    let mut found = BTreeSet::new();
+    for method in METHODS {
+        let name = short(method.path);
+        let answer: Result<(), _> = hub.administrator.call(name, &()).await;
+        if let Err(status) = answer
+            && status.code() == Code::Unimplemented
+        {
+            assert!(status.message().contains(method.path), "{status:?}");
+            expect(&status, Code::Unimplemented, "UNIMPLEMENTED");
+            found.insert(name);
+        }
+    }
+    assert_eq!(found, NOT_SERVED.iter().copied().collect());
+}
+
+#[tokio::test]
+async fn every_required_field_is_named_when_it_is_missing() {
+    let hub = Harness::start().await;
+    // These have no required field.
+    let free = [
+        "ApiEndpointService/Get",
+        "ApiEndpointService/List",
+        "OrganizationService/List",
+    ];
+    for method in METHODS {
+        let name = short(method.path);
+        if free.contains(&name) || NOT_SERVED.contains(&name) {
+            continue;
+        }
+        let status = hub
+            .administrator
+            .call::<(), ()>(name, &())
+            .await
+            .unwrap_err();
+        expect(&status, Code::InvalidArgument, "INVALID_FIELD");
+    }
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct RawFiles {
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    file: Vec<Bytes>,
+}
+
+macro_rules! reflected_files {
+    ($version:ident, $hub:expr, $names:expr) => {{
+        use $version::server_reflection_client::ServerReflectionClient;
+        use $version::server_reflection_request::MessageRequest;
+        use $version::server_reflection_response::MessageResponse;
+        let mut client = ServerReflectionClient::new($hub.anonymous().channel());
+        let questions: Vec<_> = $names
+            .into_iter()
+            .map(|name: String| $version::ServerReflectionRequest {
+                host: String::new(),
+                message_request: Some(MessageRequest::FileByFilename(name)),
+            })
+            .collect();
+        let answers = client
+            .server_reflection_info(futures::stream::iter(questions))
+            .await
+            .unwrap()
+            .into_inner();
+        let files: Vec<Vec<u8>> = answers
+            .map(|answer| match answer.unwrap().message_response {
+                Some(MessageResponse::FileDescriptorResponse(files)) => {
+                    files.file_descriptor_proto[0].clone()
+                }
+                other => panic!("{other:?}"),
+            })
+            .collect()
+            .await;
+        files
+    }};
+}
+
+#[tokio::test]
+async fn reflection_serves_the_contract_byte_by_byte() {
+    let hub = Harness::start().await;
+    let expected = RawFiles::decode(FILE_DESCRIPTOR_SET).unwrap().file;
+    let names = || {
+        expected
+            .iter()
+            .map(|raw| {
+                let file = prost_types::FileDescriptorProto::decode(raw.clone()).unwrap();
+                file.name().to_owned()
+            })
+            .collect::<Vec<_>>()
+    };
+    assert!(names().len() > 10);
+    assert_eq!(reflected_files!(v1, hub, names()), expected);
+    assert_eq!(reflected_files!(v1alpha, hub, names()), expected);
+}
+
+#[tokio::test]
+async fn health_is_told_to_anybody() {
+    let hub = Harness::start().await;
+    let mut client = HealthClient::new(hub.anonymous().channel());
+    let answer = client
+        .check(HealthCheckRequest::default())
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(answer.status(), ServingStatus::Serving);
+}

@@ -1,0 +1,232 @@
+use rollcall_domain::id::UserId;
+use rollcall_domain::password::{Password, PasswordKind, StoredForm};
+use rollcall_hub::password_hash::{nt_hash, verify};
+use rollcall_hub::sign_in::{self, Verdict};
+use rollcall_hub::wire::render_timestamp;
+use rollcall_kit::clock::Clock as _;
+use rollcall_kit::secret::{SecretBytes, SecretString};
+use rollcall_kit::timestamp::Span;
+use rollcall_proto::idp;
+use rollcall_proto::idp::create_user_request::Credentials;
+use rollcall_store::Tx;
+use tonic::Code;
+
+use crate::harness::{Harness, expect, expect_field, nt};
+
+const SET: &str = "UserService/SetPasswordHash";
+
+async fn stored(hub: &Harness, user_id: &str) -> Password {
+    let id = UserId::from(user_id);
+    hub.running
+        .hub
+        .store
+        .read(async move |tx: &Tx| tx.find_password(&id).await)
+        .await
+        .unwrap()
+        .expect("a password")
+}
+
+/// Waits for the strengthening job.
+async fn strengthened(hub: &Harness, user_id: &str) -> Password {
+    for _ in 0..600 {
+        let password = stored(hub, user_id).await;
+        if !password.is_sealed() {
+            return password;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the hash was not strengthened in 30 s");
+}
+
+async fn set(hub: &Harness, user_id: &str, hash: idp::PasswordHash, need_change: bool) {
+    let request = idp::SetPasswordHashRequest {
+        user_id: user_id.into(),
+        hash: Some(hash),
+        need_change,
+    };
+    let _: (idp::SetPasswordHashMetadata, ()) =
+        hub.administrator.change(SET, &request).await.unwrap();
+}
+
+fn hex_of(password: &str) -> String {
+    let hash = nt_hash(&SecretString::new(password.into()));
+    hash.expose()
+        .iter()
+        .map(|byte| format!("{byte:02X}"))
+        .collect()
+}
+
+/// Whether any file of the data directory holds these bytes.
+fn lies_on_disk(hub: &Harness, secret: &[u8]) -> bool {
+    std::fs::read_dir(hub.data().path()).unwrap().any(|entry| {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        bytes.windows(secret.len()).any(|part| part == secret)
+    })
+}
+
+#[tokio::test]
+async fn a_password_is_kept_as_argon2() {
+    let hub = Harness::start().await;
+    let mut request = hub.new_user("ann");
+    request.credentials = Some(Credentials::PasswordSpec(idp::PasswordSpec {
+        password: "Correct horse 7".into(),
+        generation_proof: String::new(),
+    }));
+    let (metadata, user): (idp::CreateUserMetadata, idp::User) = hub
+        .administrator
+        .change("UserService/Create", &request)
+        .await
+        .unwrap();
+    assert!(user.password_created_at.is_some());
+    let password = stored(&hub, &metadata.user_id).await;
+    let StoredForm::Argon2Password(phc) = &password.form else {
+        panic!("{password:?}");
+    };
+    assert!(verify(&SecretBytes::new(b"Correct horse 7".to_vec()), phc));
+    assert_eq!(password.kind, PasswordKind::Permanent);
+    assert!(!lies_on_disk(&hub, b"Correct horse 7"));
+    let id = UserId::from(metadata.user_id.as_str());
+    let attempt = async |text: &str| {
+        let secret = SecretString::new(text.into());
+        sign_in::verify_password(&hub.running.hub, &id, secret)
+            .await
+            .unwrap()
+    };
+    assert_eq!(attempt("Correct horse 7").await, Verdict::Right);
+    assert_eq!(attempt("correct horse 7").await, Verdict::Wrong);
+}
+
+#[tokio::test]
+async fn an_imported_hash_is_sealed_then_strengthened() {
+    let hub = Harness::start().await;
+    let id = hub.create_user("ann").await;
+    let hex = hex_of("Correct horse 7");
+    set(&hub, &id, nt(&hex), true).await;
+    let raw = nt_hash(&SecretString::new("Correct horse 7".into()));
+    assert!(!lies_on_disk(&hub, raw.expose()));
+    assert!(!lies_on_disk(&hub, hex.as_bytes()));
+
+    let user_id = UserId::from(id.as_str());
+    let attempt = async |text: &str| {
+        let secret = SecretString::new(text.into());
+        sign_in::verify_password(&hub.running.hub, &user_id, secret)
+            .await
+            .unwrap()
+    };
+    // Sealed or strengthened already: the answer is the same.
+    assert_eq!(attempt("Correct horse 7").await, Verdict::Right);
+    assert_eq!(attempt("wrong").await, Verdict::Wrong);
+    let password = strengthened(&hub, &id).await;
+    assert_eq!(password.kind, PasswordKind::Temporary);
+    let StoredForm::Argon2NtHash(phc) = &password.form else {
+        panic!("{password:?}");
+    };
+    assert!(verify(&raw, phc));
+    assert_eq!(attempt("Correct horse 7").await, Verdict::Right);
+    assert_eq!(attempt("wrong").await, Verdict::Wrong);
+    assert!(!lies_on_disk(&hub, raw.expose()));
+}
+
+#[tokio::test]
+async fn the_same_hash_again_changes_nothing_but_the_kind() {
+    let hub = Harness::start().await;
+    let id = hub.create_user("ann").await;
+    let hex = hex_of("one");
+    set(&hub, &id, nt(&hex), false).await;
+    let before = strengthened(&hub, &id).await;
+    set(&hub, &id, nt(&hex.to_lowercase()), true).await;
+    let after = stored(&hub, &id).await;
+    assert_eq!(
+        after,
+        Password {
+            kind: PasswordKind::Temporary,
+            ..before.clone()
+        }
+    );
+    set(&hub, &id, nt(&hex_of("two")), false).await;
+    assert_ne!(stored(&hub, &id).await.id, before.id);
+}
+
+#[tokio::test]
+async fn an_older_hash_never_replaces_a_newer_one() {
+    let hub = Harness::start().await;
+    let id = hub.create_user("ann").await;
+    let now = hub.clock.now();
+    let dated = |hex: String, at| idp::PasswordHash {
+        created_at: Some(render_timestamp(at)),
+        ..nt(&hex)
+    };
+    set(&hub, &id, dated(hex_of("new"), now), false).await;
+    let kept = strengthened(&hub, &id).await;
+    set(
+        &hub,
+        &id,
+        dated(hex_of("old"), now.minus(Span::days(1))),
+        false,
+    )
+    .await;
+    assert_eq!(stored(&hub, &id).await, kept);
+    let request = idp::GetUserRequest {
+        user_id: id.clone(),
+    };
+    let user: idp::User = hub
+        .administrator
+        .call("UserService/Get", &request)
+        .await
+        .unwrap();
+    assert_eq!(user.password_created_at, Some(render_timestamp(now)));
+}
+
+#[tokio::test]
+async fn foreign_hashes_are_sealed_as_they_came() {
+    let hub = Harness::start().await;
+    let id = hub.create_user("ann").await;
+    let text = "{PBKDF2-SHA256}10000$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaA";
+    let hash = idp::PasswordHash {
+        password_hash: text.into(),
+        password_hash_type: idp::password_hash::PasswordHashType::LdapPbkdf2Sha256Openldap.into(),
+        created_at: None,
+    };
+    set(&hub, &id, hash.clone(), false).await;
+    let before = stored(&hub, &id).await;
+    assert!(matches!(before.form, StoredForm::Foreign { .. }));
+    assert!(!lies_on_disk(&hub, b"c2FsdHNhbHRzYWx0"));
+    set(&hub, &id, hash, true).await;
+    assert_eq!(stored(&hub, &id).await.id, before.id);
+}
+
+#[tokio::test]
+async fn bad_hashes_are_refused_without_showing_them() {
+    let hub = Harness::start().await;
+    let id = hub.create_user("ann").await;
+    let request = |text: &str| idp::SetPasswordHashRequest {
+        user_id: id.clone(),
+        hash: Some(nt(text)),
+        need_change: false,
+    };
+    for text in [
+        "8846f7eaee8fb117ad06bdd830b7586",
+        "zz46f7eaee8fb117ad06bdd830b7586c",
+    ] {
+        let status = hub.administrator.refused(SET, &request(text)).await;
+        expect_field(&status, "hash.password_hash");
+        assert!(!format!("{status:?}").contains(text));
+    }
+    let missing = idp::SetPasswordHashRequest {
+        hash: None,
+        ..request("")
+    };
+    expect_field(&hub.administrator.refused(SET, &missing).await, "hash");
+    let unknown = idp::SetPasswordHashRequest {
+        user_id: "ajemissing".into(),
+        ..request(&hex_of("x"))
+    };
+    expect(
+        &hub.administrator.refused(SET, &unknown).await,
+        Code::NotFound,
+        "NOT_FOUND",
+    );
+    let manager = hub.account(&["userpools.userAdmin"], hub.pool()).await;
+    let status = manager.refused(SET, &request(&hex_of("x"))).await;
+    expect(&status, Code::PermissionDenied, "PERMISSION_DENIED");
+}

@@ -1,0 +1,377 @@
+//! A hub in this process, and callers that check every answer against the contract.
+
+use std::sync::Arc;
+
+use prost::{Message, Name};
+use rollcall_client::ServiceAccountKey;
+use rollcall_domain::access::{AccessBinding, ResourceRef, Role, Subject};
+use rollcall_domain::iam_token::IamToken;
+use rollcall_hub::data_directory::DataDirectory;
+use rollcall_hub::init::{self, Made};
+use rollcall_hub::server::{self, Options, RunningHub};
+use rollcall_kit::clock::{Clock as _, ManualClock, SystemClock};
+use rollcall_kit::entropy::{Entropy as _, SystemEntropy};
+use rollcall_kit::timestamp::Span;
+use rollcall_proto::operation::{Operation, operation};
+use rollcall_proto::{METHODS, Method, iam, idp};
+use rollcall_store::Tx;
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+use tonic::client::Grpc;
+use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::{Code, Request, Status};
+use tonic_prost::ProstCodec;
+use tonic_types::StatusExt as _;
+
+/// A hub that runs until it is dropped, with one pool in it.
+pub struct Harness {
+    pub clock: Arc<ManualClock>,
+    pub running: RunningHub,
+    pub made: Made,
+    pub pool_id: String,
+    pub administrator: Caller,
+    directory: TempDir,
+}
+
+/// Somebody who calls.
+#[derive(Clone)]
+pub struct Caller {
+    channel: Channel,
+    metadata: Vec<(&'static str, String)>,
+}
+
+impl Harness {
+    /// A new hub with an administrator and a pool named `staff`.
+    pub async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(SystemClock.now()));
+        let request = init::Request {
+            data: directory.path().join("hub"),
+            organization: "Test".into(),
+            address: "localhost:0".into(),
+            database: None,
+        };
+        let made = init::init(request, clock.as_ref(), &SystemEntropy)
+            .await
+            .unwrap();
+        let (running, administrator) = serve(&directory, &clock, &made).await;
+        let mut harness = Self {
+            clock,
+            running,
+            made,
+            pool_id: String::new(),
+            administrator,
+            directory,
+        };
+        harness.pool_id = harness.create_pool("staff").await;
+        harness
+    }
+
+    /// Stops the hub and starts it again on the same directory.
+    pub async fn restart(self) -> Self {
+        self.running.stop().await;
+        let (running, administrator) = serve(&self.directory, &self.clock, &self.made).await;
+        Self {
+            running,
+            administrator,
+            ..self
+        }
+    }
+
+    /// Lets time pass.
+    pub fn advance(&self, span: Span) {
+        self.clock.advance(span);
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> DataDirectory {
+        DataDirectory::at(&self.directory.path().join("hub"))
+    }
+
+    /// Somebody without a token.
+    pub fn anonymous(&self) -> Caller {
+        Caller {
+            metadata: Vec::new(),
+            ..self.administrator.clone()
+        }
+    }
+
+    /// A service account with these roles, named without their common prefix, on `resource`.
+    pub async fn account(&self, roles: &[&str], resource: ResourceRef) -> Caller {
+        use rollcall_domain::named::Named as _;
+        let now = self.clock.now();
+        let subject = Subject::service_account(self.running.hub.new_id("aje", now));
+        let mut random = [0; 16];
+        SystemEntropy.fill(&mut random);
+        let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let record = IamToken::issue(Sha256::digest(&token).to_vec(), subject.clone(), now);
+        let bindings: Vec<_> = roles
+            .iter()
+            .map(|role| AccessBinding {
+                resource: resource.clone(),
+                role: Role::parse(&format!("organization-manager.{role}")).unwrap(),
+                subject: subject.clone(),
+            })
+            .collect();
+        let store = &self.running.hub.store;
+        store
+            .write(async move |tx: &Tx| {
+                tx.insert_iam_token(&record).await?;
+                for binding in &bindings {
+                    tx.insert_access_binding(binding).await?;
+                }
+                Ok::<_, rollcall_store::Error>(())
+            })
+            .await
+            .unwrap();
+        self.anonymous()
+            .with("authorization", &format!("Bearer {token}"))
+    }
+
+    /// The whole organization.
+    pub fn organization(&self) -> ResourceRef {
+        ResourceRef::organization(&self.made.organization_id.as_str().into())
+    }
+
+    /// The pool `staff`.
+    pub fn pool(&self) -> ResourceRef {
+        ResourceRef::userpool(&self.pool_id.as_str().into())
+    }
+
+    /// The roles that the documentation asks for an agent.
+    pub async fn agent(&self) -> Caller {
+        let roles = [
+            "userpools.syncAgent",
+            "groups.viewer",
+            "groups.externalCreator",
+            "groups.externalConverter",
+        ];
+        self.account(&roles, self.organization()).await
+    }
+
+    /// Makes a pool and returns its id.
+    pub async fn create_pool(&self, name: &str) -> String {
+        let request = idp::CreateUserpoolRequest {
+            organization_id: self.made.organization_id.clone(),
+            name: name.into(),
+            default_subdomain: name.into(),
+            ..Default::default()
+        };
+        let (_, pool): (idp::CreateUserpoolMetadata, idp::Userpool) = self
+            .administrator
+            .change("UserpoolService/Create", &request)
+            .await
+            .unwrap();
+        pool.id
+    }
+
+    /// A request for a user of the pool `staff` with an imported hash.
+    pub fn new_user(&self, login: &str) -> idp::CreateUserRequest {
+        idp::CreateUserRequest {
+            userpool_id: self.pool_id.clone(),
+            username: format!("{login}@staff.idp.rollcall.internal"),
+            full_name: format!("The {login}"),
+            credentials: Some(idp::create_user_request::Credentials::PasswordHash(nt(
+                "8846f7eaee8fb117ad06bdd830b7586c",
+            ))),
+            ..Default::default()
+        }
+    }
+
+    /// Makes a user of the pool `staff` and returns its id.
+    pub async fn create_user(&self, login: &str) -> String {
+        let request = self.new_user(login);
+        let (metadata, _): (idp::CreateUserMetadata, idp::User) = self
+            .administrator
+            .change("UserService/Create", &request)
+            .await
+            .unwrap();
+        metadata.user_id
+    }
+
+    /// Opens a session and returns the answer.
+    pub async fn open(
+        &self,
+        caller: &Caller,
+        agent_id: &str,
+        session_type: idp::SessionType,
+    ) -> idp::OpenSessionResponse {
+        let request = idp::OpenSessionRequest {
+            subject_container_id: self.pool_id.clone(),
+            agent_id: agent_id.into(),
+            session_type: session_type.into(),
+        };
+        let (_, response): (idp::OpenSessionMetadata, _) = caller
+            .change("SynchronizationSessionService/OpenSession", &request)
+            .await
+            .unwrap();
+        response
+    }
+}
+
+async fn serve(directory: &TempDir, clock: &Arc<ManualClock>, made: &Made) -> (RunningHub, Caller) {
+    let mut options = Options::new(DataDirectory::at(&directory.path().join("hub")));
+    options.clock = Arc::clone(clock) as _;
+    let running = server::start(options).await.unwrap();
+    let ca = Certificate::from_pem(std::fs::read(&made.ca).unwrap());
+    let channel = Endpoint::from_shared(format!("https://{}", running.address))
+        .unwrap()
+        .tls_config(ClientTlsConfig::new().ca_certificate(ca))
+        .unwrap()
+        .connect()
+        .await
+        .unwrap();
+    let anonymous = Caller {
+        channel,
+        metadata: Vec::new(),
+    };
+    let key = ServiceAccountKey::read(&made.key).unwrap();
+    let jwt = key.sign(clock.now()).unwrap();
+    let request = iam::CreateIamTokenRequest {
+        identity: Some(iam::create_iam_token_request::Identity::Jwt(
+            jwt.expose().to_owned(),
+        )),
+    };
+    let token: iam::CreateIamTokenResponse = anonymous
+        .call("IamTokenService/Create", &request)
+        .await
+        .unwrap();
+    let bearer = format!("Bearer {}", token.iam_token);
+    let administrator = anonymous.with("authorization", &bearer);
+    (running, administrator)
+}
+
+impl Caller {
+    /// The same caller with one more metadata entry, in place of one with the same key.
+    pub fn with(&self, key: &'static str, value: &str) -> Self {
+        let mut caller = self.clone();
+        caller.metadata.retain(|(name, _)| *name != key);
+        caller.metadata.push((key, value.to_owned()));
+        caller
+    }
+
+    /// Calls `service/method`; the service is named without its package.
+    pub async fn call<Q, A>(&self, method: &str, request: &Q) -> Result<A, Status>
+    where
+        Q: Message + Clone + 'static,
+        A: Message + Default + 'static,
+    {
+        let method = find_method(method);
+        let mut message = Request::new(request.clone());
+        for (key, value) in &self.metadata {
+            message.metadata_mut().insert(
+                AsciiMetadataKey::from_static(key),
+                AsciiMetadataValue::try_from(value).unwrap(),
+            );
+        }
+        let mut grpc = Grpc::new(self.channel.clone());
+        grpc.ready().await.unwrap();
+        let path = http::uri::PathAndQuery::from_static(method.path);
+        let answer = grpc
+            .unary(message, path, ProstCodec::<Q, A>::default())
+            .await;
+        answer.map(tonic::Response::into_inner)
+    }
+
+    /// Calls a method that changes something, and returns metadata and response of its operation
+    /// after comparing their types with the contract.
+    pub async fn change<Q, M, R>(&self, method: &str, request: &Q) -> Result<(M, R), Status>
+    where
+        Q: Message + Clone + 'static,
+        M: Message + Name + Default,
+        R: Message + Name + Default,
+    {
+        let operation: Operation = self.call(method, request).await?;
+        let declared = find_method(method)
+            .operation
+            .expect("the method makes an operation");
+        assert!(operation.done, "{method} is done at once");
+        let metadata = operation.metadata.clone().expect("metadata");
+        assert_eq!(metadata.type_url, url(declared.metadata), "{method}");
+        let Some(operation::Result::Response(response)) = operation.result.clone() else {
+            panic!("{method} answered {:?}", operation.result);
+        };
+        assert_eq!(response.type_url, url(declared.response), "{method}");
+        assert_eq!(
+            (M::full_name(), R::full_name()),
+            (declared.metadata.to_owned(), declared.response.to_owned())
+        );
+        let request = rollcall_proto::operation::GetOperationRequest {
+            operation_id: operation.id.clone(),
+        };
+        let stored: Operation = self.call("OperationService/Get", &request).await?;
+        assert_eq!(stored, operation, "{method} stored what it answered");
+        Ok((
+            M::decode(metadata.value.as_slice()).unwrap(),
+            R::decode(response.value.as_slice()).unwrap(),
+        ))
+    }
+
+    /// The status of a call that must fail, whatever it would answer.
+    pub async fn refused<Q>(&self, method: &str, request: &Q) -> Status
+    where
+        Q: Message + Clone + 'static,
+    {
+        match self.call::<Q, Operation>(method, request).await {
+            Ok(_) => panic!("{method} was not refused"),
+            Err(status) => status,
+        }
+    }
+
+    /// A channel for clients that the helpers here do not cover.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+}
+
+/// The method `Service/Name` of the contract.
+pub fn find_method(name: &str) -> &'static Method {
+    let suffix = format!(".{name}");
+    let mut found = METHODS
+        .iter()
+        .filter(|method| method.path.ends_with(&suffix));
+    match (found.next(), found.next()) {
+        (Some(method), None) => method,
+        _ => panic!("{name} is not one method of the contract"),
+    }
+}
+
+fn url(type_name: &str) -> String {
+    format!("type.googleapis.com/{type_name}")
+}
+
+/// An NT hash in the form of the interface.
+pub fn nt(hex: &str) -> idp::PasswordHash {
+    idp::PasswordHash {
+        password_hash: hex.into(),
+        password_hash_type: idp::password_hash::PasswordHashType::AdMd4.into(),
+        created_at: None,
+    }
+}
+
+/// Checks code and reason of a refusal.
+#[track_caller]
+pub fn expect(status: &Status, code: Code, reason: &str) {
+    let details = status.get_error_details();
+    let found = details.error_info().map(|info| info.reason.as_str());
+    assert_eq!((status.code(), found), (code, Some(reason)), "{status:?}");
+    assert!(
+        details
+            .request_info()
+            .is_some_and(|info| !info.request_id.is_empty())
+    );
+}
+
+/// Checks that a request is refused because of one field.
+#[track_caller]
+pub fn expect_field(status: &Status, field: &str) {
+    expect(status, Code::InvalidArgument, "INVALID_FIELD");
+    let details = status.get_error_details();
+    let violations = &details.bad_request().expect("BadRequest").field_violations;
+    let fields: Vec<_> = violations
+        .iter()
+        .map(|violation| violation.field.as_str())
+        .collect();
+    assert_eq!(fields, [field], "{status:?}");
+}
