@@ -4,7 +4,6 @@
 //! translates all of them; a test goes through every value. Deliberately absent: messages of one
 //! noun, which stand with its service.
 
-
 use prost::{Message, Name};
 use prost_types::{Any, Duration, FieldMask, Timestamp as WireTimestamp};
 use rollcall_domain::mask::Mask;

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::grpc::Service;
 use crate::grpc::not_served;
 use crate::page_token::ListKey;
-use crate::wire::{render_timestamp};
+use crate::wire::render_timestamp;
 
 #[tonic::async_trait]
 impl OrganizationService for Service {

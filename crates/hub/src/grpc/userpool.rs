@@ -22,9 +22,7 @@ use crate::context::{Context, Done, Scope};
 use crate::error::Error;
 use crate::grpc::{Service, not_served};
 use crate::page_token::ListKey;
-use crate::wire::{
-    WireEnum, parse_span, render_span, render_timestamp,
-};
+use crate::wire::{WireEnum, parse_span, render_span, render_timestamp};
 
 #[tonic::async_trait]
 impl UserpoolService for Service {
