@@ -111,3 +111,90 @@ impl ReplicationToken {
             })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync_session::{self, Brake, Lease, OpenFacts, OpenOutcome, OpenRequest};
+    use rollcall_kit::timestamp::Span;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_000);
+
+    fn opened_by(caller: &str) -> SyncSession {
+        let request = OpenRequest {
+            id: "sys1".into(),
+            subject_container_id: "ek01".into(),
+            session_type: SessionType::AdSync,
+            agent_id: "a".into(),
+            caller: caller.into(),
+            brake: Brake::On,
+        };
+        match sync_session::open(request, OpenFacts::default(), Lease::default(), NOW) {
+            Ok(OpenOutcome::Success { session, .. }) => session,
+            other => panic!("a session is expected, got {other:?}"),
+        }
+    }
+
+    fn set(
+        text: &str,
+        opened: Option<&SyncSession>,
+        now: Timestamp,
+    ) -> Result<ReplicationToken, Refusal> {
+        let empty = ReplicationToken::empty("ek01".into(), SessionType::AdSync, NOW);
+        empty.set(SecretString::new(text.into()), opened, &"aje1".into(), now)
+    }
+
+    #[test]
+    fn only_the_opener_sets_the_token_while_a_session_lives() {
+        assert!(set("t", None, NOW).is_ok());
+        assert!(set("t", Some(&opened_by("aje1")), NOW).is_ok());
+        assert!(matches!(
+            set("t", Some(&opened_by("aje2")), NOW),
+            Err(Refusal::Precondition {
+                reason: "SYNC_SESSION_OF_ANOTHER",
+                ..
+            })
+        ));
+        assert!(set("t", Some(&opened_by("aje2")), NOW.plus(Span::minutes(2))).is_ok());
+        assert!(set("", None, NOW).is_err());
+        assert!(set(&"x".repeat(1_001), None, NOW).is_err());
+    }
+
+    #[test]
+    fn a_reset_demands_a_full_run_until_one_that_began_later_ended_well() {
+        let reset = set("t", None, NOW)
+            .unwrap()
+            .reset(NOW.plus(Span::seconds(5)));
+        assert_eq!(reset.token, None);
+        let early = opened_by("aje1");
+        let close = |session: &SyncSession| {
+            let verdict = sync_session::Verdict::Successful;
+            let (me, work) = ("aje1".into(), sync_session::HubWork::Done);
+            session.close(
+                &me,
+                sync_session::CloseRight::Own,
+                &verdict,
+                work,
+                session.created_at,
+            )
+        };
+        let ended = close(&early).unwrap().session;
+        assert_eq!(
+            reset.after_session(&ended, NOW),
+            None,
+            "it began before the reset"
+        );
+        let late = SyncSession {
+            created_at: NOW.plus(Span::seconds(5)),
+            ..early
+        };
+        let ended = close(&late).unwrap().session;
+        let lifted = reset.after_session(&ended, NOW).unwrap();
+        assert_eq!(lifted.full_run_demanded_at, None);
+        assert_eq!(
+            lifted.after_session(&ended, NOW),
+            None,
+            "nothing is left to lift"
+        );
+    }
+}

@@ -1,1 +1,624 @@
+use super::*;
+use crate::named::Named;
+use crate::progress::{ChangeInfo, ChangeType, Counts, ObjectType};
+use proptest::prelude::*;
 
+const INTERVAL: Span = Span::minutes(15);
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_seconds(1_000_000).plus(Span::seconds(seconds))
+}
+
+fn request(id: &str, agent: &str) -> OpenRequest {
+    OpenRequest {
+        id: id.into(),
+        subject_container_id: "ek01".into(),
+        session_type: SessionType::AdSync,
+        agent_id: agent.into(),
+        caller: "aje1".into(),
+        brake: Brake::On,
+    }
+}
+
+fn facts() -> OpenFacts {
+    OpenFacts {
+        has_token: true,
+        interval: INTERVAL,
+        ..Default::default()
+    }
+}
+
+/// A session opened at second 0 by agent `a`.
+fn session() -> SyncSession {
+    match open(request("sys1", "a"), facts(), Lease::default(), at(0)) {
+        Ok(OpenOutcome::Success {
+            session,
+            ended: None,
+        }) => session,
+        other => panic!("a session is expected, got {other:?}"),
+    }
+}
+
+fn close(session: &SyncSession, verdict: &Verdict, work: HubWork, now: i64) -> SyncSession {
+    session
+        .close(&"aje1".into(), CloseRight::Own, verdict, work, at(now))
+        .unwrap()
+        .session
+}
+
+fn failed() -> Verdict {
+    Verdict::Failed {
+        reason: "no route".into(),
+    }
+}
+
+/// A session of agent `a` that was opened at 0 and ended in `status` at 10.
+fn ended(status: SessionStatus) -> SyncSession {
+    match status {
+        SessionStatus::Opened => session(),
+        SessionStatus::Pending => close(&session(), &Verdict::Successful, HubWork::Left, 10),
+        SessionStatus::Completed => close(&session(), &Verdict::Successful, HubWork::Done, 10),
+        SessionStatus::Failed => close(&session(), &failed(), HubWork::Done, 10),
+        SessionStatus::Expired => session().expire(at(60)).unwrap(),
+    }
+}
+
+fn summary(outcome: &OpenOutcome) -> String {
+    let end = |ended: &Option<SyncSession>| {
+        ended.as_ref().map_or(String::new(), |session| {
+            format!(", {} {}", session.id, session.status)
+        })
+    };
+    match outcome {
+        OpenOutcome::Success { session, ended } => format!("{}{}", session.sync_mode, end(ended)),
+        OpenOutcome::OpenedSessionExists { session } => format!("exists {}", session.id),
+        OpenOutcome::TooEarly {
+            next_session_at,
+            ended,
+        } => {
+            format!(
+                "too early until {}{}",
+                next_session_at.since(at(0)).as_seconds(),
+                end(ended)
+            )
+        }
+    }
+}
+
+#[track_caller]
+fn check_open(request: OpenRequest, facts: OpenFacts, now: i64, expected: &str) {
+    let outcome = open(request, facts, Lease::default(), at(now)).unwrap();
+    assert_eq!(summary(&outcome), expected);
+}
+
+#[test]
+fn an_open_session_belongs_to_one_agent() {
+    let opened = || OpenFacts {
+        opened: Some(session()),
+        ..facts()
+    };
+    check_open(request("sys2", "b"), opened(), 59, "exists sys1");
+    check_open(request("sys2", "a"), opened(), 59, "DELTA, sys1 FAILED");
+    check_open(request("sys2", "b"), opened(), 60, "DELTA, sys1 EXPIRED");
+    let stranger = OpenRequest {
+        caller: "aje2".into(),
+        ..request("sys2", "a")
+    };
+    check_open(stranger, opened(), 59, "exists sys1");
+}
+
+#[test]
+fn a_taken_over_session_says_so() {
+    let facts = OpenFacts {
+        opened: Some(session()),
+        ..facts()
+    };
+    let outcome = open(request("sys2", "a"), facts, Lease::default(), at(5)).unwrap();
+    let OpenOutcome::Success {
+        session,
+        ended: Some(ended),
+    } = outcome
+    else {
+        panic!("a take-over is expected")
+    };
+    assert_eq!(
+        (ended.fail_reason.as_str(), ended.closed_at),
+        ("superseded", Some(at(5)))
+    );
+    assert_eq!((session.created_at, session.expires_at), (at(5), at(65)));
+    assert_eq!(session.progress, Progress::default());
+}
+
+#[test]
+fn the_interval_counts_from_start_to_start() {
+    for status in [SessionStatus::Completed, SessionStatus::Pending] {
+        let facts = || OpenFacts {
+            last_successful: Some(ended(status)),
+            ..facts()
+        };
+        check_open(request("sys2", "a"), facts(), 899, "too early until 900");
+        check_open(request("sys2", "b"), facts(), 899, "too early until 900");
+        check_open(request("sys2", "a"), facts(), 900, "DELTA");
+        let forced = OpenRequest {
+            brake: Brake::Off,
+            ..request("sys2", "a")
+        };
+        check_open(forced, facts(), 20, "DELTA");
+        let fast = OpenRequest {
+            session_type: SessionType::AdPasswordHash,
+            ..request("sys2", "a")
+        };
+        check_open(fast, facts(), 20, "DELTA");
+        let main = OpenRequest {
+            session_type: SessionType::LdapSync,
+            ..request("sys2", "a")
+        };
+        check_open(main, facts(), 20, "too early until 900");
+        let demanded = OpenFacts {
+            full_run_demanded_at: Some(at(15)),
+            ..facts()
+        };
+        check_open(request("sys2", "a"), demanded, 20, "FULL_SYNC");
+    }
+}
+
+#[test]
+fn a_failure_brakes_only_its_agent_and_only_for_a_minute() {
+    let failed = || OpenFacts {
+        last_failed: Some(ended(SessionStatus::Failed)),
+        ..facts()
+    };
+    check_open(request("sys2", "a"), failed(), 69, "too early until 70");
+    check_open(request("sys2", "a"), failed(), 70, "DELTA");
+    check_open(request("sys2", "b"), failed(), 11, "DELTA");
+    let expired = || OpenFacts {
+        last_failed: Some(ended(SessionStatus::Expired)),
+        ..facts()
+    };
+    check_open(request("sys2", "a"), expired(), 119, "too early until 120");
+    check_open(request("sys2", "b"), expired(), 61, "DELTA");
+    // The lease ended just now, and nobody has stored that yet.
+    let lapsed = || OpenFacts {
+        opened: Some(session()),
+        ..facts()
+    };
+    check_open(
+        request("sys2", "a"),
+        lapsed(),
+        119,
+        "too early until 120, sys1 EXPIRED",
+    );
+    check_open(request("sys2", "a"), lapsed(), 120, "DELTA, sys1 EXPIRED");
+}
+
+#[test]
+fn an_old_failure_does_not_brake_after_a_success() {
+    let success = SyncSession {
+        created_at: at(2_000),
+        ..ended(SessionStatus::Completed)
+    };
+    let failure = SyncSession {
+        closed_at: Some(at(2_890)),
+        ..ended(SessionStatus::Failed)
+    };
+    let facts = OpenFacts {
+        last_successful: Some(success),
+        last_failed: Some(failure),
+        ..facts()
+    };
+    check_open(request("sys2", "a"), facts, 2_900, "DELTA");
+}
+
+#[test]
+fn without_a_token_everything_is_read() {
+    check_open(
+        request("sys1", "a"),
+        OpenFacts {
+            has_token: false,
+            ..facts()
+        },
+        0,
+        "FULL_SYNC",
+    );
+    let demanded = OpenFacts {
+        full_run_demanded_at: Some(at(-5)),
+        ..facts()
+    };
+    check_open(request("sys1", "a"), demanded, 0, "FULL_SYNC");
+}
+
+#[test]
+fn agents_must_have_a_name() {
+    for name in [String::new(), "x".repeat(51)] {
+        assert!(open(request("sys1", &name), facts(), Lease::default(), at(0)).is_err());
+    }
+}
+
+#[test]
+fn only_a_demand_from_before_the_session_is_fulfilled() {
+    let full = SyncSession {
+        sync_mode: SyncMode::FullSync,
+        ..session()
+    };
+    let done = close(&full, &Verdict::Successful, HubWork::Left, 10);
+    assert!(done.fulfils_full_run(at(-1)) && done.fulfils_full_run(at(0)));
+    assert!(
+        !done.fulfils_full_run(at(1)),
+        "the demand came while the session ran"
+    );
+    assert!(!close(&full, &failed(), HubWork::Done, 10).fulfils_full_run(at(-1)));
+    assert!(
+        !ended(SessionStatus::Completed).fulfils_full_run(at(-1)),
+        "it was a delta run"
+    );
+}
+
+fn report(successful: i64) -> Vec<ProgressEntry> {
+    vec![ProgressEntry {
+        object_type: ObjectType::User,
+        changes: vec![ChangeInfo {
+            change_type: ChangeType::Create,
+            counts: Counts {
+                successful,
+                failed: 0,
+            },
+        }],
+    }]
+}
+
+#[track_caller]
+fn check_refused<T: std::fmt::Debug>(result: Result<T, Refusal>, reason: &str) {
+    match result {
+        Err(Refusal::Precondition { reason: found, .. }) => assert_eq!(found, reason),
+        Err(Refusal::Denied { .. }) => assert_eq!("denied", reason),
+        other => panic!("expected a refusal with {reason}, got {other:?}"),
+    }
+}
+
+#[test]
+fn a_sign_of_life_extends_the_lease_and_never_shortens_it() {
+    let me: SubjectId = "aje1".into();
+    let session = session();
+    let renewed = session.heartbeat(&me, Lease::default(), at(30)).unwrap();
+    assert_eq!(
+        renewed,
+        SyncSession {
+            expires_at: at(90),
+            ..session.clone()
+        }
+    );
+    let short = Lease::from_seconds(10).unwrap();
+    assert_eq!(
+        renewed.heartbeat(&me, short, at(31)).unwrap().expires_at,
+        at(90)
+    );
+    let reported = session
+        .report_progress(&me, &report(3), Lease::default(), at(30))
+        .unwrap();
+    assert_eq!(reported.expires_at, at(90));
+    let again = reported
+        .report_progress(&me, &report(2), Lease::default(), at(31))
+        .unwrap();
+    assert_eq!(
+        again.progress, reported.progress,
+        "a late report changes no number"
+    );
+    check_refused(
+        session.heartbeat(&"aje2".into(), Lease::default(), at(1)),
+        "denied",
+    );
+    check_refused(
+        session.report_progress(&"aje2".into(), &report(1), Lease::default(), at(1)),
+        "denied",
+    );
+}
+
+#[test]
+fn a_session_that_ended_takes_nothing_more() {
+    let me: SubjectId = "aje1".into();
+    for status in SessionStatus::ALL {
+        let session = ended(*status);
+        let now = at(20);
+        let beat = session.heartbeat(&me, Lease::default(), now);
+        let reported = session.report_progress(&me, &report(1), Lease::default(), now);
+        match status {
+            SessionStatus::Opened => assert!(beat.is_ok() && reported.is_ok()),
+            SessionStatus::Pending => {
+                assert!(beat.is_ok());
+                check_refused(reported, REASON_NOT_OPEN);
+            }
+            _ => {
+                check_refused(beat, REASON_NOT_OPEN);
+                check_refused(reported, REASON_NOT_OPEN);
+            }
+        }
+    }
+    check_refused(
+        session().heartbeat(&me, Lease::default(), at(60)),
+        REASON_NOT_OPEN,
+    );
+}
+
+#[test]
+fn closing_twice_is_the_same_as_once() {
+    for (status, successful, unsuccessful) in [
+        (
+            SessionStatus::Opened,
+            Some(Change::Made),
+            Some(Change::Made),
+        ),
+        (SessionStatus::Pending, Some(Change::None), None),
+        (SessionStatus::Completed, Some(Change::None), None),
+        (SessionStatus::Failed, None, Some(Change::None)),
+        (SessionStatus::Expired, None, None),
+    ] {
+        for (verdict, expected) in [(Verdict::Successful, successful), (failed(), unsuccessful)] {
+            let before = ended(status);
+            let closed = before.close(
+                &"aje1".into(),
+                CloseRight::Own,
+                &verdict,
+                HubWork::Done,
+                at(20),
+            );
+            match expected {
+                None => check_refused(closed, REASON_ENDED_OTHERWISE),
+                Some(change) => {
+                    let closed = closed.unwrap();
+                    assert_eq!(closed.change, change, "{status} {verdict:?}");
+                    assert_eq!(closed.session == before, change == Change::None);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn closing_releases_the_lease_and_keeps_the_reason() {
+    let done = close(&session(), &failed(), HubWork::Left, 10);
+    assert_eq!(
+        (done.status, done.fail_reason.as_str()),
+        (SessionStatus::Failed, "no route")
+    );
+    assert_eq!(done.closed_at, Some(at(10)));
+    let long = Verdict::Failed {
+        reason: "x".repeat(257),
+    };
+    let me: SubjectId = "aje1".into();
+    assert!(
+        session()
+            .close(&me, CloseRight::Own, &long, HubWork::Done, at(1))
+            .is_err()
+    );
+}
+
+#[test]
+fn a_stranger_closes_a_session_only_with_the_right_to() {
+    let other: SubjectId = "aje2".into();
+    let session = session();
+    check_refused(
+        session.close(&other, CloseRight::Own, &failed(), HubWork::Done, at(1)),
+        "denied",
+    );
+    assert!(
+        session
+            .close(&other, CloseRight::Any, &failed(), HubWork::Done, at(1))
+            .is_ok()
+    );
+}
+
+#[test]
+fn only_a_pending_session_is_ended_by_the_hub() {
+    for status in SessionStatus::ALL {
+        let session = ended(*status);
+        let pending = *status == SessionStatus::Pending;
+        let completed = session.complete_pending().map(|session| session.status);
+        assert_eq!(completed, pending.then_some(SessionStatus::Completed));
+        let failed = session
+            .fail_pending("lost key")
+            .map(|session| session.status);
+        assert_eq!(failed, pending.then_some(SessionStatus::Failed));
+    }
+    assert_eq!(
+        ended(SessionStatus::Pending).expire(at(1_000_000)),
+        None,
+        "it has no lease"
+    );
+}
+
+#[test]
+fn leases_have_bounds() {
+    assert_eq!(Lease::default().span(), Span::seconds(60));
+    for (seconds, fits) in [
+        (9, false),
+        (10, true),
+        (600, true),
+        (601, false),
+        (-1, false),
+    ] {
+        assert_eq!(Lease::from_seconds(seconds).is_ok(), fits, "{seconds}");
+    }
+}
+
+#[test]
+fn the_fence_lets_only_a_living_session_of_the_pool_pass() {
+    let (named, pool): (SessionId, UserpoolId) = ("sys1".into(), "ek01".into());
+    assert!(check_fence(&named, Some(&session()), &pool, at(59)).is_ok());
+    check_refused(
+        check_fence(&named, Some(&session()), &pool, at(60)),
+        REASON_NOT_OPEN,
+    );
+    check_refused(
+        check_fence(&named, Some(&session()), &"ek02".into(), at(1)),
+        REASON_NOT_OPEN,
+    );
+    check_refused(check_fence(&named, None, &pool, at(1)), REASON_NOT_OPEN);
+    for status in [
+        SessionStatus::Pending,
+        SessionStatus::Completed,
+        SessionStatus::Failed,
+    ] {
+        let session = ended(status);
+        check_refused(
+            check_fence(&named, Some(&session), &pool, at(20)),
+            REASON_NOT_OPEN,
+        );
+    }
+}
+
+/// One step of a random history of one stream.
+#[derive(Debug, Clone)]
+enum Step {
+    Wait(i64),
+    Open { agent: usize, brake: Brake },
+    Heartbeat(usize),
+    Report(usize, i64),
+    Close(usize, Verdict, HubWork),
+    Complete(usize),
+    Sweep,
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let verdict = prop_oneof![Just(Verdict::Successful), Just(failed())];
+    let work = prop_oneof![Just(HubWork::Done), Just(HubWork::Left)];
+    let brake = prop_oneof![Just(Brake::On), Just(Brake::Off)];
+    prop_oneof![
+        (1..700i64).prop_map(Step::Wait),
+        (0..3usize, brake).prop_map(|(agent, brake)| Step::Open { agent, brake }),
+        (0..20usize).prop_map(Step::Heartbeat),
+        (0..20usize, 0..1_000i64).prop_map(|(n, count)| Step::Report(n, count)),
+        (0..20usize, verdict, work).prop_map(|(n, verdict, work)| Step::Close(n, verdict, work)),
+        (0..20usize).prop_map(Step::Complete),
+        Just(Step::Sweep),
+    ]
+}
+
+/// All sessions of a stream, as a store would hold them.
+#[derive(Default)]
+struct Stream {
+    sessions: Vec<SyncSession>,
+    now: i64,
+}
+
+impl Stream {
+    fn newest(&self, statuses: &[SessionStatus]) -> Option<SyncSession> {
+        self.sessions
+            .iter()
+            .rev()
+            .find(|session| statuses.contains(&session.status))
+            .cloned()
+    }
+
+    fn save(&mut self, session: SyncSession) {
+        for stored in &mut self.sessions {
+            if stored.id == session.id {
+                *stored = session;
+                return;
+            }
+        }
+        self.sessions.push(session);
+    }
+
+    fn pick(&self, n: usize) -> Option<SyncSession> {
+        self.sessions.get(n % self.sessions.len().max(1)).cloned()
+    }
+
+    fn apply(&mut self, step: &Step) {
+        let now = at(self.now);
+        let me: SubjectId = "aje1".into();
+        match step {
+            Step::Wait(seconds) => self.now += seconds,
+            Step::Open { agent, brake } => {
+                let id = format!("sys{}", self.sessions.len());
+                let request = OpenRequest {
+                    brake: *brake,
+                    ..request(&id, &format!("agent{agent}"))
+                };
+                let facts = OpenFacts {
+                    opened: self.newest(&[SessionStatus::Opened]),
+                    last_successful: self
+                        .newest(&[SessionStatus::Completed, SessionStatus::Pending]),
+                    last_failed: self.newest(&[SessionStatus::Failed, SessionStatus::Expired]),
+                    ..facts()
+                };
+                match open(request, facts, Lease::default(), now).unwrap() {
+                    OpenOutcome::Success { session, ended } => {
+                        ended.into_iter().for_each(|ended| self.save(ended));
+                        self.save(session);
+                    }
+                    OpenOutcome::TooEarly { ended, .. } => {
+                        ended.into_iter().for_each(|ended| self.save(ended));
+                    }
+                    OpenOutcome::OpenedSessionExists { session } => {
+                        assert!(session.expires_at > now);
+                    }
+                }
+            }
+            Step::Heartbeat(n) => {
+                let changed = self
+                    .pick(*n)
+                    .and_then(|s| s.heartbeat(&me, Lease::default(), now).ok());
+                changed.into_iter().for_each(|session| self.save(session));
+            }
+            Step::Report(n, count) => {
+                let changed = self.pick(*n).and_then(|s| {
+                    s.report_progress(&me, &report(*count), Lease::default(), now)
+                        .ok()
+                });
+                changed.into_iter().for_each(|session| self.save(session));
+            }
+            Step::Close(n, verdict, work) => {
+                let closed = self
+                    .pick(*n)
+                    .and_then(|s| s.close(&me, CloseRight::Own, verdict, *work, now).ok());
+                closed
+                    .into_iter()
+                    .for_each(|closed| self.save(closed.session));
+            }
+            Step::Complete(n) => {
+                let changed = self.pick(*n).and_then(|session| session.complete_pending());
+                changed.into_iter().for_each(|session| self.save(session));
+            }
+            Step::Sweep => {
+                let lapsed: Vec<_> = self.sessions.iter().filter_map(|s| s.expire(now)).collect();
+                lapsed.into_iter().for_each(|session| self.save(session));
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_history_breaks_the_state_machine(
+        steps in proptest::collection::vec(any_step(), 1..60),
+    ) {
+        let mut stream = Stream::default();
+        for step in &steps {
+            let before = stream.sessions.clone();
+            stream.apply(step);
+            let opened = stream.sessions.iter().filter(|s| s.status == SessionStatus::Opened);
+            prop_assert!(opened.count() <= 1, "two open sessions after {:?}", step);
+            for (old, new) in before.iter().zip(&stream.sessions) {
+                if old.status.is_terminal() {
+                    prop_assert_eq!(old, new, "a session that ended changed by {:?}", step);
+                }
+                if old.status == SessionStatus::Pending {
+                    prop_assert!(!matches!(
+                        new.status,
+                        SessionStatus::Opened | SessionStatus::Expired
+                    ));
+                }
+                prop_assert!(new.expires_at >= old.expires_at, "a lease became shorter");
+                for (object, change, counts) in old.progress.cells() {
+                    let later = new.progress.get(object, change).unwrap();
+                    prop_assert!(later.successful >= counts.successful);
+                }
+                prop_assert_eq!(
+                    new.closed_at.is_some(),
+                    new.status != SessionStatus::Opened,
+                    "an ended session has an end, an open one has none"
+                );
+            }
+        }
+    }
+}

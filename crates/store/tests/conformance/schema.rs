@@ -66,10 +66,8 @@ const POSTGRES_INDEXES: &str = "select t.relname || ' ' || \
 /// Columns and indexes are the same, but for the names of the types that must differ.
 #[tokio::test(flavor = "multi_thread")]
 async fn both_engines_have_the_same_schema() {
-    let (sqlite, postgres) = (
-        World::sqlite().await,
-        World::postgres(&server().await).await,
-    );
+    let server = server().await;
+    let (sqlite, postgres) = (World::sqlite().await, World::postgres(&server).await);
     assert!(postgres.is_postgres());
     let columns = |lines: Vec<String>| -> BTreeSet<String> {
         lines

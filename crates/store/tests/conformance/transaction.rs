@@ -169,7 +169,8 @@ async fn a_vanished_parent_is_a_fault(world: &World) {
 /// A call that always collides is given up after a number of attempts, as busy.
 #[tokio::test(flavor = "multi_thread")]
 async fn collisions_end_after_a_number_of_attempts() {
-    let world = World::postgres(&server().await).await;
+    let server = server().await;
+    let world = World::postgres(&server).await;
     let other = world.reopened().await.unwrap();
     let attempts = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&attempts);
@@ -201,7 +202,8 @@ async fn collisions_end_after_a_number_of_attempts() {
 /// A broken unique index runs the closure once more: maybe it can see the reason then.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conflict_is_looked_at_twice() {
-    let world = World::postgres(&server().await).await;
+    let server = server().await;
+    let world = World::postgres(&server).await;
     write(&world.store, async |tx| tx.insert_user(&user(1)).await).await;
     let attempts = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&attempts);
