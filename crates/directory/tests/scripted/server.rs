@@ -3,6 +3,7 @@
 //!
 //! It speaks through `ldap3_proto`, an independent codec, so that a misunderstanding of the standard
 //! in ours shows. Deliberately absent: any directory behind it; each test says what is answered.
+#![allow(dead_code, reason = "no test needs every kind of answer")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
