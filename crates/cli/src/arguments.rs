@@ -9,7 +9,8 @@ use crate::connection::{ConnectionArguments, Environment, Target};
 use crate::failure::Failure;
 use crate::output::{Format, Output};
 use crate::{
-    group, operation, organization, profile, prompt, session, settings, token, user, userpool,
+    connection, group, operation, organization, profile, prompt, session, settings, token, user,
+    userpool,
 };
 
 const AFTER_HELP: &str = "\
@@ -33,7 +34,15 @@ pub struct Arguments {
     connection: ConnectionArguments,
 
     /// How results are shown.
-    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t = Format::Table,
+        help_heading = connection::HEADING
+    )]
     output: Format,
 
     #[command(subcommand)]

@@ -19,7 +19,8 @@ const TOKEN: &str = "ROLLCALL_TOKEN";
 const ORGANIZATION: &str = "ROLLCALL_ORGANIZATION";
 const USERPOOL: &str = "ROLLCALL_USERPOOL";
 const PROFILE: &str = "ROLLCALL_PROFILE";
-const HEADING: &str = "Connection";
+/// Where the help shows flags that every command has.
+pub const HEADING: &str = "Global options";
 
 /// Flags about the connection, the same for every command.
 #[derive(Debug, Clone, Default, Args)]

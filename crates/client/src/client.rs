@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,8 @@ use http::uri::Authority;
 use rollcall_kit::clock::{Clock, SystemClock};
 use rollcall_kit::entropy::{Entropy, SystemEntropy};
 use rollcall_kit::secret::SecretString;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
 use crate::channel::AuthorizedChannel;
@@ -195,15 +197,7 @@ fn endpoint(options: &ClientOptions) -> Result<Endpoint, ClientError> {
     }
     let tls = match &options.ca_path {
         None => ClientTlsConfig::new().with_native_roots(),
-        Some(path) => {
-            let pem = std::fs::read(path).map_err(|error| {
-                ClientError::configuration(format!(
-                    "cannot read the certificate authority {}: {error}",
-                    path.display()
-                ))
-            })?;
-            ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem))
-        }
+        Some(path) => ClientTlsConfig::new().ca_certificate(read_ca(path)?),
     };
     Endpoint::from_shared(format!("https://{address}"))
         .and_then(|endpoint| endpoint.user_agent(USER_AGENT))
@@ -221,6 +215,21 @@ fn endpoint(options: &ClientOptions) -> Result<Endpoint, ClientError> {
         .map_err(|error| {
             ClientError::configuration(format!("cannot set up TLS to {address}: {error}"))
         })
+}
+
+fn read_ca(path: &Path) -> Result<Certificate, ClientError> {
+    let unusable = |why: String| {
+        ClientError::configuration(format!(
+            "cannot read the certificate authority {}: {why}",
+            path.display()
+        ))
+    };
+    let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    match CertificateDer::pem_slice_iter(&pem).next() {
+        Some(Ok(_)) => Ok(Certificate::from_pem(pem)),
+        Some(Err(error)) => Err(unusable(error.to_string())),
+        None => Err(unusable("there is no certificate in PEM form".to_owned())),
+    }
 }
 
 fn bad_address(address: &str) -> ClientError {
