@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rollcall_client::{CallContext, Client, ClientOptions, Credentials, ServiceAccountKey};
 use rollcall_hub::data_directory::DataDirectory;
 use rollcall_hub::init;
@@ -182,6 +184,20 @@ impl World {
 
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("agent.log")).unwrap_or_default()
+    }
+
+    /// Security identifier of the synchronization account (MS-DTYP 2.4.2).
+    pub fn sync_account_sid(&self) -> String {
+        let dn = self.dc.sync_account_dn();
+        let dump = self
+            .dc
+            .admin_ldapsearch(&["-s", "base", "-b", &dn, "(objectClass=*)", "objectSid"])
+            .unwrap();
+        let line = dump.lines().find_map(|l| l.strip_prefix("objectSid:: "));
+        let bytes = STANDARD.decode(line.unwrap()).unwrap();
+        let parts = bytes[8..].chunks_exact(4);
+        let parts = parts.map(|part| u32::from_le_bytes(part.try_into().unwrap()).to_string());
+        format!("S-1-{}-{}", bytes[7], parts.collect::<Vec<_>>().join("-"))
     }
 
     /// What the directory says the hub should hold, read with `ldapsearch`.
