@@ -8,9 +8,6 @@ use serde_json::Value;
 
 use super::programs::{Hub, Programs, text};
 
-/// Objects the demo is willing to list; beyond any size it can make.
-const LIMIT: &str = "10000000";
-
 /// Fields of a user that the directory decides, besides the login and the account's state.
 const FIELDS: &[&str] = &[
     "fullName",
@@ -26,7 +23,19 @@ const FIELDS: &[&str] = &[
 
 /// Reads every external user and group of a pool, with members.
 pub fn read(programs: &Programs, hub: &Hub, pool: &str) -> anyhow::Result<State> {
-    let users = programs.rollcall(hub, &["user", "list", "--userpool", pool, "--limit", LIMIT])?;
+    let users = programs.rollcall(
+        hub,
+        &[
+            "user",
+            "list",
+            "--userpool",
+            pool,
+            "--limit",
+            "0",
+            "--page-size",
+            "1000",
+        ],
+    )?;
     let mut state = State::default();
     let mut external_ids = BTreeMap::new();
     for user in array(&users)? {
@@ -36,18 +45,22 @@ pub fn read(programs: &Programs, hub: &Hub, pool: &str) -> anyhow::Result<State>
     }
     let groups = programs.rollcall(
         hub,
-        &[
-            "group",
-            "list-external",
-            "--subject-container",
-            pool,
-            "--limit",
-            LIMIT,
-        ],
+        &["group", "list-external", "--userpool", pool, "--limit", "0"],
     )?;
     for group in array(&groups)? {
         let id = text(group, "id")?;
-        let members = programs.rollcall(hub, &["group", "list-members", id, "--limit", LIMIT])?;
+        let members = programs.rollcall(
+            hub,
+            &[
+                "group",
+                "list-members",
+                id,
+                "--limit",
+                "0",
+                "--page-size",
+                "1000",
+            ],
+        )?;
         let mut there = BTreeSet::new();
         for member in array(&members)? {
             let id = text(member, "subjectId")?;

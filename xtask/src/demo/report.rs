@@ -78,7 +78,7 @@ pub fn print_what_to_try(stage: &Stage) {
          # a removed person\n  \
          samba-tool user delete zoe --configfile={conf}\n\n  \
          # what the agent did\n  \
-         {program} session list --subject-container {pool}\n\n\
+         {program} session list --userpool {pool}\n\n\
          The domain is {base}; everything lies in {folder} and is removed at the end.\n",
         address = stage.hub.address,
         ca = stage.hub.ca.display(),

@@ -164,7 +164,7 @@ impl Stage {
     fn create_settings(&self) -> anyhow::Result<()> {
         let domain = self.dc.realm().to_lowercase();
         let replacement = self.scope.replacement_domain.as_deref().unwrap_or_default();
-        let mut arguments = vec!["settings", "create", "--subject-container", &self.pool_id];
+        let mut arguments = vec!["settings", "create", "--userpool", &self.pool_id];
         arguments.extend(["--domain", &domain, "--replacement-domain", replacement]);
         for unit in &self.scope.organizational_units {
             arguments.extend(["--organization-unit", unit]);
@@ -188,6 +188,7 @@ impl Stage {
                 "certificate_path": self.dc.ca_path(),
             },
             "sync_settings": {
+                "interval": "15m",
                 "filter": {
                     "domain": self.dc.realm().to_lowercase(),
                     "organization_units": self.scope.organizational_units,
@@ -206,8 +207,13 @@ impl Stage {
 
 /// Creates the pool; returns its id and its built-in domain.
 fn create_pool(programs: &Programs, hub: &Hub) -> anyhow::Result<(String, String)> {
-    let mut arguments = vec!["userpool", "create", "--organization", &hub.organization_id];
-    arguments.extend(["--name", "demo", "--default-subdomain", "demo"]);
+    let mut arguments = vec!["userpool", "create", "demo"];
+    arguments.extend([
+        "--organization",
+        &hub.organization_id,
+        "--default-subdomain",
+        "demo",
+    ]);
     let pool = programs.rollcall(hub, &arguments)?;
     let domain = pool
         .get("domains")
