@@ -23,6 +23,7 @@ use crate::call::{self, Call};
 use crate::deadline;
 use crate::error::Error;
 use crate::hub::Hub;
+use crate::limits;
 
 /// The gRPC services of a hub with their layers.
 #[derive(Clone)]
@@ -40,13 +41,17 @@ impl GrpcStack {
 
     async fn answer(mut self, request: Request<Body>) -> Response<Body> {
         let now = self.hub.clock.now();
-        let path = request.uri().path().to_owned();
+        // Strangers choose the path, so a log line has only so much of it.
+        let logged_max = limits::LOGGED_PATH_CHARACTERS_MAX;
+        let path: String = request.uri().path().chars().take(logged_max).collect();
         let request_id =
             call::client_request_id(request.headers()).unwrap_or_else(|| self.hub.new_request_id());
         let mut subject = None;
-        let outcome = self
-            .admit(request, now, &request_id, &mut subject)
+        let timeout = deadline::read(request.headers());
+        let admitted = self.admit(request, now, &request_id, &mut subject);
+        let outcome = tokio::time::timeout(timeout, admitted)
             .await
+            .unwrap_or(Err(Error::DeadlineExceeded))
             .map_err(|error| error.into_status(&request_id));
         let mut response = outcome.unwrap_or_else(Status::into_http);
         if let Ok(value) = HeaderValue::from_str(&request_id) {
@@ -77,12 +82,10 @@ impl GrpcStack {
             *subject = Some(caller.clone());
             call.subject = Some(caller);
         }
-        let timeout = deadline::read(request.headers());
         request.extensions_mut().insert(Arc::new(call));
-        match tokio::time::timeout(timeout, self.routes.call(request)).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(never)) => match never {},
-            Err(_) => Err(Error::DeadlineExceeded),
+        match self.routes.call(request).await {
+            Ok(response) => Ok(response),
+            Err(never) => match never {},
         }
     }
 }

@@ -205,7 +205,8 @@ fn resource_name(title: &str) -> String {
     for c in title.chars().flat_map(char::to_lowercase) {
         let c = if c.is_ascii_alphanumeric() { c } else { '-' };
         let begins = name.is_empty() && !c.is_ascii_lowercase();
-        if !begins && !(c == '-' && name.ends_with('-')) && name.len() < NAME_CHARACTERS_MAX {
+        let repeats = c == '-' && name.ends_with('-');
+        if !(begins || repeats) && name.len() < NAME_CHARACTERS_MAX {
             name.push(c);
         }
     }

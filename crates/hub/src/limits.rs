@@ -82,6 +82,9 @@ pub const SWEEP_BATCH_MAX: u32 = 500;
 /// Longest idempotency key in characters; a UUID has 36.
 pub const IDEMPOTENCY_KEY_CHARACTERS_MAX: usize = 128;
 
+/// Characters of the path of a call in its log line; the longest of the contract has about 100.
+pub const LOGGED_PATH_CHARACTERS_MAX: usize = 200;
+
 /// Longest request id taken over from a client in characters.
 pub const REQUEST_ID_CHARACTERS_MAX: usize = 64;
 

@@ -47,7 +47,7 @@ impl SealingKey {
     pub fn create(path: &Path, entropy: &dyn Entropy) -> anyhow::Result<()> {
         let mut key = zeroize::Zeroizing::new([0; KEY_BYTES]);
         entropy.fill(&mut *key);
-        let text = SecretString::new(format!("{}\n", STANDARD.encode(&*key)));
+        let text = SecretString::new(format!("{}\n", STANDARD.encode(key.as_slice())));
         DataDirectory::write_new(path, text.expose().as_bytes())
     }
 

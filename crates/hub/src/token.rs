@@ -98,7 +98,10 @@ impl Hub {
         let mut secret = zeroize::Zeroizing::new([0; SECRET_BYTES]);
         self.entropy.fill(&mut *secret);
         let id = self.new_id(TokenId::PREFIX, now);
-        SecretString::new(format!("t1.{id}.{}", URL_SAFE_NO_PAD.encode(&*secret)))
+        SecretString::new(format!(
+            "t1.{id}.{}",
+            URL_SAFE_NO_PAD.encode(secret.as_slice())
+        ))
     }
 }
 
