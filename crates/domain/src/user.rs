@@ -384,7 +384,10 @@ impl User {
     #[must_use]
     pub fn expire(&self, now: Timestamp) -> Option<Self> {
         let expired = self.clone().with_expiry_applied(now);
-        (expired.suspension != self.suspension).then(|| Self {
+        if expired.suspension == self.suspension {
+            return None;
+        }
+        Some(Self {
             updated_at: now,
             ..expired
         })

@@ -163,9 +163,9 @@ impl Readers {
             None => open_tx(&self.path, "pragma query_only = on;")?,
         };
         let connection = sqlite(&tx)?;
-        connection.script("begin")?;
+        connection.plain("begin")?;
         let outcome = run(&tx, work);
-        if connection.script("rollback").is_ok() {
+        if connection.plain("rollback").is_ok() {
             lock(&self.idle).push(tx);
         }
         outcome
@@ -196,7 +196,7 @@ fn write_batch(
 ) -> Result<(), Error> {
     let connection = sqlite(tx)?;
     // When this fails the first call is dropped unrun, and its caller learns that.
-    connection.script("begin immediate")?;
+    connection.plain("begin immediate")?;
     let mut next = Some(first);
     let mut batch = Ok(());
     while let Some(job) = next {
@@ -214,16 +214,16 @@ fn write_batch(
             None
         };
     }
-    let ended = batch.and_then(|()| connection.script("commit"));
+    let ended = batch.and_then(|()| connection.plain("commit"));
     if ended.is_err() && !connection.is_idle() {
-        connection.script("rollback")?;
+        connection.plain("rollback")?;
     }
     ended
 }
 
 /// Runs one job in its savepoint. An error here is one of the whole transaction.
 fn run_in_savepoint(connection: &Connection, tx: &Tx, job: Job) -> Result<Answer, (Answer, Error)> {
-    let opened = connection.script("savepoint call");
+    let opened = connection.plain("savepoint call");
     let Ran { end, answer } = job(tx);
     if let Err(error) = opened {
         return Err((answer, error));
@@ -234,8 +234,10 @@ fn run_in_savepoint(connection: &Connection, tx: &Tx, job: Job) -> Result<Answer
         return Err((answer, error));
     }
     let closed = match end {
-        SavepointEnd::Keep => connection.script("release call"),
-        SavepointEnd::TakeBack => connection.script("rollback to call; release call"),
+        SavepointEnd::Keep => connection.plain("release call"),
+        SavepointEnd::TakeBack => connection
+            .plain("rollback to call")
+            .and_then(|()| connection.plain("release call")),
     };
     match closed {
         Ok(()) => Ok(answer),
@@ -303,6 +305,11 @@ impl Connection {
         connection
             .execute_batch(sql)
             .map_err(|error| explain(&connection, sql, error))
+    }
+
+    /// Runs one statement without parameters; unlike a script it is parsed once only.
+    fn plain(&self, sql: &str) -> Result<(), Error> {
+        self.execute(sql, &[]).map(drop)
     }
 
     /// Whether no transaction is open.

@@ -3,6 +3,9 @@
 //! Each case is written once, against a [`world::World`], and runs on a SQLite file and on a
 //! private PostgreSQL server.
 
+// Helpers of tests are tests too.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
 mod access;
 mod group;
 mod operation;

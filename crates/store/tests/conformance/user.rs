@@ -297,3 +297,26 @@ async fn expiry(world: &World) {
         [&user_id(2)]
     );
 }
+
+/// A condition that the database cannot check ends a call after a number of rows; the cursor goes
+/// on behind them, and nothing is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_scan_is_cut_into_calls() {
+    let world = World::sqlite().await;
+    insert_users(&world.store, 10_500).await;
+    let filter = Filter::parse("full_name : ' 10499'", filter::USER_FIELDS).unwrap();
+    let (first, rest) = read(&world.store, async move |tx| {
+        let request = PageRequest::new(5, None).unwrap();
+        let first = tx.list_users(&pool_id(), &filter, &request).await?;
+        let rest = request.following(first.next.clone().unwrap());
+        Ok((first, tx.list_users(&pool_id(), &filter, &rest).await?))
+    })
+    .await;
+    assert!(first.items.is_empty());
+    assert_eq!(first.next.unwrap().id, user_id(9_999).as_str());
+    assert_eq!(
+        rest.items.iter().map(|user| &user.id).collect::<Vec<_>>(),
+        [&user_id(10_499)]
+    );
+    assert_eq!(rest.next, None);
+}
