@@ -44,9 +44,11 @@ pub async fn create_user(
     let decide = async move |cx: &Context, tx: &Tx, request: &idp::CreateUserRequest| {
         create(cx, tx, request, &user_id, &credential).await
     };
-    service
+    let answer = service
         .mutate_accepted(call, request, "Create a user", decide)
-        .await
+        .await;
+    service.0.sealed_hash_arrived.notify_one();
+    answer
 }
 
 async fn create(
@@ -177,9 +179,11 @@ pub async fn set_hash(
     let decide = async move |cx: &Context, tx: &Tx, request: &idp::SetPasswordHashRequest| {
         import(cx, tx, request, &prepared).await
     };
-    service
+    let answer = service
         .mutate_accepted(call, request, "Set the password hash of a user", decide)
-        .await
+        .await;
+    service.0.sealed_hash_arrived.notify_one();
+    answer
 }
 
 /// An import, with the stored password it was compared to.

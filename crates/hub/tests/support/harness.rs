@@ -251,6 +251,12 @@ impl Caller {
         caller
     }
 
+    /// The metadata entry `key`.
+    pub fn metadata(&self, key: &str) -> &str {
+        let entry = self.metadata.iter().find(|(name, _)| *name == key);
+        entry.map_or("", |(_, value)| value)
+    }
+
     /// Calls `service/method`; the service is named without its package.
     pub async fn call<Q, A>(&self, method: &str, request: &Q) -> Result<A, Status>
     where
