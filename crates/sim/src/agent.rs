@@ -10,12 +10,12 @@ mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rollcall_agent::engine::Guid;
 use rollcall_agent::engine::guard::{self, Limit};
 use rollcall_agent::engine::index::Index;
 use rollcall_agent::engine::mapping::Mapping;
 use rollcall_agent::engine::plan::{self, Plan, Rules, Stop};
 use rollcall_agent::engine::scope::Scope;
-use rollcall_agent::engine::Guid;
 use rollcall_domain::id::SessionId;
 use rollcall_domain::progress::{ChangeType, ObjectType, Progress};
 use rollcall_domain::refusal::Refusal;
@@ -26,7 +26,7 @@ use crate::directory::Cookie;
 use crate::events;
 use crate::hub::{self, Hub};
 use crate::oracle::{Promise, Settings};
-use crate::world::{Flaw, Weather, World, REMOVALS_MAX};
+use crate::world::{Flaw, REMOVALS_MAX, Weather, World};
 
 /// How many agents there are for the one pool.
 pub const AGENTS: usize = 2;
@@ -98,7 +98,10 @@ impl Agent {
     /// A new agent with an empty disk.
     #[must_use]
     pub fn new(number: usize) -> Self {
-        Self { name: format!("agent-{number}"), stored: None }
+        Self {
+            name: format!("agent-{number}"),
+            stored: None,
+        }
     }
 }
 
@@ -114,7 +117,9 @@ pub fn is_lease_lost(refusal: &Refusal) -> bool {
 
 /// One run of an agent. While it is stopped, another agent may run inside.
 pub fn run(world: &mut World, who: usize) -> Outcome {
-    let Some(place) = world.agents.get_mut(who) else { return Outcome::NotDue };
+    let Some(place) = world.agents.get_mut(who) else {
+        return Outcome::NotDue;
+    };
     let mut agent = std::mem::replace(place, Agent::new(who));
     world.depth += 1;
     let outcome = match attend(world, &mut agent) {
@@ -160,7 +165,9 @@ fn attend(world: &mut World, agent: &mut Agent) -> Result<Outcome, Interrupt> {
         Err(interrupt) => {
             if !matches!(interrupt, Interrupt::Crashed | Interrupt::LeaseLost) {
                 // The first reason counts, whether or not the hub can be told.
-                let _ = run.close(&Verdict::Failed { reason: "given up".to_owned() });
+                let _ = run.close(&Verdict::Failed {
+                    reason: "given up".to_owned(),
+                });
             }
             Err(interrupt)
         }
@@ -181,7 +188,11 @@ impl Run<'_> {
         }
         self.act()?;
         let storm = self.world.weather == Weather::Storm;
-        let batches = if storm { self.world.dice.below(BATCHES_MAX) } else { 0 };
+        let batches = if storm {
+            self.world.dice.below(BATCHES_MAX)
+        } else {
+            0
+        };
         for _ in 0..batches {
             for _ in 0..self.world.dice.below(EVENTS_BETWEEN_BATCHES_MAX) {
                 events::directory(self.world);
@@ -202,8 +213,10 @@ impl Run<'_> {
     }
 
     fn plan(&mut self) -> Result<Plan, Interrupt> {
-        let scope =
-            Scope { units: self.settings.units.clone(), groups: self.settings.groups.clone() };
+        let scope = Scope {
+            units: self.settings.units.clone(),
+            groups: self.settings.groups.clone(),
+        };
         let rules = Rules {
             remove_user_behavior: self.settings.remove_user_behavior,
             nested_groups: self.settings.nested_groups,
@@ -284,7 +297,9 @@ impl Run<'_> {
     fn stored_progress(&self) -> Progress {
         let sessions = self.world.hub.sessions();
         let session = sessions.iter().find(|session| session.id == self.session);
-        session.map(|session| session.progress.clone()).unwrap_or_default()
+        session
+            .map(|session| session.progress.clone())
+            .unwrap_or_default()
     }
 
     fn beat(&mut self) -> Result<(), Interrupt> {

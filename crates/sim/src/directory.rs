@@ -127,8 +127,16 @@ impl Object {
 impl Default for Directory {
     fn default() -> Self {
         let root = Guid::from_number(1);
-        let domain = Object { changed_usn: 1, ..Object::new(Class::Unit, None) };
-        Self { objects: BTreeMap::from([(root, domain)]), root, controller: 1, usn: 1 }
+        let domain = Object {
+            changed_usn: 1,
+            ..Object::new(Class::Unit, None)
+        };
+        Self {
+            objects: BTreeMap::from([(root, domain)]),
+            root,
+            controller: 1,
+            usn: 1,
+        }
     }
 }
 
@@ -163,7 +171,10 @@ impl Directory {
     }
 
     fn select(&self, wanted: impl Fn(&Object) -> bool) -> Vec<Guid> {
-        self.iter().filter(|(_, object)| wanted(object)).map(|(guid, _)| guid).collect()
+        self.iter()
+            .filter(|(_, object)| wanted(object))
+            .map(|(guid, _)| guid)
+            .collect()
     }
 
     /// Adds an object.
@@ -244,7 +255,10 @@ impl Directory {
     /// The present end of the changes.
     #[must_use]
     pub fn cookie(&self) -> Cookie {
-        Cookie { controller: self.controller, usn: self.usn }
+        Cookie {
+            controller: self.controller,
+            usn: self.usn,
+        }
     }
 
     /// The live objects that can be read.
@@ -272,7 +286,10 @@ impl Directory {
     /// Reads one object whole by its objectGUID, deleted ones included.
     #[must_use]
     pub fn read(&self, guid: Guid) -> Change {
-        let Some(object) = self.get(guid).filter(|o| o.visibility == Visibility::Visible) else {
+        let Some(object) = self
+            .get(guid)
+            .filter(|o| o.visibility == Visibility::Visible)
+        else {
             return Change::Missing(guid);
         };
         match object.life {
@@ -295,11 +312,17 @@ impl Directory {
                 Class::Group => ObjectClass::Group,
             },
             critical: object.critical,
-            attributes: attributes.map(|(k, v)| ((*k).to_owned(), v.clone())).collect(),
+            attributes: attributes
+                .map(|(k, v)| ((*k).to_owned(), v.clone()))
+                .collect(),
             members: object.members.iter().filter(shown).copied().collect(),
             rid: Some(object.rid),
             primary_group_rid: (object.class == Class::User).then_some(object.primary_group_rid),
-            user_account_control: if object.disabled { ACCOUNT_DISABLED } else { 0x0200 },
+            user_account_control: if object.disabled {
+                ACCOUNT_DISABLED
+            } else {
+                0x0200
+            },
             account_expires: object.account_expires.map_or(0, filetime),
         }
     }
@@ -331,7 +354,9 @@ mod tests {
     fn children_of_a_changed_unit_are_not_reported() {
         let (mut directory, unit, _) = domain_with_unit();
         let cookie = directory.cookie();
-        directory.change(unit, |unit| drop(unit.attributes.insert("name", "new".into())));
+        directory.change(unit, |unit| {
+            drop(unit.attributes.insert("name", "new".into()))
+        });
         let (changed, next) = directory.changes_since(cookie).unwrap();
         assert_eq!(changed, [unit]);
         assert_eq!(directory.changes_since(next).unwrap().0, []);
@@ -341,7 +366,7 @@ mod tests {
     fn a_deleted_tree_is_reported_object_by_object_and_groups_are_not() {
         let (mut directory, unit, user) = domain_with_unit();
         let group = directory.add(Object::new(Class::Group, Some(directory.root())));
-        directory.change(group, |group| drop(group.members.insert(user)));
+        directory.change(group, |group| group.members = BTreeSet::from([user]));
         let cookie = directory.cookie();
         directory.delete(unit);
         let (changed, _) = directory.changes_since(cookie).unwrap();
@@ -358,7 +383,10 @@ mod tests {
     #[test]
     fn hidden_objects_are_not_there_and_foreign_cookies_are_refused() {
         let (mut directory, _, user) = domain_with_unit();
-        let start = Cookie { usn: 0, ..directory.cookie() };
+        let start = Cookie {
+            usn: 0,
+            ..directory.cookie()
+        };
         directory.set_visibility(user, Visibility::Hidden);
         assert!(!directory.changes_since(start).unwrap().0.contains(&user));
         assert!(!directory.visible().contains(&user));

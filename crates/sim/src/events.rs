@@ -19,8 +19,8 @@ use crate::world::World;
 
 const UNITS_AT_FIRST: usize = 4;
 const GROUPS_AT_FIRST: usize = 5;
-const USERS_AT_FIRST: usize = 14;
-const LOGINS: usize = 40;
+const USERS_AT_FIRST: usize = 10;
+const LOGINS: usize = 90;
 const GROUP_NAMES: usize = 12;
 const TITLES: usize = 4;
 const TOO_LONG: usize = 300;
@@ -53,7 +53,7 @@ pub fn any(world: &mut World) {
 
 /// Something happens in the directory.
 pub fn directory(world: &mut World) {
-    match world.dice.below(24) {
+    match world.dice.below(28) {
         0..3 => add(world, Class::User),
         3 => add(world, Class::Group),
         4 => add(world, Class::Unit),
@@ -64,10 +64,10 @@ pub fn directory(world: &mut World) {
         10 => relocate(world, Class::Unit),
         11 | 12 => relocate(world, Class::User),
         13 => relocate(world, Class::Group),
-        14..18 => change_user(world),
-        18 => change_group(world),
-        19 => rename_unit(world),
-        20 if world.dice.chance(100) => world.directory.replace_controller(),
+        14..20 => change_user(world),
+        20 => change_group(world),
+        21 => rename_unit(world),
+        22 if world.dice.chance(100) => world.directory.replace_controller(),
         _ => change_member(world),
     }
 }
@@ -83,10 +83,13 @@ fn any_unit(world: &World) -> Guid {
 fn add(world: &mut World, class: Class) {
     let mut object = Object::new(class, Some(any_unit(world)));
     object.critical = class != Class::Unit && world.dice.chance(40);
-    object.attributes.insert("cn", format!("Object {}", world.dice.below(1_000)));
+    object
+        .attributes
+        .insert("cn", format!("Object {}", world.dice.below(1_000)));
     let primary = any_live(world, Class::Group).filter(|_| world.dice.chance(300));
-    object.primary_group_rid =
-        primary.and_then(|group| world.directory.get(group)).map_or(0, |group| group.rid);
+    object.primary_group_rid = primary
+        .and_then(|group| world.directory.get(group))
+        .map_or(0, |group| group.rid);
     let guid = world.directory.add(object);
     match class {
         Class::User => {
@@ -110,7 +113,7 @@ fn set(world: &mut World, guid: Guid, name: &'static str, value: String) {
 /// Mostly good logins; some differ in case only, some the hub cannot take.
 fn login(world: &World) -> String {
     let number = world.dice.below(LOGINS);
-    match world.dice.below(20) {
+    match world.dice.below(40) {
         0 => format!("U{number}@{DOMAIN}"),
         1 => format!("u{number}@Corp.Example"),
         2 => format!("пользователь{number}@{DOMAIN}"),
@@ -162,9 +165,11 @@ fn rename_unit(world: &mut World) {
 }
 
 fn change_user(world: &mut World) {
-    let Some(guid) = any_live(world, Class::User) else { return };
+    let Some(guid) = any_live(world, Class::User) else {
+        return;
+    };
     let number = world.dice.below(TITLES);
-    match world.dice.below(8) {
+    match world.dice.below(10) {
         0 | 1 => {
             let login = login(world);
             set(world, guid, "userprincipalname", login);
@@ -173,28 +178,42 @@ fn change_user(world: &mut World) {
         3 => {
             let mail = world.dice.one_of(
                 String::new(),
-                &["a".to_owned(), "ann@mail.example".to_owned(), "m".repeat(TOO_LONG)],
+                &[
+                    "a".to_owned(),
+                    "ann@mail.example".to_owned(),
+                    "m".repeat(TOO_LONG),
+                ],
             );
             set(world, guid, "mail", mail);
         }
         4 => set(world, guid, "title", format!("Title {number}")),
-        5 | 6 => {
+        5..8 => {
             let disabled = world.dice.chance(500);
-            world.directory.change(guid, |user| user.disabled = disabled);
+            world
+                .directory
+                .change(guid, |user| user.disabled = disabled);
         }
         _ => {
             let end = world.dice.one_of(
                 None,
-                &[Some(Span::days(-1)), Some(Span::minutes(20)), Some(Span::days(300))],
+                &[
+                    Some(Span::days(-1)),
+                    Some(Span::minutes(20)),
+                    Some(Span::days(300)),
+                ],
             );
             let end = end.map(|span| world.now().plus(span));
-            world.directory.change(guid, |user| user.account_expires = end);
+            world
+                .directory
+                .change(guid, |user| user.account_expires = end);
         }
     }
 }
 
 fn change_group(world: &mut World) {
-    let Some(guid) = any_live(world, Class::Group) else { return };
+    let Some(guid) = any_live(world, Class::Group) else {
+        return;
+    };
     if world.dice.chance(500) {
         let name = group_name(world);
         set(world, guid, "name", name);
@@ -206,12 +225,22 @@ fn change_group(world: &mut World) {
 
 /// Adds or removes a member; groups become members too, and sometimes of each other.
 fn change_member(world: &mut World) {
-    let Some(group) = any_live(world, Class::Group) else { return };
-    let class = if world.dice.chance(200) { Class::Group } else { Class::User };
-    let Some(member) = any_live(world, class) else { return };
+    let Some(group) = any_live(world, Class::Group) else {
+        return;
+    };
+    let class = if world.dice.chance(200) {
+        Class::Group
+    } else {
+        Class::User
+    };
+    let Some(member) = any_live(world, class) else {
+        return;
+    };
     if class == Class::User && world.dice.chance(150) {
         let rid = world.directory.get(group).map_or(0, |group| group.rid);
-        world.directory.change(member, |user| user.primary_group_rid = rid);
+        world
+            .directory
+            .change(member, |user| user.primary_group_rid = rid);
         return;
     }
     let remove = world.dice.chance(350);
@@ -230,17 +259,28 @@ fn hub(world: &mut World) {
     let now = world.now();
     let ids: Vec<UserId> = world.hub.users().map(|user| user.id.clone()).collect();
     let login = format!("u{}@{DOMAIN}", world.dice.below(LOGINS));
-    let profile = Profile { full_name: "Someone".to_owned(), ..Profile::default() };
+    let profile = Profile {
+        full_name: "Someone".to_owned(),
+        ..Profile::default()
+    };
     let call = match (world.dice.below(5), world.dice.pick(&ids)) {
         (0, Some(id)) => Call::SuspendUser(id),
         (1, Some(id)) => Call::ReactivateUser(id),
         (2, Some(id)) => Call::DeleteUser(id),
         (3, Some(id)) => Call::UpdateUser {
             id,
-            input: Box::new(UserInput { username: login, profile, expires_at: None }),
+            input: Box::new(UserInput {
+                username: login,
+                profile,
+                expires_at: None,
+            }),
             mask: Mask::Only(BTreeSet::from([UserField::Username, UserField::FullName])),
         },
-        _ => Call::CreateUser(Box::new(NewUser { username: login, profile, ..NewUser::default() })),
+        _ => Call::CreateUser(Box::new(NewUser {
+            username: login,
+            profile,
+            ..NewUser::default()
+        })),
     };
     // A name that is taken is refused; then nothing happened.
     let _ = world.hub.administer(&call, now);
@@ -252,19 +292,23 @@ fn settings(world: &mut World) {
         0 => world.settings.units = some_of(world, Class::Unit),
         1 => world.settings.groups = some_of(world, Class::Group),
         2 => {
-            world.settings.remove_user_behavior =
-                world.dice.one_of(RemoveUserBehavior::Remove, &[RemoveUserBehavior::Block]);
+            world.settings.remove_user_behavior = world
+                .dice
+                .one_of(RemoveUserBehavior::Remove, &[RemoveUserBehavior::Block]);
         }
         3 => {
-            world.settings.nested_groups =
-                world.dice.one_of(NestedGroups::Direct, &[NestedGroups::Flatten]);
+            world.settings.nested_groups = world
+                .dice
+                .one_of(NestedGroups::Direct, &[NestedGroups::Flatten]);
         }
         _ => world.settings.replacement_domain = world.dice.one_of(None, &[Some(DOMAIN)]),
     }
 }
 
 fn some_of(world: &World, class: Class) -> BTreeSet<Guid> {
-    (0..world.dice.below(3)).filter_map(|_| any_live(world, class)).collect()
+    (0..world.dice.below(3))
+        .filter_map(|_| any_live(world, class))
+        .collect()
 }
 
 /// The agent's account loses or regains rights to read.

@@ -5,6 +5,8 @@
 //! effect (decision U73). Everything survives a restart, as with a database that has committed.
 //! Deliberately absent: authorization beyond who opened a session, organizations, passwords.
 
+mod session;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_agent::engine::Guid;
@@ -14,16 +16,11 @@ use rollcall_domain::id::{GroupId, OrganizationId, SessionId, SubjectId, UserId,
 use rollcall_domain::idempotency::{self, IdempotencyRecord, Repetition};
 use rollcall_domain::mask::Mask;
 use rollcall_domain::membership::{self, MemberAction, MemberDelta, MembershipFacts};
-use rollcall_domain::progress::ProgressEntry;
 use rollcall_domain::refusal::Refusal;
 use rollcall_domain::replication_token::ReplicationToken;
-use rollcall_domain::sync_session::{
-    self, Brake, CloseRight, HubWork, Lease, OpenFacts, OpenOutcome, OpenRequest, SessionStatus,
-    SessionType, SyncSession, Verdict,
-};
+use rollcall_domain::sync_session::{self, SessionType, SyncSession};
 use rollcall_domain::user::{Actor, NewUser, User, UserField, UserInput};
 use rollcall_domain::userpool_domain::UserpoolDomain;
-use rollcall_kit::secret::SecretString;
 use rollcall_kit::timestamp::{Span, Timestamp};
 
 /// The domain that logins of the pool may end in.
@@ -200,15 +197,20 @@ impl Hub {
     #[must_use]
     pub fn resolve_user(&self, guid: Guid) -> Option<&User> {
         let external_id = guid.to_string();
-        self.users().find(|user| user.external_id.as_deref() == Some(&external_id))
+        self.users()
+            .find(|user| user.external_id.as_deref() == Some(&external_id))
     }
 
     /// The group with this external id.
     #[must_use]
     pub fn resolve_group(&self, guid: Guid) -> Option<&Group> {
         let external_id = guid.to_string();
-        self.groups()
-            .find(|group| group.external.as_ref().is_some_and(|key| key.external_id == external_id))
+        self.groups().find(|group| {
+            group
+                .external
+                .as_ref()
+                .is_some_and(|key| key.external_id == external_id)
+        })
     }
 
     /// All sessions, the oldest first.
@@ -232,112 +234,6 @@ impl Hub {
                 *user = expired;
             }
         }
-    }
-
-    /// SynchronizationSessionService.OpenSession
-    ///
-    /// # Errors
-    /// As the domain's `open`.
-    pub fn open(&mut self, agent_id: &str, now: Timestamp) -> Result<OpenOutcome, Refusal> {
-        let newest = |wanted: &[SessionStatus]| {
-            self.sessions.iter().rev().find(|session| wanted.contains(&session.status)).cloned()
-        };
-        let facts = OpenFacts {
-            opened: newest(&[SessionStatus::Opened]),
-            last_successful: newest(&[SessionStatus::Completed, SessionStatus::Pending]),
-            last_failed: newest(&[SessionStatus::Failed, SessionStatus::Expired]),
-            has_token: self.token.token.is_some(),
-            full_run_demanded_at: self.token.full_run_demanded_at,
-            interval: INTERVAL,
-            settings_revision: None,
-        };
-        let request = OpenRequest {
-            id: SessionId::new(format!("sys{}", self.sessions.len() + 1)),
-            subject_container_id: self.pool.clone(),
-            session_type: SessionType::AdSync,
-            agent_id: agent_id.to_owned(),
-            caller: agent_subject(),
-            brake: Brake::On,
-        };
-        let outcome = sync_session::open(request, facts, Lease::default(), now)?;
-        if let OpenOutcome::Success { ended, .. } | OpenOutcome::TooEarly { ended, .. } = &outcome
-            && let Some(ended) = ended
-        {
-            self.save(ended.clone());
-        }
-        if let OpenOutcome::Success { session, .. } = &outcome {
-            self.sessions.push(session.clone());
-        }
-        Ok(outcome)
-    }
-
-    /// SynchronizationSessionService.Heartbeat
-    ///
-    /// # Errors
-    /// As the domain's rule.
-    pub fn heartbeat(&mut self, id: &SessionId, now: Timestamp) -> Result<SyncSession, Refusal> {
-        let session = self.session(id)?.heartbeat(&agent_subject(), Lease::default(), now)?;
-        self.save(session.clone());
-        Ok(session)
-    }
-
-    /// SynchronizationSessionService.ReportSessionProgress
-    ///
-    /// # Errors
-    /// As the domain's rule.
-    pub fn report(
-        &mut self,
-        id: &SessionId,
-        entries: &[ProgressEntry],
-        now: Timestamp,
-    ) -> Result<SyncSession, Refusal> {
-        let session = self.session(id)?;
-        let session = session.report_progress(&agent_subject(), entries, Lease::default(), now)?;
-        self.save(session.clone());
-        Ok(session)
-    }
-
-    /// SynchronizationSessionService.CloseSession
-    ///
-    /// # Errors
-    /// As the domain's rule.
-    pub fn close(
-        &mut self,
-        id: &SessionId,
-        verdict: &Verdict,
-        now: Timestamp,
-    ) -> Result<SyncSession, Refusal> {
-        let session = self.session(id)?;
-        let closed =
-            session.close(&agent_subject(), CloseRight::Own, verdict, HubWork::Done, now)?.session;
-        if let Some(token) = self.token.after_session(&closed, now) {
-            self.token = token;
-        }
-        self.save(closed.clone());
-        Ok(closed)
-    }
-
-    /// SynchronizationService.GetReplicationToken
-    #[must_use]
-    pub fn token(&self) -> Option<String> {
-        self.token.token.as_ref().map(|token| token.expose().to_owned())
-    }
-
-    /// SynchronizationService.SetReplicationToken
-    ///
-    /// # Errors
-    /// As the domain's rule, and as the fence.
-    pub fn set_token(
-        &mut self,
-        token: &str,
-        fence: &SessionId,
-        now: Timestamp,
-    ) -> Result<(), Refusal> {
-        self.check_fence(fence, now)?;
-        let opened = self.sessions.iter().find(|s| s.status == SessionStatus::Opened);
-        let token = SecretString::new(token.to_owned());
-        self.token = self.token.set(token, opened, &agent_subject(), now)?;
-        Ok(())
     }
 
     /// An administrator demands a full run.
@@ -377,7 +273,11 @@ impl Hub {
         let mut effects = Vec::new();
         let answer = self.apply(&envelope.call, actor, &mut effects, now)?;
         let session = envelope.fence.clone();
-        let writes = effects.into_iter().map(|effect| Write { session: session.clone(), at: now, effect });
+        let writes = effects.into_iter().map(|effect| Write {
+            session: session.clone(),
+            at: now,
+            effect,
+        });
         self.writes.extend(writes);
         let record = IdempotencyRecord {
             subject_id: agent_subject(),
@@ -387,7 +287,8 @@ impl Hub {
             operation_id: "ops".into(),
             created_at: now,
         };
-        self.remembered.insert(envelope.key.clone(), (record, answer.clone()));
+        self.remembered
+            .insert(envelope.key.clone(), (record, answer.clone()));
         Ok(answer)
     }
 
@@ -431,7 +332,9 @@ impl Hub {
             }
             Call::UpdateUser { id, input, mask } => {
                 let input = UserInput::clone(input);
-                let user = self.user(id)?.update(input, mask, Some(&self.domain), now)?;
+                let user = self
+                    .user(id)?
+                    .update(input, mask, Some(&self.domain), now)?;
                 self.put_user(user, Effect::UserUpdated, effects)
             }
             Call::SuspendUser(id) => {
@@ -547,11 +450,15 @@ impl Hub {
     }
 
     fn user(&self, id: &UserId) -> Result<&User, Refusal> {
-        self.users.get(id).ok_or_else(|| Refusal::not_found("user", id))
+        self.users
+            .get(id)
+            .ok_or_else(|| Refusal::not_found("user", id))
     }
 
     fn group(&self, id: &GroupId) -> Result<&Group, Refusal> {
-        self.groups.get(id).ok_or_else(|| Refusal::not_found("group", id))
+        self.groups
+            .get(id)
+            .ok_or_else(|| Refusal::not_found("group", id))
     }
 }
 

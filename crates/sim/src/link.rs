@@ -200,6 +200,7 @@ impl World {
 
     /// Notes the hub's answer that a session lives for another lease.
     pub fn renewed(&mut self, session: &SessionId) {
-        self.leases.insert(session.clone(), self.now().plus(crate::world::LEASE));
+        self.leases
+            .insert(session.clone(), self.now().plus(crate::world::LEASE));
     }
 }

@@ -105,9 +105,16 @@ impl Truth {
         let mut users = BTreeMap::new();
         for (guid, object) in directory.iter() {
             let in_groups = settings.groups.is_empty() || chosen.contains(&guid);
-            if object.class == Class::User && in_groups && lies_in_units(directory, guid, settings) {
+            if object.class == Class::User && in_groups && lies_in_units(directory, guid, settings)
+            {
                 let values = user_values(object, settings);
-                users.insert(guid, WantedUser { values, disabled: object.disabled });
+                users.insert(
+                    guid,
+                    WantedUser {
+                        values,
+                        disabled: object.disabled,
+                    },
+                );
             }
         }
         let mut groups = BTreeMap::new();
@@ -123,7 +130,13 @@ impl Truth {
                     }
                 }
                 members.retain(|member| users.contains_key(member));
-                groups.insert(guid, WantedGroup { values: group_values(object), members });
+                groups.insert(
+                    guid,
+                    WantedGroup {
+                        values: group_values(object),
+                        members,
+                    },
+                );
             }
         }
         Self { users, groups }
@@ -135,7 +148,9 @@ impl Truth {
         match effect {
             Effect::UserDeleted(guid) => !self.users.contains_key(&guid),
             Effect::UserSuspended(guid) => self.users.get(&guid).is_none_or(|user| user.disabled),
-            Effect::UserReactivated(guid) => self.users.get(&guid).is_some_and(|user| !user.disabled),
+            Effect::UserReactivated(guid) => {
+                self.users.get(&guid).is_some_and(|user| !user.disabled)
+            }
             Effect::UserCreated(guid) | Effect::UserUpdated(guid) => self.users.contains_key(&guid),
             Effect::GroupCreated(guid) | Effect::GroupUpdated(guid) => {
                 self.groups.contains_key(&guid)
@@ -147,7 +162,9 @@ impl Truth {
     }
 
     fn has_member(&self, group: Guid, user: Guid) -> bool {
-        self.groups.get(&group).is_some_and(|group| group.members.contains(&user))
+        self.groups
+            .get(&group)
+            .is_some_and(|group| group.members.contains(&user))
     }
 
     /// Compares the hub with this truth.
@@ -163,7 +180,9 @@ impl Truth {
         now: Timestamp,
     ) -> Result<(), String> {
         for user in hub.users() {
-            let Some(guid) = hub::guid_of_user(user) else { continue };
+            let Some(guid) = hub::guid_of_user(user) else {
+                continue;
+            };
             match self.users.get(&guid) {
                 Some(wanted) => check_user(hub, guid, user, wanted, now)?,
                 None if behavior == RemoveUserBehavior::Remove => {
@@ -182,7 +201,9 @@ impl Truth {
             }
         }
         for group in hub.groups() {
-            let Some(guid) = hub::guid_of_group(group) else { continue };
+            let Some(guid) = hub::guid_of_group(group) else {
+                continue;
+            };
             match self.groups.get(&guid) {
                 Some(wanted) => check_group(hub, guid, group, wanted)?,
                 None => return Err(format!("group {guid} should be gone")),
@@ -219,7 +240,9 @@ fn check_user(
     let suspended = user.suspension.has(SuspensionCause::Agent);
     if suspended != wanted.disabled && !(suspended && ended) {
         let state = if suspended { "suspended" } else { "active" };
-        return Err(format!("user {guid} is left {state}, the directory says otherwise"));
+        return Err(format!(
+            "user {guid} is left {state}, the directory says otherwise"
+        ));
     }
     Ok(())
 }
@@ -231,32 +254,40 @@ fn check_group(hub: &Hub, guid: Guid, group: &Group, wanted: &WantedGroup) -> Re
             return Err(format!("group {guid} is {group:?}, should be {wanted:?}"));
         }
     }
-    let known: BTreeMap<_, _> =
-        hub.users().filter_map(|user| Some((&user.id, hub::guid_of_user(user)?))).collect();
-    let present: BTreeSet<Guid> =
-        hub.members(&group.id).filter_map(|id| known.get(id).copied()).collect();
+    let known: BTreeMap<_, _> = hub
+        .users()
+        .filter_map(|user| Some((&user.id, hub::guid_of_user(user)?)))
+        .collect();
+    let present: BTreeSet<Guid> = hub
+        .members(&group.id)
+        .filter_map(|id| known.get(id).copied())
+        .collect();
     let existing: BTreeSet<Guid> = known.into_values().collect();
     let expected: BTreeSet<Guid> = wanted.members.intersection(&existing).copied().collect();
     if present != expected {
-        return Err(format!("group {guid} has members {present:?}, should have {expected:?}"));
+        return Err(format!(
+            "group {guid} has members {present:?}, should have {expected:?}"
+        ));
     }
     Ok(())
 }
 
 fn username_is_taken(hub: &Hub, guid: Guid, username: &str) -> bool {
     hub.users().any(|other| {
-        other.username.folded() == username.to_lowercase()
-            && hub::guid_of_user(other) != Some(guid)
+        other.username.folded() == username.to_lowercase() && hub::guid_of_user(other) != Some(guid)
     })
 }
 
 fn group_name_is_taken(hub: &Hub, guid: Guid, name: &str) -> bool {
-    hub.groups().any(|other| other.name == name && hub::guid_of_group(other) != Some(guid))
+    hub.groups()
+        .any(|other| other.name == name && hub::guid_of_group(other) != Some(guid))
 }
 
 /// Whether a live object lies where the settings say, and may be synchronized at all.
 fn lies_in_units(directory: &Directory, guid: Guid, settings: &Settings) -> bool {
-    let Some(object) = directory.get(guid).filter(|object| object.is_live() && !object.critical)
+    let Some(object) = directory
+        .get(guid)
+        .filter(|object| object.is_live() && !object.critical)
     else {
         return false;
     };
@@ -335,5 +366,7 @@ fn group_values(object: &Object) -> Option<(String, String)> {
 fn is_word(text: &str, characters_max: usize) -> bool {
     !text.is_empty()
         && text.chars().count() <= characters_max
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }

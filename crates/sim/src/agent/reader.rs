@@ -16,7 +16,7 @@ use crate::hub;
 use crate::world::{Flaw, Weather};
 
 const PAGE: usize = 10;
-/// Parents of parents that are asked for.
+/// Parents of parents, and members of members, that are asked for.
 const DEPTH_MAX: usize = 64;
 
 impl Run<'_> {
@@ -33,7 +33,7 @@ impl Run<'_> {
             && (self.is_current(stored) || self.world.flaw == Flaw::TrustsStaleActivation)
         {
             let before = stored.index.clone();
-            self.index.remember_enabled(&before);
+            self.index.remember(&before);
         }
         let missing = self.index.missing();
         self.read_objects(&missing)?;
@@ -64,7 +64,11 @@ impl Run<'_> {
         if world.weather == Weather::Calm || !world.dice.chance(100) {
             return Vec::new();
         }
-        let reported = world.directory.visible().into_iter().chain(world.directory.tombstones());
+        let reported = world
+            .directory
+            .visible()
+            .into_iter()
+            .chain(world.directory.tombstones());
         reported.filter(|_| world.dice.chance(300)).collect()
     }
 
@@ -80,9 +84,10 @@ impl Run<'_> {
             }
         }
         for _ in 0..DEPTH_MAX {
-            let parents = self.index.missing_parents();
+            let mut unknown = self.index.missing_parents();
+            unknown.extend(self.index.missing_members());
             let known = self.index.len();
-            for guid in parents {
+            for guid in unknown {
                 self.read_object(guid);
             }
             if self.index.len() == known {
@@ -160,5 +165,8 @@ fn user_values(user: &User) -> UserValues {
 }
 
 fn group_values(group: &Group) -> GroupValues {
-    GroupValues { name: group.name.clone(), description: Some(group.description.clone()) }
+    GroupValues {
+        name: group.name.clone(),
+        description: Some(group.description.clone()),
+    }
 }

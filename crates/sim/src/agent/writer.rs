@@ -59,12 +59,21 @@ impl Run<'_> {
     }
 
     fn create_group(&mut self, guid: Guid) -> Result<(), Interrupt> {
-        let Some(values) = self.group_values(guid) else { return Ok(()) };
-        let call = Call::CreateGroup { external_id: guid.to_string(), input: input(&values) };
+        let Some(values) = self.group_values(guid) else {
+            return Ok(());
+        };
+        let call = Call::CreateGroup {
+            external_id: guid.to_string(),
+            input: input(&values),
+        };
         match self.item(guid, ObjectType::Group, ChangeType::Create, &call, 1)? {
             Ok(id) => self.index.written(guid, &id, values.digest()),
             Err(Refusal::AlreadyExists { .. }) => {
-                let id = self.world.hub.resolve_group(guid).map(|group| group.id.to_string());
+                let id = self
+                    .world
+                    .hub
+                    .resolve_group(guid)
+                    .map(|group| group.id.to_string());
                 self.adopt(guid, id);
             }
             Err(_) => {}
@@ -73,23 +82,39 @@ impl Run<'_> {
     }
 
     fn update_group(&mut self, guid: Guid) -> Result<(), Interrupt> {
-        let Some(values) = self.group_values(guid) else { return Ok(()) };
-        let Some(id) = self.id(guid) else { return Ok(()) };
-        let call =
-            Call::UpdateGroup { id: id.clone().into(), input: input(&values), mask: Mask::All };
-        if self.item(guid, ObjectType::Group, ChangeType::Update, &call, 1)?.is_ok() {
+        let Some(values) = self.group_values(guid) else {
+            return Ok(());
+        };
+        let Some(id) = self.id(guid) else {
+            return Ok(());
+        };
+        let call = Call::UpdateGroup {
+            id: id.clone().into(),
+            input: input(&values),
+            mask: Mask::All,
+        };
+        if self
+            .item(guid, ObjectType::Group, ChangeType::Update, &call, 1)?
+            .is_ok()
+        {
             self.index.written(guid, &id, values.digest());
         }
         Ok(())
     }
 
     fn create_user(&mut self, guid: Guid) -> Result<(), Interrupt> {
-        let Some((values, enabled)) = self.user_values(guid) else { return Ok(()) };
+        let Some((values, enabled)) = self.user_values(guid) else {
+            return Ok(());
+        };
         let new = NewUser {
             username: values.get(UserTarget::Username).to_owned(),
             profile: profile(&values),
             external_id: guid.to_string(),
-            state: if enabled { InitialState::Active } else { InitialState::Suspended },
+            state: if enabled {
+                InitialState::Active
+            } else {
+                InitialState::Suspended
+            },
             expires_at: values.expires_at,
         };
         let call = Call::CreateUser(Box::new(new));
@@ -99,7 +124,11 @@ impl Run<'_> {
                 self.index.activated(guid, enabled);
             }
             Err(Refusal::AlreadyExists { .. }) => {
-                let id = self.world.hub.resolve_user(guid).map(|user| user.id.to_string());
+                let id = self
+                    .world
+                    .hub
+                    .resolve_user(guid)
+                    .map(|user| user.id.to_string());
                 self.adopt(guid, id);
             }
             Err(_) => {}
@@ -111,14 +140,15 @@ impl Run<'_> {
     /// known, so the next plan writes it again.
     fn adopt(&mut self, guid: Guid, id: Option<String>) {
         if let Some(id) = id {
-            self.world.coverage.adoptions += 1;
             self.index.written(guid, &id, Digest::default());
         }
     }
 
     fn update_user(&mut self, update: UserUpdate) -> Result<(), Interrupt> {
         let guid = update.guid;
-        let Some(id) = self.id(guid) else { return Ok(()) };
+        let Some(id) = self.id(guid) else {
+            return Ok(());
+        };
         if update.values
             && let Some((values, _)) = self.user_values(guid)
         {
@@ -132,14 +162,20 @@ impl Run<'_> {
                 input: Box::new(input),
                 mask: Mask::All,
             };
-            if self.item(guid, ObjectType::User, ChangeType::Update, &call, 1)?.is_ok() {
+            if self
+                .item(guid, ObjectType::User, ChangeType::Update, &call, 1)?
+                .is_ok()
+            {
                 self.index.written(guid, &id, values.digest());
             }
         }
         match update.activation {
             Some(Activation::Reactivate) => {
                 let call = Call::ReactivateUser(id.into());
-                if self.item(guid, ObjectType::User, ChangeType::Activate, &call, 1)?.is_ok() {
+                if self
+                    .item(guid, ObjectType::User, ChangeType::Activate, &call, 1)?
+                    .is_ok()
+                {
                     self.index.activated(guid, true);
                 }
             }
@@ -151,18 +187,25 @@ impl Run<'_> {
 
     fn suspend(&mut self, guid: Guid, id: &str) -> Result<(), Interrupt> {
         let call = Call::SuspendUser(id.into());
-        if self.item(guid, ObjectType::User, ChangeType::Deactivate, &call, 1)?.is_ok() {
+        if self
+            .item(guid, ObjectType::User, ChangeType::Deactivate, &call, 1)?
+            .is_ok()
+        {
             self.index.activated(guid, false);
         }
         Ok(())
     }
 
     fn change_members(&mut self, change: &MembershipChange) -> Result<(), Interrupt> {
-        for (action, users) in
-            [(MemberAction::Add, &change.add), (MemberAction::Remove, &change.remove)]
-        {
-            let known: Vec<Guid> =
-                users.iter().copied().filter(|user| self.id(*user).is_some()).collect();
+        for (action, users) in [
+            (MemberAction::Add, &change.add),
+            (MemberAction::Remove, &change.remove),
+        ] {
+            let known: Vec<Guid> = users
+                .iter()
+                .copied()
+                .filter(|user| self.id(*user).is_some())
+                .collect();
             for users in known.chunks(DELTAS_PER_CALL) {
                 if self.member_call(change.group, action, users)? {
                     continue;
@@ -182,15 +225,27 @@ impl Run<'_> {
         action: MemberAction,
         users: &[Guid],
     ) -> Result<bool, Interrupt> {
-        let Some(id) = self.id(group) else { return Ok(true) };
-        let delta = |user: &Guid| Some(MemberDelta { action, user_id: self.id(*user)?.into() });
-        let call =
-            Call::UpdateMembers { id: id.into(), deltas: users.iter().filter_map(delta).collect() };
+        let Some(id) = self.id(group) else {
+            return Ok(true);
+        };
+        let delta = |user: &Guid| {
+            Some(MemberDelta {
+                action,
+                user_id: self.id(*user)?.into(),
+            })
+        };
+        let call = Call::UpdateMembers {
+            id: id.into(),
+            deltas: users.iter().filter_map(delta).collect(),
+        };
         let kind = match action {
             MemberAction::Add => ChangeType::Create,
             MemberAction::Remove => ChangeType::Delete,
         };
-        if self.item(group, ObjectType::Membership, kind, &call, users.len())?.is_err() {
+        if self
+            .item(group, ObjectType::Membership, kind, &call, users.len())?
+            .is_err()
+        {
             return Ok(users.len() <= 1);
         }
         match action {
@@ -202,7 +257,9 @@ impl Run<'_> {
 
     fn remove_user(&mut self, removal: Removal) -> Result<(), Interrupt> {
         let guid = removal.guid;
-        let Some(id) = self.id(guid) else { return Ok(()) };
+        let Some(id) = self.id(guid) else {
+            return Ok(());
+        };
         if self.settings.remove_user_behavior == RemoveUserBehavior::Block {
             return self.suspend(guid, &id);
         }
@@ -216,7 +273,9 @@ impl Run<'_> {
 
     fn remove_group(&mut self, removal: Removal) -> Result<(), Interrupt> {
         let guid = removal.guid;
-        let Some(id) = self.id(guid) else { return Ok(()) };
+        let Some(id) = self.id(guid) else {
+            return Ok(());
+        };
         let call = Call::DeleteGroup(id.into());
         match self.item(guid, ObjectType::Group, ChangeType::Delete, &call, 1)? {
             Ok(_) | Err(Refusal::NotFound { .. }) => self.index.removed(guid),
@@ -238,8 +297,7 @@ impl Run<'_> {
         self.calls += 1;
         let key = self.world.new_key();
         let flaw = self.world.flaw;
-        let fence =
-            (flaw != Flaw::WritesWithoutFence).then(|| self.session.clone());
+        let fence = (flaw != Flaw::WritesWithoutFence).then(|| self.session.clone());
         let answer = self.world.send(|attempt| Envelope {
             call: call.clone(),
             key: match flaw {
@@ -253,7 +311,10 @@ impl Run<'_> {
                 let weight = i64::try_from(weight).unwrap_or(i64::MAX);
                 let total = self.totals.entry((object, change)).or_default();
                 *total = total.saturating_add(weight);
-                let counts = Counts { successful: *total, failed: 0 };
+                let counts = Counts {
+                    successful: *total,
+                    failed: 0,
+                };
                 self.progress.raise(object, change, counts);
             }
             Err(refusal) if is_lease_lost(refusal) => return Err(Interrupt::LeaseLost),
@@ -271,8 +332,15 @@ impl Run<'_> {
     /// A failed item counts once per session, however often it is tried again.
     fn count_failure(&mut self, guid: Guid, object: ObjectType, change: ChangeType) {
         self.failed.insert((guid, object, change));
-        let failed = self.failed.iter().filter(|(_, o, c)| (*o, *c) == (object, change)).count();
-        let counts = Counts { successful: 0, failed: i64::try_from(failed).unwrap_or(i64::MAX) };
+        let failed = self
+            .failed
+            .iter()
+            .filter(|(_, o, c)| (*o, *c) == (object, change))
+            .count();
+        let counts = Counts {
+            successful: 0,
+            failed: i64::try_from(failed).unwrap_or(i64::MAX),
+        };
         self.progress.raise(object, change, counts);
     }
 
@@ -286,14 +354,20 @@ impl Run<'_> {
 
     fn user_values(&self, guid: Guid) -> Option<(UserValues, bool)> {
         match self.body(guid) {
-            Some(Body::User { values: Ok(values), enabled, .. }) => Some((values.clone(), *enabled)),
+            Some(Body::User {
+                values: Ok(values),
+                enabled,
+                ..
+            }) => Some((values.clone(), *enabled)),
             _ => None,
         }
     }
 
     fn group_values(&self, guid: Guid) -> Option<GroupValues> {
         match self.body(guid) {
-            Some(Body::Group { values: Ok(values), .. }) => Some(values.clone()),
+            Some(Body::Group {
+                values: Ok(values), ..
+            }) => Some(values.clone()),
             _ => None,
         }
     }
