@@ -81,7 +81,10 @@ impl Expected {
     /// Reads the LDIF text that `ldapsearch -LLL -o ldif-wrap=no` printed.
     pub fn from_ldif(ldif: &str, scope: &Scope) -> anyhow::Result<Self> {
         let entries = parse_ldif(ldif)?;
-        let mut expected = Self { objects_read: entries.len(), ..Self::default() };
+        let mut expected = Self {
+            objects_read: entries.len(),
+            ..Self::default()
+        };
         let mut user_by_dn = BTreeMap::new();
         let mut users_of_primary_group: BTreeMap<i64, Vec<String>> = BTreeMap::new();
         for entry in entries.iter().filter(|entry| is_synchronised(entry, scope)) {
@@ -91,7 +94,10 @@ impl Expected {
                     Ok(user) => {
                         user_by_dn.insert(dn_of(entry).to_lowercase(), id.clone());
                         if let Some(primary) = number(entry, "primarygroupid") {
-                            users_of_primary_group.entry(primary).or_default().push(id.clone());
+                            users_of_primary_group
+                                .entry(primary)
+                                .or_default()
+                                .push(id.clone());
                         }
                         expected.state.users.insert(id, user);
                     }
@@ -123,18 +129,35 @@ impl Expected {
     pub fn differences(&self, found: &State) -> Vec<String> {
         let mut lines = Vec::new();
         let losers = self.check_contested(found, &mut lines);
-        for (id, user) in self.state.users.iter().filter(|(id, _)| !losers.contains(*id)) {
+        for (id, user) in self
+            .state
+            .users
+            .iter()
+            .filter(|(id, _)| !losers.contains(*id))
+        {
             match found.users.get(id) {
-                None => lines.push(format!("user {} ({id}) is missing in the hub", user.username)),
+                None => lines.push(format!(
+                    "user {} ({id}) is missing in the hub",
+                    user.username
+                )),
                 Some(there) if there != user => {
                     lines.push(format!("user {id}: directory {user:?}, hub {there:?}"));
                 }
                 Some(_) => {}
             }
         }
-        for (id, group) in self.state.groups.iter().filter(|(id, _)| !losers.contains(*id)) {
+        for (id, group) in self
+            .state
+            .groups
+            .iter()
+            .filter(|(id, _)| !losers.contains(*id))
+        {
             let mut wanted = group.clone();
-            wanted.members.retain(|member| !losers.contains(member));
+            // The interface lists active members only.
+            let is_active = |id: &String| self.state.users.get(id).is_some_and(|user| user.active);
+            wanted
+                .members
+                .retain(|member| !losers.contains(member) && is_active(member));
             match found.groups.get(id) {
                 None => lines.push(format!("group {} ({id}) is missing in the hub", group.name)),
                 Some(there) if *there != wanted => lines.push(describe_group(id, &wanted, there)),
@@ -143,12 +166,18 @@ impl Expected {
         }
         for (id, user) in &found.users {
             if !self.state.users.contains_key(id) {
-                lines.push(format!("user {} ({id}) should not be in the hub", user.username));
+                lines.push(format!(
+                    "user {} ({id}) should not be in the hub",
+                    user.username
+                ));
             }
         }
         for (id, group) in &found.groups {
             if !self.state.groups.contains_key(id) {
-                lines.push(format!("group {} ({id}) should not be in the hub", group.name));
+                lines.push(format!(
+                    "group {} ({id}) should not be in the hub",
+                    group.name
+                ));
             }
         }
         lines
@@ -157,7 +186,12 @@ impl Expected {
     /// How many items a run must report as failed.
     #[must_use]
     pub fn failed_items(&self) -> usize {
-        self.unfit.len() + self.contested.iter().map(|ids| ids.len() - 1).sum::<usize>()
+        self.unfit.len()
+            + self
+                .contested
+                .iter()
+                .map(|ids| ids.len() - 1)
+                .sum::<usize>()
     }
 
     fn find_contested(&mut self) {
@@ -170,7 +204,10 @@ impl Expected {
             let name = format!("group {}", group.name);
             wanted_by.entry(name).or_default().insert(id.clone());
         }
-        self.contested = wanted_by.into_values().filter(|ids| ids.len() > 1).collect();
+        self.contested = wanted_by
+            .into_values()
+            .filter(|ids| ids.len() > 1)
+            .collect();
     }
 
     /// Who lost a contested name; says so when not exactly one won.
@@ -181,7 +218,9 @@ impl Expected {
                 |id: &&String| found.users.contains_key(*id) || found.groups.contains_key(*id);
             let winners = ids.iter().filter(there).count();
             if winners != 1 {
-                lines.push(format!("{winners} instead of one of {ids:?} are in the hub"));
+                lines.push(format!(
+                    "{winners} instead of one of {ids:?} are in the hub"
+                ));
             }
             losers.extend(ids.iter().filter(|id| !there(id)).cloned());
         }
@@ -203,16 +242,23 @@ fn is_synchronised(entry: &Entry, scope: &Scope) -> bool {
     let critical = text(entry, "iscriticalsystemobject").is_some_and(|value| value == "TRUE");
     let dn = dn_of(entry).to_lowercase();
     let inside = scope.organizational_units.is_empty()
-        || scope.organizational_units.iter().any(|unit| dn.ends_with(&format!(",{}", unit.to_lowercase())));
+        || scope
+            .organizational_units
+            .iter()
+            .any(|unit| dn.ends_with(&format!(",{}", unit.to_lowercase())));
     !critical && inside
 }
 
 fn user_of(entry: &Entry, scope: &Scope) -> Result<User, String> {
     let login = text(entry, "userprincipalname").ok_or("no userPrincipalName")?;
-    let (local, suffix) = login.rsplit_once('@').ok_or("userPrincipalName without @")?;
+    let (local, suffix) = login
+        .rsplit_once('@')
+        .ok_or("userPrincipalName without @")?;
     let domain = scope.replacement_domain.as_deref().unwrap_or(suffix);
     let fits = (1..=64).contains(&local.len())
-        && local.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        && local
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
     if !fits {
         return Err(format!("login {login:?} does not fit the interface"));
     }
@@ -235,8 +281,9 @@ fn user_of(entry: &Entry, scope: &Scope) -> Result<User, String> {
             fields.insert(field, value);
         }
     }
-    if let Some((field, _)) =
-        fields.iter().find(|(_, value)| value.chars().count() > TEXT_CHARACTERS_MAX)
+    if let Some((field, _)) = fields
+        .iter()
+        .find(|(_, value)| value.chars().count() > TEXT_CHARACTERS_MAX)
     {
         return Err(format!("{field} is too long"));
     }
@@ -258,7 +305,9 @@ fn expiry_seconds(account_expires: i64) -> Option<i64> {
         return None;
     }
     let seconds = account_expires / 10_000_000 - UNIX_EPOCH_IN_AD_SECONDS;
-    (0..=LAST_EXPIRY_SECONDS).contains(&seconds).then_some(seconds)
+    (0..=LAST_EXPIRY_SECONDS)
+        .contains(&seconds)
+        .then_some(seconds)
 }
 
 fn group_of(
@@ -271,7 +320,9 @@ fn group_of(
     let fits = bytes.len() <= 63
         && bytes.first().is_some_and(u8::is_ascii_alphabetic)
         && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
-        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(byte));
+        && bytes
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(byte));
     if !fits {
         return Err(format!("group name {name:?} does not fit the interface"));
     }
@@ -281,13 +332,30 @@ fn group_of(
     }
     let listed = entry.get("member").into_iter().flatten();
     let mut members: BTreeSet<String> = listed
-        .filter_map(|dn| user_by_dn.get(&String::from_utf8_lossy(dn).to_lowercase()).cloned())
+        .filter_map(|dn| {
+            user_by_dn
+                .get(&String::from_utf8_lossy(dn).to_lowercase())
+                .cloned()
+        })
         .collect();
-    if let Some(rid) = entry.get("objectsid").and_then(|sids| sids.first()).and_then(|sid| rid(sid))
+    if let Some(rid) = entry
+        .get("objectsid")
+        .and_then(|sids| sids.first())
+        .and_then(|sid| rid(sid))
     {
-        members.extend(users_of_primary_group.get(&rid).into_iter().flatten().cloned());
+        members.extend(
+            users_of_primary_group
+                .get(&rid)
+                .into_iter()
+                .flatten()
+                .cloned(),
+        );
     }
-    Ok(Group { name, description, members })
+    Ok(Group {
+        name,
+        description,
+        members,
+    })
 }
 
 /// The last number of a binary security identifier (MS-DTYP 2.4.2.2).
@@ -310,7 +378,9 @@ fn has_class(entry: &Entry, class: &str) -> bool {
 
 fn text(entry: &Entry, attribute: &str) -> Option<String> {
     let value = entry.get(attribute)?.first()?;
-    String::from_utf8(value.clone()).ok().filter(|text| !text.is_empty())
+    String::from_utf8(value.clone())
+        .ok()
+        .filter(|text| !text.is_empty())
 }
 
 fn number(entry: &Entry, attribute: &str) -> Option<i64> {
@@ -325,12 +395,17 @@ fn external_id(entry: &Entry) -> anyhow::Result<String> {
         .and_then(|value| <[u8; 16]>::try_from(value.as_slice()).ok())
         .with_context(|| format!("{} has no objectGUID", dn_of(entry)))?;
     let mut text = String::new();
-    for (position, index) in [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15].iter().enumerate()
+    for (position, index) in [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15]
+        .iter()
+        .enumerate()
     {
         if matches!(position, 4 | 6 | 8 | 10) {
             text.push('-');
         }
-        text.push_str(&format!("{:02x}", guid.get(*index).copied().unwrap_or_default()));
+        text.push_str(&format!(
+            "{:02x}",
+            guid.get(*index).copied().unwrap_or_default()
+        ));
     }
     Ok(text)
 }
@@ -350,7 +425,9 @@ fn parse_ldif(ldif: &str) -> anyhow::Result<Vec<Entry>> {
         if line.starts_with('#') {
             continue;
         }
-        let (name, rest) = line.split_once(':').with_context(|| format!("not LDIF: {line}"))?;
+        let (name, rest) = line
+            .split_once(':')
+            .with_context(|| format!("not LDIF: {line}"))?;
         let value = match rest.strip_prefix(':') {
             Some(encoded) => decode_base64(encoded.trim())?,
             None => rest.trim_start().as_bytes().to_vec(),
