@@ -92,7 +92,7 @@ async fn an_agent_fills_the_group_it_made() {
         let remove = deltas(&group, MemberAction::Remove, &[&ann]);
         let _: (om::UpdateGroupMembersMetadata, ()) =
             agent.change(UPDATE_MEMBERS, &remove).await.unwrap();
-        assert_eq!(members(&agent, &group).await, [bob.clone()]);
+        assert_eq!(members(&agent, &group).await, std::slice::from_ref(&bob));
     }
     // Suspended users are no active members; deleted ones are none.
     let suspend = rollcall_proto::idp::SuspendUserRequest {
@@ -148,14 +148,14 @@ async fn external_groups_are_found_by_their_object() {
         .call("GroupService/ListExternal", &list)
         .await
         .unwrap();
-    assert_eq!(page.groups, [group.clone()]);
+    assert_eq!(page.groups, std::slice::from_ref(&group));
     let list = om::ListGroupsRequest {
         organization_id: hub.made.organization_id.clone(),
         filter: "name=\"Staff\"".into(),
         ..Default::default()
     };
     let page: om::ListGroupsResponse = agent.call("GroupService/List", &list).await.unwrap();
-    assert_eq!(page.groups, [group.clone()]);
+    assert_eq!(page.groups, std::slice::from_ref(&group));
     let get = om::GetGroupRequest {
         group_id: group.id.clone(),
     };

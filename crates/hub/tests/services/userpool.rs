@@ -30,7 +30,7 @@ async fn a_pool_has_its_domain_and_the_default_policies() {
     assert_eq!(pool.status(), idp::userpool::Status::Active);
     assert_eq!(pool.domains, ["corp.idp.rollcall.internal"]);
     assert_eq!(pool.labels.get("team").map(String::as_str), Some("core"));
-    let quality = pool.password_quality_policy.clone().unwrap();
+    let quality = pool.password_quality_policy.unwrap();
     let Some(ComplexityPolicy::Smart(smart)) = quality.complexity_policy else {
         panic!("{quality:?}");
     };
