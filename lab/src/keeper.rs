@@ -103,3 +103,77 @@ impl Drop for Kept {
         self.stop();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::address::Address;
+
+    /// Processes with this argument.
+    fn running(marker: &str) -> usize {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let lines = processes.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+        lines
+            .filter(|line| {
+                line.split(|byte| *byte == 0)
+                    .any(|arg| arg == marker.as_bytes())
+            })
+            .count()
+    }
+
+    /// A server that ignores the request to stop, and a helper of it in a session of its own whose
+    /// parent ends at once, as Samba starts some.
+    fn start(marker: &str, directory: &Path, address: &Address) -> Kept {
+        let server =
+            format!("trap '' TERM; (setsid sleep {marker} &); sleep {marker}; sleep {marker}");
+        let leash = Leash {
+            lock_path: address.lock_path(),
+            stop_signal: 15,
+            grace_seconds: 1,
+            log_path: &directory.join("log"),
+        };
+        let command = ["sh", "-c", &server].map(str::to_owned);
+        let mut kept = Kept::start(&leash, &command).unwrap();
+        while running(marker) < 2 {
+            kept.check_alive().unwrap();
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        kept
+    }
+
+    #[test]
+    fn nothing_survives_the_end_of_the_leash_nor_a_kill() {
+        let directory = tempfile::tempdir().unwrap();
+        let address = Address::lease().unwrap();
+        // Unusual durations, so that no other process has such an argument.
+        let [stopped, killed] = [1, 2].map(|n| format!("98{n}.{:06}", std::process::id()));
+        drop(start(&stopped, directory.path(), &address));
+        assert_eq!(running(&stopped), 0);
+        let mut kept = start(&killed, directory.path(), &address);
+        kept.kill();
+        assert_eq!(running(&killed), 0);
+    }
+
+    #[test]
+    fn a_server_that_ends_by_itself_is_told_with_its_last_words() {
+        let directory = tempfile::tempdir().unwrap();
+        let address = Address::lease().unwrap();
+        let leash = Leash {
+            lock_path: address.lock_path(),
+            stop_signal: 15,
+            grace_seconds: 1,
+            log_path: &directory.path().join("log"),
+        };
+        let command = ["sh", "-c", "echo no such luck; exit 3"].map(str::to_owned);
+        let mut kept = Kept::start(&leash, &command).unwrap();
+        let error = loop {
+            match kept.check_alive() {
+                Ok(()) => std::thread::sleep(Duration::from_millis(10)),
+                Err(error) => break error.to_string(),
+            }
+        };
+        assert!(error.contains("no such luck"), "{error}");
+    }
+}

@@ -89,14 +89,16 @@ impl FromStr for Guid {
     type Err = InvalidGuid;
 
     fn from_str(text: &str) -> Result<Self, InvalidGuid> {
-        let lengths: Vec<usize> = text.split('-').map(str::len).collect();
-        if lengths != [8, 4, 4, 4, 12] {
+        let hyphens = |(index, byte)| (byte == b'-') == matches!(index, 8 | 13 | 18 | 23);
+        if text.len() != 36 || !text.bytes().enumerate().all(hyphens) {
             return Err(InvalidGuid);
         }
-        let bytes = bytes_of_hex(&text.replace('-', "")).ok_or(InvalidGuid)?;
+        let mut digits = text.bytes().filter(|byte| *byte != b'-').map(digit);
+        let mut next = || digits.next().flatten().ok_or(InvalidGuid);
         let mut guid = [0; 16];
-        for (byte, position) in bytes.iter().zip(TEXT_ORDER) {
-            *guid.get_mut(position).ok_or(InvalidGuid)? = *byte;
+        for position in TEXT_ORDER {
+            let byte = next()? << 4 | next()?;
+            *guid.get_mut(position).ok_or(InvalidGuid)? = byte;
         }
         Ok(Self(guid))
     }
