@@ -243,149 +243,72 @@ impl ResourceRef {
     }
 }
 
+// Short codes of the roles, so that the table below reads as a table.
+const SA: Role = Role::UserpoolsSyncAgent;
+const UA: Role = Role::UserpoolsAuditor;
+const UV: Role = Role::UserpoolsViewer;
+const UU: Role = Role::UserpoolsUserAdmin;
+const UE: Role = Role::UserpoolsEditor;
+const UM: Role = Role::UserpoolsAdmin;
+const XV: Role = Role::ExtGroupsViewer;
+const XM: Role = Role::ExtGroupsManager;
+const XC: Role = Role::ExtGroupsCleaner;
+const GV: Role = Role::GroupsViewer;
+const GE: Role = Role::GroupsEditor;
+const GM: Role = Role::GroupsMemberAdmin;
+const GA: Role = Role::GroupsAdmin;
+const GC: Role = Role::GroupsExternalCreator;
+const GX: Role = Role::GroupsExternalConverter;
+const GZ: Role = Role::GroupsExternalManager;
+const OA: Role = Role::Auditor;
+const OV: Role = Role::Viewer;
+const OE: Role = Role::Editor;
+const OM: Role = Role::Admin;
+
+macro_rules! roles {
+    ($($code:ident)+) => { &[$($code),+] };
+}
+
 impl Permission {
     /// The roles that carry this permission; [`Role::Owner`] carries every one.
     #[must_use]
     pub fn roles(self) -> &'static [Role] {
-        use Role as R;
-        const POOL_VIEWERS: &[Role] = &[
-            R::UserpoolsSyncAgent,
-            R::UserpoolsAuditor,
-            R::UserpoolsViewer,
-            R::UserpoolsUserAdmin,
-            R::UserpoolsEditor,
-            R::UserpoolsAdmin,
-            R::Auditor,
-            R::Viewer,
-            R::Editor,
-            R::Admin,
-        ];
-        const POOL_MANAGERS: &[Role] =
-            &[R::UserpoolsEditor, R::UserpoolsAdmin, R::Editor, R::Admin];
-        const POOL_OWNERS: &[Role] = &[R::UserpoolsAdmin, R::Admin];
-        const AGENT_AND_OWNERS: &[Role] = &[R::UserpoolsSyncAgent, R::UserpoolsAdmin, R::Admin];
-        const SYNC_VIEWERS: &[Role] = &[
-            R::UserpoolsSyncAgent,
-            R::UserpoolsViewer,
-            R::UserpoolsEditor,
-            R::UserpoolsAdmin,
-            R::Viewer,
-            R::Editor,
-            R::Admin,
-        ];
-        const AGENT: &[Role] = &[R::UserpoolsSyncAgent];
-        const GROUP_VIEWERS: &[Role] = &[
-            R::GroupsViewer,
-            R::GroupsEditor,
-            R::GroupsMemberAdmin,
-            R::GroupsAdmin,
-            R::GroupsExternalManager,
-            R::Auditor,
-            R::Viewer,
-            R::Editor,
-            R::Admin,
-        ];
         match self {
-            Self::OrganizationsGet => &[
-                R::UserpoolsSyncAgent,
-                R::UserpoolsAuditor,
-                R::UserpoolsViewer,
-                R::UserpoolsUserAdmin,
-                R::UserpoolsEditor,
-                R::UserpoolsAdmin,
-                R::GroupsViewer,
-                R::GroupsEditor,
-                R::GroupsMemberAdmin,
-                R::GroupsAdmin,
-                R::Auditor,
-                R::Viewer,
-                R::Editor,
-                R::Admin,
-            ],
-            Self::OrganizationsUpdate => &[R::Editor, R::Admin],
-            Self::OrganizationsListAccessBindings => &[R::Auditor, R::Viewer, R::Editor, R::Admin],
-            Self::OrganizationsUpdateAccessBindings => &[R::Admin],
-            Self::UserpoolsGet | Self::DomainsGet | Self::UsersGet => POOL_VIEWERS,
+            Self::OrganizationsGet => roles!(SA UA UV UU UE UM GV GE GM GA OA OV OE OM),
+            Self::OrganizationsUpdate => roles!(OE OM),
+            Self::OrganizationsListAccessBindings => roles!(OA OV OE OM),
+            Self::OrganizationsUpdateAccessBindings => roles!(OM),
+            Self::UserpoolsGet | Self::DomainsGet | Self::UsersGet => {
+                roles!(SA UA UV UU UE UM OA OV OE OM)
+            }
             Self::UserpoolsCreate
             | Self::UserpoolsUpdate
             | Self::UserpoolsDelete
             | Self::DomainsManage
-            | Self::SyncSettingsManage => POOL_MANAGERS,
-            Self::UserpoolsListAccessBindings => &[
-                R::UserpoolsAuditor,
-                R::UserpoolsViewer,
-                R::UserpoolsEditor,
-                R::UserpoolsAdmin,
-                R::Auditor,
-                R::Viewer,
-                R::Editor,
-                R::Admin,
-            ],
-            Self::UserpoolsUpdateAccessBindings | Self::SyncSessionsCloseAny => POOL_OWNERS,
-            Self::UsersGetPhone => &[
-                R::UserpoolsSyncAgent,
-                R::UserpoolsViewer,
-                R::UserpoolsUserAdmin,
-                R::UserpoolsEditor,
-                R::UserpoolsAdmin,
-                R::Viewer,
-                R::Editor,
-                R::Admin,
-            ],
-            Self::UsersManage => &[
-                R::UserpoolsSyncAgent,
-                R::UserpoolsUserAdmin,
-                R::UserpoolsEditor,
-                R::UserpoolsAdmin,
-                R::Editor,
-                R::Admin,
-            ],
+            | Self::SyncSettingsManage => roles!(UE UM OE OM),
+            Self::UserpoolsListAccessBindings => roles!(UA UV UE UM OA OV OE OM),
+            Self::UserpoolsUpdateAccessBindings | Self::SyncSessionsCloseAny => roles!(UM OM),
+            Self::UsersGetPhone => roles!(SA UV UU UE UM OV OE OM),
+            Self::UsersManage => roles!(SA UU UE UM OE OM),
             Self::UsersImportHash
             | Self::SyncSessionsForce
             | Self::ReplicationTokenGet
-            | Self::ReplicationTokenReset => AGENT_AND_OWNERS,
-            Self::PasswordChangesUse | Self::SyncSessionsUse | Self::ReplicationTokenUse => AGENT,
-            Self::SyncSettingsGet | Self::SyncSessionsGet => SYNC_VIEWERS,
-            Self::ExtGroupsGet => &[
-                R::UserpoolsSyncAgent,
-                R::ExtGroupsViewer,
-                R::ExtGroupsManager,
-                R::ExtGroupsCleaner,
-                R::UserpoolsViewer,
-                R::UserpoolsEditor,
-                R::UserpoolsAdmin,
-                R::Viewer,
-                R::Editor,
-                R::Admin,
-            ],
-            Self::ExtGroupsBind => &[
-                R::UserpoolsSyncAgent,
-                R::ExtGroupsManager,
-                R::UserpoolsAdmin,
-                R::Admin,
-            ],
-            Self::ExtGroupsUnbind => &[R::ExtGroupsCleaner, R::UserpoolsAdmin, R::Admin],
-            Self::GroupsGet | Self::GroupsListMembers => GROUP_VIEWERS,
-            Self::GroupsManage => &[R::GroupsEditor, R::GroupsAdmin, R::Editor, R::Admin],
-            Self::GroupsUpdateMembers => &[R::GroupsMemberAdmin, R::GroupsAdmin, R::Admin],
-            Self::GroupsListAccessBindings => &[
-                R::GroupsViewer,
-                R::GroupsEditor,
-                R::GroupsAdmin,
-                R::GroupsExternalManager,
-                R::Auditor,
-                R::Viewer,
-                R::Editor,
-                R::Admin,
-            ],
-            Self::GroupsUpdateAccessBindings => &[R::GroupsAdmin, R::Admin],
-            Self::GroupsCreateExternal => &[R::GroupsExternalCreator, R::Admin],
-            Self::GroupsConvertExternal => &[
-                R::GroupsExternalConverter,
-                R::GroupsExternalManager,
-                R::Admin,
-            ],
-            Self::GroupsManageExternal => &[R::GroupsExternalManager, R::Admin],
+            | Self::ReplicationTokenReset => roles!(SA UM OM),
+            Self::PasswordChangesUse | Self::SyncSessionsUse | Self::ReplicationTokenUse => {
+                roles!(SA)
+            }
+            Self::SyncSettingsGet | Self::SyncSessionsGet => roles!(SA UV UE UM OV OE OM),
+            Self::ExtGroupsGet => roles!(SA XV XM XC UV UE UM OV OE OM),
+            Self::ExtGroupsBind => roles!(SA XM UM OM),
+            Self::ExtGroupsUnbind => roles!(XC UM OM),
+            Self::GroupsGet | Self::GroupsListMembers => roles!(GV GE GM GA GZ OA OV OE OM),
+            Self::GroupsManage => roles!(GE GA OE OM),
+            Self::GroupsUpdateMembers => roles!(GM GA OM),
+            Self::GroupsListAccessBindings => roles!(GV GE GA GZ OA OV OE OM),
+            Self::GroupsUpdateAccessBindings => roles!(GA OM),
+            Self::GroupsCreateExternal => roles!(GC OM),
+            Self::GroupsConvertExternal => roles!(GX GZ OM),
+            Self::GroupsManageExternal => roles!(GZ OM),
         }
     }
 }
