@@ -22,6 +22,8 @@ mod operation;
 mod organization;
 #[path = "services/password.rs"]
 mod password;
+#[path = "services/postgres.rs"]
+mod postgres;
 #[path = "services/replication_token.rs"]
 mod replication_token;
 #[path = "services/sync_session.rs"]

@@ -44,13 +44,18 @@ pub struct Caller {
 impl Harness {
     /// A new hub with an administrator and a pool named `staff`.
     pub async fn start() -> Self {
+        Self::start_on(None).await
+    }
+
+    /// As [`Harness::start`], on a PostgreSQL database instead of embedded SQLite.
+    pub async fn start_on(database: Option<String>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
         let request = init::Request {
             data: directory.path().join("hub"),
             organization: "Test".into(),
             address: "localhost:0".into(),
-            database: None,
+            database,
         };
         let made = init::init(request, clock.as_ref(), &SystemEntropy)
             .await
@@ -76,6 +81,32 @@ impl Harness {
             running,
             administrator,
             ..self
+        }
+    }
+
+    /// Starts a second hub with the same keys on the same PostgreSQL database.
+    pub async fn start_replica(&self) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("hub");
+        std::fs::create_dir(&data).unwrap();
+        for entry in std::fs::read_dir(self.data().path()).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), data.join(entry.file_name())).unwrap();
+        }
+        let made = Made {
+            organization_id: self.made.organization_id.clone(),
+            address: self.made.address.clone(),
+            ca: self.made.ca.clone(),
+            key: self.made.key.clone(),
+        };
+        let (running, administrator) = serve(&directory, &self.clock, &made).await;
+        Self {
+            clock: Arc::clone(&self.clock),
+            running,
+            made,
+            pool_id: self.pool_id.clone(),
+            administrator,
+            directory,
         }
     }
 

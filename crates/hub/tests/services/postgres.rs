@@ -1,0 +1,111 @@
+//! Two hubs on one PostgreSQL database.
+
+use rollcall_lab::postgres::Postgres;
+use rollcall_proto::idp;
+use rollcall_proto::idp::OpenSessionResult;
+use rollcall_proto::idp::open_session_response::SessionInfo;
+use rollcall_proto::operation::Operation;
+
+use crate::harness::Harness;
+
+fn session_id(response: &idp::OpenSessionResponse) -> String {
+    match &response.session_info {
+        Some(SessionInfo::OpenedSession(session)) => session.session_id.clone(),
+        other => panic!("no session: {other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_share_everything() {
+    let postgres = Postgres::start().unwrap();
+    let first = Harness::start_on(Some(postgres.fresh_database().unwrap())).await;
+    let second = first.start_replica().await;
+
+    // One session for both, whichever hub is asked.
+    let opened = first
+        .open(&first.administrator, "agent-1", idp::SessionType::AdSync)
+        .await;
+    assert_eq!(opened.result(), OpenSessionResult::Success);
+    let exists = second
+        .open(&second.administrator, "agent-2", idp::SessionType::AdSync)
+        .await;
+    assert_eq!(exists.result(), OpenSessionResult::OpenedSessionExists);
+    assert_eq!(session_id(&exists), session_id(&opened));
+
+    // A user made through one, under the session, is there through the other.
+    let caller = first
+        .administrator
+        .with("x-sync-session-id", &session_id(&opened));
+    let caller = caller.with("idempotency-key", "key-1");
+    let operation: Operation = caller
+        .call("UserService/Create", &first.new_user("ann"))
+        .await
+        .unwrap();
+    let list = idp::ListUsersRequest {
+        userpool_id: first.pool_id.clone(),
+        ..Default::default()
+    };
+    let page: idp::ListUsersResponse = second
+        .administrator
+        .call("UserService/List", &list)
+        .await
+        .unwrap();
+    assert_eq!(page.users.len(), 1);
+
+    // A repetition through the other hub finds the operation of the first.
+    let caller = second
+        .administrator
+        .with("x-sync-session-id", &session_id(&opened));
+    let caller = caller.with("idempotency-key", "key-1");
+    let again: Operation = caller
+        .call("UserService/Create", &first.new_user("ann"))
+        .await
+        .unwrap();
+    assert_eq!(again, operation);
+
+    // Page tokens of one are taken by the other.
+    for login in ["bob", "cyd"] {
+        first.create_user(login).await;
+    }
+    let mut list = idp::ListUsersRequest {
+        page_size: 2,
+        ..list
+    };
+    let page: idp::ListUsersResponse = first
+        .administrator
+        .call("UserService/List", &list)
+        .await
+        .unwrap();
+    list.page_token = page.next_page_token;
+    let page: idp::ListUsersResponse = second
+        .administrator
+        .call("UserService/List", &list)
+        .await
+        .unwrap();
+    assert_eq!(page.users.len(), 1);
+    first.running.stop().await;
+    second.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_agents_at_two_hubs_one_opens() {
+    let postgres = Postgres::start().unwrap();
+    let first = Harness::start_on(Some(postgres.fresh_database().unwrap())).await;
+    let second = first.start_replica().await;
+    let attempts = (0..16).map(|number| {
+        let hub = if number % 2 == 0 { &first } else { &second };
+        let agent_id = format!("agent-{number}");
+        async move {
+            hub.open(&hub.administrator, &agent_id, idp::SessionType::AdSync)
+                .await
+        }
+    });
+    let answers = futures::future::join_all(attempts).await;
+    let won: Vec<_> = answers
+        .iter()
+        .filter(|answer| answer.result() == OpenSessionResult::Success)
+        .map(session_id)
+        .collect();
+    assert_eq!(won.len(), 1, "{answers:?}");
+    assert!(answers.iter().all(|answer| session_id(answer) == won[0]));
+}
