@@ -17,16 +17,19 @@ const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// Random addition to a sleep, so that several agents do not ask at the same moment.
 const JITTER_MILLIS: u64 = 500;
 
-/// Follows the directory until the agent is stopped.
+/// Follows the directory until the agent is stopped. `first` is for the first session only: the
+/// brake of the hub is against loops, not against the person who starts the service.
 ///
 /// # Errors
 /// [`Failure`] that waiting cannot mend: configuration, permissions, credentials.
-pub async fn follow(agent: &Agent) -> Result<(), Failure> {
+pub async fn follow(agent: &Agent, first: Urgency) -> Result<(), Failure> {
+    let mut urgency = first;
     let mut held = None;
     let mut backoff = Backoff::new();
     loop {
-        let wait = match agent.open(Urgency::WhenDue).await {
+        let wait = match agent.open(urgency).await {
             Ok(Opening::Opened(opened)) => {
+                urgency = Urgency::WhenDue;
                 tracing::info!(session = opened.session.id(), mode = ?opened.mode, "session opened");
                 let (summary, result) = agent.work(*opened, Pace::Follow, &mut held).await;
                 match result {

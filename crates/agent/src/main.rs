@@ -39,8 +39,8 @@ struct Arguments {
     /// Run once, then end. Without it the agent follows the directory until it is stopped.
     #[arg(long, conflicts_with = "check")]
     once: bool,
-    /// With --once: run even if the next run is not due yet.
-    #[arg(long, requires = "once")]
+    /// Do not wait until the next run is due: with --once for the run, else for the first session.
+    #[arg(long, conflicts_with = "check")]
     now: bool,
     /// Try everything a run needs, explain what is wrong, change nothing.
     #[arg(long)]
@@ -122,17 +122,17 @@ async fn run(arguments: &Arguments) -> ExitCode {
 }
 
 async fn work(arguments: &Arguments, agent: &Agent) -> ExitCode {
-    if !arguments.once {
-        return match follow(agent).await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(failure) => ended(&failure),
-        };
-    }
     let urgency = if arguments.now {
         Urgency::Now
     } else {
         Urgency::WhenDue
     };
+    if !arguments.once {
+        return match follow(agent, urgency).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => ended(&failure),
+        };
+    }
     let (summary, result) = once(agent, urgency).await;
     show_summary(arguments, &summary);
     match result {

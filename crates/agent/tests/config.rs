@@ -154,10 +154,6 @@ fn wrong_values_are_named_by_their_key() {
 #[test]
 fn mappings_are_checked() {
     let base = SMALL.replace("}}\n", "}, user_attribute_mapping: [ITEMS]}\n");
-    let base = base.replace(
-        "{filter: {domain: corp.example}, ",
-        "{filter: {domain: corp.example}, ",
-    );
     for (items, problem) in [
         ("{source: mail, target: Username, type: direct}", ""),
         ("{target: Username, type: empty}", "required"),

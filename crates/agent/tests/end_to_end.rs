@@ -365,6 +365,14 @@ async fn the_service_follows_the_directory_and_stops_when_asked() {
     );
     let status = world.agent(&config, &["status"]).await;
     assert!(status.status.success());
+
+    // A restart need not wait until the next session is due.
+    let agent = world.spawn(&config, &["--now"]);
+    let change = new_user("later", &format!("OU=People,{BASE}"));
+    world.dc.admin_ldapmodify(&change).unwrap();
+    world.wait_equal().await;
+    assert_eq!(agent.terminate().await, Some(0), "{}", world.log());
+    assert_eq!(world.sessions().await.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,8 @@
 //! The engine: convergence, causes of removals, scope and mapping.
 
+// Helpers of tests fail by panicking, as tests do.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
