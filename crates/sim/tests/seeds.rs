@@ -4,7 +4,7 @@ use rollcall_sim::oracle::Promise;
 use rollcall_sim::world::{Coverage, Flaw, simulate};
 
 /// Worlds of a normal test run.
-const SEEDS: u64 = 600;
+const SEEDS: u64 = 400;
 /// Worlds in which a mistake must be found.
 const SEEDS_TO_FIND_A_FLAW: u64 = 200;
 
