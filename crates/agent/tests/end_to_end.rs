@@ -6,9 +6,14 @@
 #[path = "support/world.rs"]
 mod world;
 
+use rollcall_agent::engine::index::Index;
+use rollcall_agent::index_file::{Cursor, IndexFile};
+use rollcall_agent::replication_token::token_of;
 use rollcall_lab::samba::Fill;
 use rollcall_proto::idp::create_user_request::Credentials;
-use rollcall_proto::idp::{CreateUserRequest, PasswordSpec, SessionStatus};
+use rollcall_proto::idp::{
+    CreateUserRequest, PasswordSpec, SessionStatus, SessionType, SetReplicationTokenRequest,
+};
 use serde_json::Value as Json;
 use world::World;
 
@@ -228,6 +233,119 @@ async fn a_run_killed_in_the_middle_converges() {
         SessionStatus::Failed as i32,
         "the killed one was superseded"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_stopped_in_the_middle_says_so_and_the_next_one_converges() {
+    let world = World::start(Some(people(300))).await;
+    let config = world.configure("", "");
+    let agent = world.spawn(&config, &["--once", "--now"]);
+    world.wait_users(40).await;
+    assert_eq!(agent.terminate().await, Some(0), "{}", world.log());
+    assert!(world.users().await.len() < 290, "the run had ended before");
+    let stopped = &world.sessions().await[0];
+    assert_eq!(stopped.status, SessionStatus::Failed as i32);
+    assert_eq!(stopped.fail_reason, "stopped");
+    world.run(&config).await;
+    world.assert_equal().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_deleted_and_made_again_is_another_user() {
+    let world = World::start(None).await;
+    let config = world.configure("", "");
+    let people = format!("OU=People,{BASE}");
+    world
+        .dc
+        .admin_ldapmodify(&new_user("anna", &people))
+        .unwrap();
+    world.run(&config).await;
+    let before = world.users().await;
+    world
+        .dc
+        .admin_ldapdelete(&[&format!("CN=anna,{people}")])
+        .unwrap();
+    world
+        .dc
+        .admin_ldapmodify(&new_user("anna", &people))
+        .unwrap();
+    let delta = world.run(&config).await;
+    assert_eq!(delta["users"]["created"], 1, "{delta:#}");
+    assert_eq!(delta["users"]["removed"], 1, "{delta:#}");
+    assert_eq!(delta["failed_items_count"], 0, "{delta:#}");
+    let after = world.users().await;
+    assert_eq!((before.len(), after.len()), (1, 1));
+    assert_ne!(before[0].id, after[0].id);
+    world.assert_equal().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_cursor_leads_to_one_comparison_of_everything() {
+    let world = World::start(Some(people(60))).await;
+    let config = world.configure("", "");
+    world.run(&config).await;
+    let cookie = b"not a cookie of any directory";
+    let token = token_of(cookie);
+    let file = IndexFile::open(&world.working_directory()).unwrap();
+    let cursor = Cursor {
+        token: &token,
+        cookie,
+    };
+    file.save(&mut Index::default(), cursor).unwrap();
+    drop(file);
+    let request = SetReplicationTokenRequest {
+        subject_container_id: world.pool.id.clone(),
+        replication_token: token,
+        session_type: SessionType::AdSync as i32,
+    };
+    let mut synchronization = world.client.synchronization();
+    synchronization
+        .set_replication_token(request)
+        .await
+        .unwrap();
+    let run = world.run(&config).await;
+    assert_eq!(run["mode"], "full");
+    assert_unchanged(&run);
+    assert_eq!(world.run(&config).await["mode"], "delta");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_longer_than_a_range_and_a_page_is_kept_whole() {
+    let fill = Fill {
+        users: 1_700,
+        groups: 3,
+        memberships: 1_650,
+        seed: 3,
+        big_group: true,
+        difficulties: false,
+    };
+    let world = World::start(Some(fill)).await;
+    let config = world.configure("", "");
+    let first = world.run(&config).await;
+    assert_eq!(first["users"]["created"], 1_700, "{first:#}");
+    println!("{} objects/s", first["objects_per_second"]);
+    world.assert_equal().await;
+    let dump = world
+        .dc
+        .admin_ldapsearch(&["(objectClass=group)", "member"])
+        .unwrap();
+    let entry = dump.split("\n\n").max_by_key(|entry| entry.len()).unwrap();
+    let members = entry.lines().filter(|line| line.starts_with("member:"));
+    assert!(members.count() > 1_500);
+    let group = entry
+        .lines()
+        .find_map(|line| line.strip_prefix("dn: "))
+        .unwrap();
+    let member = entry
+        .lines()
+        .find(|line| line.starts_with("member:"))
+        .unwrap();
+    let change = modify(group, &format!("delete: member\n{member}"));
+    world.dc.admin_ldapmodify(&change).unwrap();
+    let delta = world.run(&config).await;
+    assert_eq!(delta["memberships"]["removed"], 1, "{delta:#}");
+    assert_eq!(delta["memberships"]["created"], 0, "{delta:#}");
+    world.assert_equal().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
