@@ -74,18 +74,27 @@ impl Done {
     }
 }
 
+/// What a handler does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It only looks.
+    Read,
+    /// It changes something, so a session it was sent under must be open.
+    Write,
+}
+
 impl Context {
     /// The context of one run of a handler.
     #[must_use]
-    pub fn new(hub: Arc<Hub>, call: Arc<Call>) -> Self {
+    pub fn new(hub: Arc<Hub>, call: Arc<Call>, effect: Effect) -> Self {
         let is_session_call = call
             .method
             .is_some_and(|method| method.service == SESSION_SERVICE);
-        let fence_checked = AtomicBool::new(call.session_id.is_none() || is_session_call);
+        let needs_fence = effect == Effect::Write && call.session_id.is_some() && !is_session_call;
         Self {
             hub,
             call,
-            fence_checked,
+            fence_checked: AtomicBool::new(!needs_fence),
         }
     }
 

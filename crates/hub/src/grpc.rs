@@ -29,7 +29,7 @@ use sha2::Sha256;
 use tonic::{Request, Response, Status};
 
 use crate::call::Call;
-use crate::context::{Context, Done};
+use crate::context::{Context, Done, Effect};
 use crate::error::Error;
 use crate::hub::Hub;
 
@@ -48,7 +48,7 @@ impl Service {
         let (call, request) = accept(request)?;
         let outcome = async {
             check(&request)?;
-            let cx = Context::new(Arc::clone(&self.0), Arc::clone(&call));
+            let cx = Context::new(Arc::clone(&self.0), Arc::clone(&call), Effect::Read);
             self.0
                 .store
                 .read(async move |tx: &Tx| find(&cx, tx, &request).await)
@@ -100,7 +100,7 @@ impl Service {
         T: Send + 'static,
         F: AsyncFn(&Context, &Tx) -> Result<T, Error> + Send + 'static,
     {
-        let cx = Context::new(Arc::clone(&self.0), Arc::clone(call));
+        let cx = Context::new(Arc::clone(&self.0), Arc::clone(call), Effect::Read);
         self.0
             .store
             .read(async move |tx: &Tx| find(&cx, tx).await)
@@ -128,7 +128,7 @@ impl Service {
         self.0
             .store
             .write(async move |tx: &Tx| {
-                let cx = Context::new(Arc::clone(&hub), Arc::clone(&call));
+                let cx = Context::new(Arc::clone(&hub), Arc::clone(&call), Effect::Write);
                 if let Some(operation) = find_repeated(&cx, tx, &digest).await? {
                     return Ok(operation);
                 }

@@ -24,6 +24,7 @@ use crate::deadline;
 use crate::error::Error;
 use crate::hub::Hub;
 use crate::limits;
+use crate::listener::Peer;
 
 /// The gRPC services of a hub with their layers.
 #[derive(Clone)]
@@ -46,6 +47,7 @@ impl GrpcStack {
         let path: String = request.uri().path().chars().take(logged_max).collect();
         let request_id =
             call::client_request_id(request.headers()).unwrap_or_else(|| self.hub.new_request_id());
+        let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
         let mut subject = None;
         let timeout = deadline::read(request.headers());
         let admitted = self.admit(request, now, &request_id, &mut subject);
@@ -63,7 +65,10 @@ impl GrpcStack {
         let subject = subject
             .as_ref()
             .map_or("-", |subject: &Subject| subject.id.as_str());
-        tracing::info!(target: "access", method = %path, code = ?code, micros, subject, request_id);
+        let peer = peer.map(tracing::field::display);
+        tracing::info!(
+            target: "access", method = %path, code = ?code, micros, subject, peer, request_id
+        );
         response
     }
 

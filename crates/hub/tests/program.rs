@@ -55,7 +55,11 @@ struct Program {
 
 impl Program {
     fn start(data: &Path) -> Self {
-        let mut child = serve_command(data).stdout(Stdio::piped()).spawn().unwrap();
+        Self::wait(serve_command(data))
+    }
+
+    fn wait(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut line)
@@ -273,4 +277,75 @@ async fn create_user(client: &Client, pool_id: &str, login: &str) -> Option<(Str
     let id = operation.id.clone();
     let user: idp::User = rollcall_client::operation_response(operation).unwrap();
     Some((user.id, id))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_has_one_line_per_call_and_no_secret() {
+    let temp = tempfile::tempdir().unwrap();
+    let data = temp.path().join("hub");
+    let made = made(&data);
+    let log_path = temp.path().join("log");
+    let log = std::fs::File::create(&log_path).unwrap();
+    let mut command = serve_command(&data);
+    command
+        .args(["--log-format", "json"])
+        .env("ROLLCALL_LOG", "debug")
+        .stderr(log);
+    let mut program = Program::wait(command);
+    let client = program.administrator(&made).await;
+    let token = client.token().await.unwrap().unwrap();
+    let pool_id = create_pool(&client, &made).await;
+    create_user(&client, &pool_id, "ann").await.unwrap();
+    let spec = idp::PasswordSpec {
+        password: "Correct horse 7".into(),
+        generation_proof: String::new(),
+    };
+    let request = idp::CreateUserRequest {
+        userpool_id: pool_id,
+        username: "bob@staff.idp.rollcall.internal".into(),
+        full_name: "Bob".into(),
+        credentials: Some(idp::create_user_request::Credentials::PasswordSpec(spec)),
+        ..Default::default()
+    };
+    client.channel().users().create(request).await.unwrap();
+    program.child.kill().unwrap();
+    program.child.wait().unwrap();
+
+    let log = std::fs::read_to_string(&log_path).unwrap();
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let creations: Vec<_> = lines
+        .iter()
+        .filter(|line| line["target"] == "access")
+        .map(|line| &line["fields"])
+        .filter(|fields| {
+            fields["method"]
+                .as_str()
+                .unwrap()
+                .ends_with("UserService/Create")
+        })
+        .collect();
+    assert_eq!(creations.len(), 2, "{log}");
+    for fields in creations {
+        assert_eq!(fields["code"], "Ok");
+        assert!(
+            fields["micros"].is_i64() && fields["request_id"].is_string(),
+            "{fields}"
+        );
+        assert!(
+            fields["subject"].as_str().unwrap().starts_with("aje"),
+            "{fields}"
+        );
+        assert!(fields["peer"].as_str().unwrap().contains(':'), "{fields}");
+    }
+    let secret = token.expose().rsplit('.').next().unwrap().to_owned();
+    for secret in [
+        "Correct horse 7",
+        "8846f7eaee8fb117ad06bdd830b7586c",
+        &secret,
+    ] {
+        assert!(!log.to_lowercase().contains(&secret.to_lowercase()));
+    }
 }
