@@ -1,5 +1,8 @@
 //! A real domain controller, a real hub and the real agent program.
 
+// Each test program uses a part of it.
+#![allow(dead_code)]
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
