@@ -14,6 +14,8 @@ use crate::session::{Opening, Urgency};
 
 /// Longest sleep between two attempts to open a session.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
+/// Sleep after refused credentials: asking more often would lock the account.
+const REFUSED_SLEEP: Duration = Duration::from_secs(5 * 60);
 /// Random addition to a sleep, so that several agents do not ask at the same moment.
 const JITTER_MILLIS: u64 = 500;
 
@@ -63,7 +65,11 @@ fn after(agent: &Agent, failure: Failure, backoff: &mut Backoff) -> Result<Durat
     match failure {
         Failure::Stopped => Ok(Duration::ZERO),
         Failure::Config(_) | Failure::Permission(_) => Err(failure),
-        Failure::Run(_) | Failure::LeaseLost(_) | Failure::Authentication(_) => {
+        Failure::Authentication(_) => {
+            tracing::error!(reason = %failure, "the credentials were refused; they are tried again later");
+            Ok(REFUSED_SLEEP)
+        }
+        Failure::Run(_) | Failure::LeaseLost(_) => {
             tracing::error!(reason = %failure, "the run failed; it is tried again");
             Ok(backoff.next_wait(&*agent.entropy))
         }

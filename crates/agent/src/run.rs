@@ -13,6 +13,7 @@ use crate::agent::Agent;
 use crate::engine::Guid;
 use crate::engine::index::Index;
 use crate::engine::object::{Change, ObjectClass};
+use crate::engine::plan::NestedGroups;
 use crate::engine::scope::Scope;
 use crate::failure::Failure;
 use crate::hub;
@@ -25,8 +26,8 @@ use crate::settings::Settings;
 use crate::summary::RunSummary;
 use crate::uplink::{Done, Work};
 
-/// Rounds in which parents of objects are looked up; one round climbs one level.
-const PARENT_ROUNDS_MAX: usize = 64;
+/// Rounds in which parents and members of objects are looked up; one round climbs one level.
+const ROUNDS_MAX: usize = 64;
 /// Attempts to reach the directory again inside a session in follow mode.
 const RECONNECTS_MAX: u32 = 5;
 /// Objects between two updates of what people see.
@@ -232,7 +233,7 @@ impl<'a> Run<'a> {
                 "objects of the pool have an external id that is no objectGUID; they are left alone"
             );
         }
-        complete_parents(reader, &self.settings, &mut index).await?;
+        complete(reader, &self.settings, scope, &mut index).await?;
         index.set_hub(listing.users, listing.groups);
         if let Some(before) = agent.file.load_stale(&self.binding)? {
             index.remember(&before);
@@ -242,7 +243,7 @@ impl<'a> Run<'a> {
         }
         let missing = index.missing();
         apply(reader, &self.settings, &mut index, &missing).await?;
-        complete_parents(reader, &self.settings, &mut index).await?;
+        complete(reader, &self.settings, scope, &mut index).await?;
         self.write(&mut index, scope).await?;
         let token = token_of(&cookie);
         let cursor = Cursor {
@@ -305,7 +306,7 @@ impl<'a> Run<'a> {
             index.apply(Change::Deleted(*guid), &self.settings.mapping);
         }
         apply(reader, &self.settings, index, &changes.seen).await?;
-        complete_parents(reader, &self.settings, index).await?;
+        complete(reader, &self.settings, scope, index).await?;
         self.write(index, scope).await?;
         let token = token_of(&changes.cookie);
         let cursor = Cursor {
@@ -424,20 +425,27 @@ async fn apply(
     Ok(())
 }
 
-/// Looks up parents that are not in the index, so that every object's place is known.
-async fn complete_parents(
+/// Looks up what objects name but the index does not have: parents, so that every object's place
+/// is known, and members where groups inside groups count.
+async fn complete(
     reader: &mut Reader,
     settings: &Settings,
+    scope: &Scope,
     index: &mut Index,
 ) -> Result<(), Failure> {
-    for _ in 0..PARENT_ROUNDS_MAX {
-        let parents = index.missing_parents();
-        if parents.is_empty() {
+    let follows_groups =
+        !scope.groups.is_empty() || settings.nested_groups == NestedGroups::Flatten;
+    for _ in 0..ROUNDS_MAX {
+        let mut unknown = index.missing_parents();
+        if follows_groups {
+            unknown.extend(index.missing_members());
+        }
+        if unknown.is_empty() {
             return Ok(());
         }
         let before = index.len();
         let changes = reader
-            .objects(&settings.mapping, &parents)
+            .objects(&settings.mapping, &unknown)
             .await
             .map_err(|error| reader::failure(&error))?;
         for change in changes {

@@ -201,3 +201,58 @@ async fn a_group_longer_than_a_range_and_a_page_is_kept_whole() {
     assert_eq!(delta["memberships"]["created"], 0, "{delta:#}");
     world.assert_equal().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_of_the_filters_group_are_followed_directly_and_nested() {
+    let world = World::start(None).await;
+    let people = format!("OU=People,{BASE}");
+    let groups = format!("OU=Groups,{BASE}");
+    let group = |name: &str, members: &[String]| {
+        let members: String = members.iter().map(|m| format!("member: {m}\n")).collect();
+        format!(
+            "dn: CN={name},{groups}\nchangetype: add\nobjectClass: group\n\
+             sAMAccountName: {name}\n{members}\n"
+        )
+    };
+    let user = |name: &str| format!("CN={name},{people}");
+    let changes = [
+        new_user("anna", &people),
+        new_user("boris", &people),
+        new_user("vera", &people),
+        // Neither a user nor a group, and not synchronized.
+        format!("dn: CN=fax,{people}\nchangetype: add\nobjectClass: contact\n\n"),
+        group("inner", &[user("boris"), user("fax")]),
+        group("cloud", &[user("anna"), format!("CN=inner,{groups}")]),
+    ];
+    world.dc.admin_ldapmodify(&changes.concat()).unwrap();
+    let config = world.configure("", "");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let text = text.replace("filter: {", "filter: {groups: [cloud], ");
+    std::fs::write(&config, text).unwrap();
+
+    let logins = async || {
+        let users = world.users().await;
+        let mut names: Vec<String> = users
+            .iter()
+            .map(|user| user.username.split('@').next().unwrap().to_owned())
+            .collect();
+        names.sort();
+        names
+    };
+    let first = world.run(&config).await;
+    assert_eq!(first["groups"]["created"], 2, "{first:#}");
+    assert_eq!(logins().await, ["anna", "boris"]);
+
+    let inner = format!("CN=inner,{groups}");
+    let changes = [
+        modify(&inner, &format!("add: member\nmember: {}", user("vera"))),
+        modify(
+            &inner,
+            &format!("delete: member\nmember: {}", user("boris")),
+        ),
+    ];
+    world.dc.admin_ldapmodify(&changes.concat()).unwrap();
+    let delta = world.run(&config).await;
+    assert_eq!(delta["mode"], "delta");
+    assert_eq!(logins().await, ["anna", "vera"], "{delta:#}");
+}
