@@ -103,6 +103,9 @@ fn print_some(lines: impl ExactSizeIterator<Item = String>) {
 fn plain(value: Option<&Value>) -> String {
     match value {
         Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) if number.is_f64() => {
+            format!("{:.1}", number.as_f64().unwrap_or_default())
+        }
         Some(other) => other.to_string(),
         None => "-".to_owned(),
     }

@@ -138,6 +138,8 @@ impl Stage {
             .command("rollcall-agent")
             .arg("--config")
             .arg(self.configuration_path())
+            // The run before was a moment ago; without this the next one waits for the interval.
+            .arg("--now")
             .status()
             .context("cannot start rollcall-agent")?;
         println!("the agent ended with {status}");
