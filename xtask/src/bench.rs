@@ -85,6 +85,18 @@ fn full_run(arguments: &Arguments) -> anyhow::Result<()> {
         "  ratio               {:8.1}",
         run_seconds / dump_seconds.min(dump_again_seconds)
     );
-    println!("  summary             {summary}");
+    for key in [
+        "objects_read",
+        "users",
+        "groups",
+        "memberships",
+        "failed_items_count",
+        "seconds",
+    ] {
+        println!(
+            "  {key:19} {}",
+            summary.get(key).unwrap_or(&serde_json::Value::Null)
+        );
+    }
     Ok(())
 }
