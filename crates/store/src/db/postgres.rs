@@ -1,17 +1,21 @@
 //! The PostgreSQL arm: a pool of connections, transactions in parallel.
 //!
-//! Invariant: writes are serializable; a collision runs the closure again, a bounded number of
-//! times. A broken unique index runs it again once, because the row that broke it may come from a
-//! transaction that the closure could not see yet. Deliberately absent: TLS to the database, which
-//! is meant to stand beside the hub.
+//! Invariant: writes are serializable; a collision runs the closure again, within bounds of number
+//! and time. Unrelated writes collide too, on the pages of an index they share, so only a few run
+//! at once. A broken unique index runs the closure again once, because the row that broke it may
+//! come from a transaction that the closure could not see yet. Deliberately absent: TLS to the
+//! database, which is meant to stand beside the hub.
 
 use std::error::Error as StdError;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Mutex, PoisonError};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use futures::FutureExt;
+use rollcall_kit::entropy::{Entropy, SystemEntropy};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type, private::BytesMut, to_sql_checked};
@@ -22,12 +26,18 @@ use super::{Connection as AnyConnection, Tx};
 use crate::error::Error;
 
 /// Runs of one closure before the caller is told to come back later.
-const ATTEMPTS_MAX: u32 = 8;
+const ATTEMPTS_MAX: u32 = 32;
+/// After this time a closure that met a collision is not run again.
+const RETRY_TIME_MAX: Duration = Duration::from_secs(5);
 /// Runs of one closure that breaks a unique index.
 const CONFLICT_ATTEMPTS_MAX: u32 = 2;
-/// The wait after the first collision; it doubles with each one.
-const FIRST_WAIT: Duration = Duration::from_millis(2);
-/// How long a call waits for a free connection.
+/// The longest wait after the first collision; it doubles with each one.
+const FIRST_WAIT_MAX: Duration = Duration::from_millis(2);
+/// The longest wait after any collision.
+const WAIT_MAX: Duration = Duration::from_millis(100);
+/// Writes of one store at the same time; more of them collide rather than go faster.
+const WRITERS_MAX: usize = 8;
+/// How long a write waits for its turn, and any call for a free connection.
 const CONNECTION_WAIT: Duration = Duration::from_secs(10);
 /// Threads that closures run on; a closure stays on its thread.
 const WORKERS_MAX: usize = 4;
@@ -37,6 +47,7 @@ const BEGIN_READ: &str = "begin isolation level repeatable read read only";
 
 pub(super) struct Postgres {
     pool: Pool,
+    writers: Arc<Semaphore>,
     workers: LocalPoolHandle,
 }
 
@@ -75,7 +86,11 @@ impl Postgres {
             .build()
             .map_err(|error| Error::driver("making the connection pool", error))?;
         let workers = LocalPoolHandle::new(connections.clamp(1, WORKERS_MAX));
-        Ok(Self { pool, workers })
+        Ok(Self {
+            pool,
+            writers: Arc::new(Semaphore::new(WRITERS_MAX)),
+            workers,
+        })
     }
 
     pub(super) async fn write<T, E, F>(&self, work: F) -> Result<T, E>
@@ -84,10 +99,14 @@ impl Postgres {
         E: From<Error> + Send + 'static,
         F: AsyncFn(&Tx) -> Result<T, E> + Send + 'static,
     {
+        let turn = self.turn().await?;
         let tx = self.tx().await?;
-        let done = self
-            .workers
-            .spawn_pinned(move || write_repeatedly(tx, work));
+        // The turn ends with the work, which goes on when the caller stops waiting for it.
+        let done = self.workers.spawn_pinned(move || async move {
+            let outcome = write_repeatedly(tx, work).await;
+            drop(turn);
+            outcome
+        });
         done.await
             .map_err(|error| Error::driver("writing", error))?
     }
@@ -105,6 +124,14 @@ impl Postgres {
         });
         done.await
             .map_err(|error| Error::driver("reading", error))?
+    }
+
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let turn = Arc::clone(&self.writers).acquire_owned();
+        tokio::time::timeout(CONNECTION_WAIT, turn)
+            .await
+            .map_err(|_| Error::busy("too many writes at once"))?
+            .map_err(|error| Error::driver("waiting for a turn to write", error))
     }
 
     async fn tx(&self) -> Result<Tx, Error> {
@@ -137,7 +164,7 @@ where
     F: AsyncFn(&Tx) -> Result<T, E>,
 {
     let mut attempts = 1;
-    let mut wait = FIRST_WAIT;
+    let mut out_of_time = pin!(tokio::time::sleep(RETRY_TIME_MAX));
     loop {
         let ended = attempt(tx, BEGIN_WRITE, &work).await;
         let attempts_max = match ended.trouble {
@@ -146,13 +173,28 @@ where
             Trouble::Conflict => CONFLICT_ATTEMPTS_MAX,
         };
         match (ended.outcome, ended.tx) {
-            (Err(_), Some(again)) if attempts < attempts_max => tx = again,
+            (Err(error), Some(again)) if attempts < attempts_max => {
+                tokio::select! {
+                    biased;
+                    () = &mut out_of_time => return Err(error),
+                    () = tokio::time::sleep(wait_after(attempts, &SystemEntropy)) => tx = again,
+                }
+            }
             (outcome, _) => return outcome,
         }
         attempts += 1;
-        tokio::time::sleep(wait).await;
-        wait *= 2;
     }
+}
+
+/// How long to wait after so many attempts: any time up to a bound, since writes that collided
+/// once would meet again after equal waits.
+fn wait_after(attempts: u32, entropy: &dyn Entropy) -> Duration {
+    let doublings = attempts.saturating_sub(1);
+    let bound = FIRST_WAIT_MAX
+        .saturating_mul(2_u32.saturating_pow(doublings))
+        .min(WAIT_MAX);
+    let micros_max = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);
+    Duration::from_micros(entropy.next_u64() % micros_max.saturating_add(1))
 }
 
 async fn attempt<T, E, F>(tx: Tx, begin: &str, work: &F) -> Attempt<T, E>
@@ -351,4 +393,29 @@ fn chain(error: &dyn StdError) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use rollcall_kit::entropy::SeededEntropy;
+
+    use super::*;
+
+    #[test]
+    fn waits_are_spread_up_to_a_growing_bound() {
+        let entropy = SeededEntropy::new(1);
+        let longest = |attempts| {
+            let waits = (0..1_000).map(|_| wait_after(attempts, &entropy));
+            let (shortest, longest) = waits
+                .fold((WAIT_MAX, Duration::ZERO), |(low, high), wait| {
+                    (low.min(wait), high.max(wait))
+                });
+            assert!(shortest < longest / 10, "{attempts}: from {shortest:?}");
+            longest
+        };
+        assert!(longest(1) <= FIRST_WAIT_MAX);
+        assert!(longest(4) > FIRST_WAIT_MAX * 4);
+        let last = longest(ATTEMPTS_MAX);
+        assert!(last > WAIT_MAX / 2 && last <= WAIT_MAX, "{last:?}");
+    }
 }

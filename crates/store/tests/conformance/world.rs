@@ -13,7 +13,8 @@ use rollcall_store::{Error, Store, Tx};
 
 /// The beginning of time in these tests.
 pub const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
-const CONNECTIONS: usize = 4;
+/// As many as a hub opens, so that these tests meet the collisions that a hub meets.
+const CONNECTIONS: usize = 32;
 
 pub struct World {
     pub store: Store,
