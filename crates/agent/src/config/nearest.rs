@@ -16,13 +16,14 @@ pub fn explain(error: &Error) -> String {
         Error::SerdeMissingField { field, .. } => format!("the key {field} is missing"),
         Error::SerdeInvalidType { expected, .. } => format!("expected {expected} here"),
         Error::DuplicateMappingKey { key: Some(key), .. } => {
-            format!("the key {key} occurs twice")
+            format!("the key {} occurs twice", first_word(key))
         }
         other => other.without_snippet().to_string(),
     }
 }
 
 fn unknown(what: &str, word: &str, known: &[&str]) -> String {
+    let word = first_word(word);
     let nearest = known
         .iter()
         .min_by_key(|candidate| distance(word, candidate));
@@ -32,6 +33,13 @@ fn unknown(what: &str, word: &str, known: &[&str]) -> String {
         }
         None => format!("unknown {what} \"{word}\""),
     }
+}
+
+/// What looks like a name at the start of `text`: after a forgotten colon the key holds its value,
+/// which may be a password.
+fn first_word(text: &str) -> &str {
+    let ends = |c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    text.split(ends).next().unwrap_or_default()
 }
 
 /// Levenshtein distance in characters.
