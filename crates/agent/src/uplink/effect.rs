@@ -32,6 +32,8 @@ pub enum Effect {
     Removed(ObjectType),
     /// The object was gone before.
     Lost,
+    /// This member of the group is no user of the hub any more.
+    LostMember(Guid),
 }
 
 /// Whether an effect is a change of its own or part of another.
@@ -67,6 +69,7 @@ impl Effect {
             Self::Enabled(enabled, _) => index.activated(guid, *enabled),
             Self::Members { added, removed } => index.members_changed(guid, added, removed),
             Self::Removed(_) | Self::Lost => index.removed(guid),
+            Self::LostMember(user) => index.removed(*user),
         }
     }
 
@@ -85,7 +88,10 @@ impl Effect {
                 Some((ObjectType::Membership, Change::Delete, removed.len() as u64))
             }
             Self::Removed(object) => Some((*object, Change::Delete, 1)),
-            Self::Found(_) | Self::Lost | Self::Enabled(_, Counted::WithCreation) => None,
+            Self::Found(_)
+            | Self::Lost
+            | Self::LostMember(_)
+            | Self::Enabled(_, Counted::WithCreation) => None,
         }
     }
 }

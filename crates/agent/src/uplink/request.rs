@@ -193,8 +193,8 @@ impl Request {
                     work.switch_user(&id, activation, outcome).await;
                 }
             }
-            Self::Members(_, id, action, users) => {
-                work.change_members(&id, action, users, outcome).await;
+            Self::Members(guid, id, action, users) => {
+                work.change_members(guid, &id, action, users, outcome).await;
             }
             Self::DeleteUser(_, id) => {
                 let answer = work.session.hub().delete_user(&id).await;
@@ -368,9 +368,11 @@ impl Work<'_> {
         }
     }
 
-    /// Changes members; a refused batch is halved until the members it is about are found.
+    /// Changes members; a refused batch is halved until the members it is about are found. A
+    /// group or user that the hub does not have any more is made anew by the next pass.
     async fn change_members(
         &self,
+        group: Guid,
         group_id: &str,
         action: MemberAction,
         users: Vec<(Guid, String)>,
@@ -381,12 +383,29 @@ impl Work<'_> {
             MemberAction::Add | MemberAction::Unspecified => Change::Create,
         };
         let mut batches = vec![users];
+        let mut group_was_seen = false;
         while let Some(mut batch) = batches.pop() {
             let deltas: Vec<(MemberAction, String)> = batch
                 .iter()
                 .map(|(_, subject)| (action, subject.clone()))
                 .collect();
-            match self.session.hub().update_members(group_id, &deltas).await {
+            let answer = self.session.hub().update_members(group_id, &deltas).await;
+            if let Err(error) = &answer
+                && error.kind == ErrorKind::NotFound
+                && !group_was_seen
+            {
+                match self.has_group(group, group_id).await {
+                    Ok(true) => group_was_seen = true,
+                    Ok(false) => {
+                        outcome.did(Effect::Lost);
+                        return outcome.refused(ObjectType::Membership, change, error);
+                    }
+                    Err(other) => {
+                        return outcome.refused(ObjectType::Membership, change, &other);
+                    }
+                }
+            }
+            match answer {
                 Ok(()) => {
                     let guids: Vec<Guid> = batch.into_iter().map(|(guid, _)| guid).collect();
                     let (added, removed) = match change {
@@ -400,12 +419,26 @@ impl Work<'_> {
                     batches.extend([batch, half]);
                 }
                 Err(error) => {
+                    if let [(user, _)] = batch.as_slice()
+                        && error.kind == ErrorKind::NotFound
+                    {
+                        outcome.did(Effect::LostMember(*user));
+                    }
                     outcome.refused(ObjectType::Membership, change, &error);
                     if outcome.fatal.is_some() || !concerns_a_member(&error) {
                         return;
                     }
                 }
             }
+        }
+    }
+
+    /// Whether the hub still has the group under the id we know.
+    async fn has_group(&self, group: Guid, group_id: &str) -> Result<bool, ClientError> {
+        match self.session.hub().find_group(group).await {
+            Ok(found) => Ok(found.id == group_id),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
         }
     }
 }
