@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rollcall_kit::clock::Clock;
 use rollcall_kit::entropy::Entropy;
@@ -18,12 +19,17 @@ use crate::config::Config;
 use crate::engine::guard::Limit;
 use crate::failure::Failure;
 use crate::file_permission;
-use crate::hub::Hub;
+use crate::hub::{Hub, Patience};
 use crate::index_file::IndexFile;
 use crate::run::{Held, Pace, Run};
 use crate::session::{self, Opened, Opening, Urgency};
 use crate::settings::Settings;
 use crate::summary::{Outcome, RunSummary};
+
+/// How long the last counters may take on the way to a close that must not wait for them.
+const LAST_REPORT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Where Linux tells the host name.
+const HOST_NAME_FILE: &str = "/proc/sys/kernel/hostname";
 
 /// Everything a session needs.
 pub struct Agent {
@@ -48,10 +54,11 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Prepares files, identity and the connection to the hub.
+    /// Prepares files, identity and the connection to the hub; `patience` is for a hub that is
+    /// away.
     ///
     /// # Errors
-    /// [`Failure`] with what to do.
+    /// [`Failure`] with what to do; [`Failure::Stopped`] when `stop` came first.
     pub async fn new(
         config: Config,
         config_path: &std::path::Path,
@@ -59,14 +66,17 @@ impl Agent {
         entropy: Arc<dyn Entropy>,
         activity: Activity,
         stop: CancellationToken,
+        patience: Patience,
     ) -> Result<Self, Failure> {
         check_permissions(&config, config_path)?;
         let agent_id = agent_id(&config, &*entropy)?;
+        // Cloned machines share an agent id; the host name tells them apart (decision U104).
+        tracing::info!(agent_id, host = host_name(), "the agent starts");
         let directory = config.working_directory();
         let file = IndexFile::open(&directory)?;
         let hub = tokio::select! {
             () = stop.cancelled() => return Err(Failure::Stopped),
-            hub = Hub::connect(&config, Arc::clone(&entropy)) => hub?,
+            hub = Hub::connect(&config, Arc::clone(&entropy), patience) => hub?,
         };
         Ok(Self {
             config,
@@ -171,14 +181,15 @@ impl Agent {
     ) -> Result<(), Failure> {
         let closed = match &result {
             Ok(()) => {
-                let reported = opened.session.report().await;
+                let reported = self.last_report(&opened).await;
                 let closed = opened.session.close(None).await;
                 reported.and(closed)
             }
             Err(Failure::LeaseLost(_)) => Ok(()),
             Err(failure) => {
                 let reason = failure.to_string();
-                let _ = opened.session.report().await;
+                let report = opened.session.report();
+                let _ = tokio::time::timeout(LAST_REPORT_TIMEOUT, report).await;
                 opened.session.close(Some(&reason)).await
             }
         };
@@ -192,6 +203,32 @@ impl Agent {
         }
         result
     }
+
+    /// Reports the counters of a run that succeeded. A stop leaves little time: the close matters
+    /// more then.
+    async fn last_report(&self, opened: &Opened) -> Result<(), Failure> {
+        let hurry = async {
+            self.stop.cancelled().await;
+            tokio::time::sleep(LAST_REPORT_TIMEOUT).await;
+        };
+        tokio::select! {
+            reported = opened.session.report() => reported,
+            () = hurry => {
+                tracing::warn!("the hub did not take the last counters in time");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The name of this machine, for people.
+fn host_name() -> String {
+    let variable = |name| std::env::var(name).ok();
+    std::fs::read_to_string(HOST_NAME_FILE)
+        .ok()
+        .or_else(|| variable("COMPUTERNAME"))
+        .or_else(|| variable("HOSTNAME"))
+        .map_or_else(|| "unknown".to_owned(), |name| name.trim().to_owned())
 }
 
 /// Checks the secret files if the configuration asks for it.

@@ -30,8 +30,8 @@ impl Failure {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Stopped => 0,
-            Self::Run(_) | Self::LeaseLost(_) => 1,
+            // The service is meant to be stopped and does not fail by it; a single run is not.
+            Self::Run(_) | Self::LeaseLost(_) | Self::Stopped => 1,
             Self::Config(_) => 2,
             Self::Permission(_) => 3,
             Self::Authentication(_) => 4,

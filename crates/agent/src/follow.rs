@@ -23,7 +23,8 @@ const JITTER_MILLIS: u64 = 500;
 /// brake of the hub is against loops, not against the person who starts the service.
 ///
 /// # Errors
-/// [`Failure`] that waiting cannot mend: configuration, permissions, credentials.
+/// [`Failure`] that waiting cannot mend: configuration and permissions. Refused credentials are
+/// tried again, rarely: the account may be unlocked, or the clocks set.
 pub async fn follow(agent: &Agent, first: Urgency) -> Result<(), Failure> {
     let mut urgency = first;
     let mut held = None;

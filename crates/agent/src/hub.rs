@@ -12,6 +12,7 @@ use rollcall_client::{
     AuthorizedChannel, CallContext, Client, ClientError, ClientOptions, Credentials, ErrorKind,
     ServiceAccountKey,
 };
+use rollcall_kit::backoff::Backoff;
 use rollcall_kit::entropy::Entropy;
 use rollcall_proto::idp::{GetUserpoolRequest, Userpool};
 use rollcall_proto::operation::Operation;
@@ -29,6 +30,15 @@ pub use listing::Listing;
 const ATTEMPTS_MAX: u32 = 20;
 /// One attempt; a page of 1,000 users is the largest answer.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What to do about a hub that is away when the program starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// Fail: a person, or a timer, tries again.
+    GiveUp,
+    /// Try again until it is there: after a power failure everything starts at once.
+    Wait,
+}
 
 /// The connection to the hub for one pool.
 #[derive(Debug, Clone)]
@@ -60,20 +70,38 @@ impl Hub {
     /// Connects and looks the pool up.
     ///
     /// # Errors
-    /// [`Failure`] with what to do.
-    pub async fn connect(config: &Config, entropy: Arc<dyn Entropy>) -> Result<Self, Failure> {
-        let mut options = client_options(config)?;
-        options.entropy = entropy;
-        let client = Client::connect(options)
-            .await
-            .map_err(|error| failure(&error))?;
+    /// [`Failure`] with what to do; with [`Patience::Wait`] only what waiting does not mend.
+    pub async fn connect(
+        config: &Config,
+        entropy: Arc<dyn Entropy>,
+        patience: Patience,
+    ) -> Result<Self, Failure> {
+        let mut backoff = Backoff::new();
+        loop {
+            let mut options = client_options(config)?;
+            options.entropy = Arc::clone(&entropy);
+            let error = match Self::try_connect(config, options).await {
+                Ok(hub) => return Ok(hub),
+                Err(error) => error,
+            };
+            let is_away = matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Unavailable);
+            if patience == Patience::GiveUp || !is_away {
+                return Err(failure(&error));
+            }
+            tracing::warn!(reason = %error, "the hub is away; it is tried again");
+            tokio::time::sleep(backoff.next_wait(&*entropy)).await;
+        }
+    }
+
+    async fn try_connect(config: &Config, options: ClientOptions) -> Result<Self, ClientError> {
+        let client = Client::connect(options).await?;
         let mut hub = Self {
             client,
             userpool_id: config.userpool_id.as_str().into(),
             organization_id: "".into(),
             session_id: None,
         };
-        let pool = hub.pool().await.map_err(|error| failure(&error))?;
+        let pool = hub.pool().await?;
         hub.organization_id = pool.organization_id.into();
         Ok(hub)
     }
@@ -139,6 +167,36 @@ impl Hub {
             context = context.in_session(session_id);
         }
         self.mutate_as(context, message, call).await
+    }
+
+    /// As [`Self::mutate`], but tried only once and for no longer than `limit`, for a call that is
+    /// made again and again anyway.
+    pub(crate) async fn mutate_once<Q, R, F, Fut>(
+        &self,
+        limit: Duration,
+        message: Q,
+        call: F,
+    ) -> Result<R, ClientError>
+    where
+        Q: Clone,
+        R: Message + Name + Default,
+        F: FnMut(AuthorizedChannel, Request<Q>) -> Fut,
+        Fut: Future<Output = Result<Response<Operation>, Status>>,
+    {
+        let mut context = CallContext::mutation()
+            .with_attempts_max(1)
+            .with_attempt_timeout(limit);
+        if let Some(session_id) = &self.session_id {
+            context = context.in_session(session_id);
+        }
+        let work = async {
+            let operation = self.client.call_with_retry(&context, message, call).await?;
+            self.client.wait(operation).await
+        };
+        tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+            let late = Status::deadline_exceeded(format!("no answer in {limit:?}"));
+            Err(self.client.error(&late))
+        })
     }
 
     /// As [`Self::mutate`], with a context of the caller's.

@@ -17,6 +17,7 @@ use rollcall_agent::check;
 use rollcall_agent::config::Config;
 use rollcall_agent::failure::Failure;
 use rollcall_agent::follow::follow;
+use rollcall_agent::hub::Patience;
 use rollcall_agent::logger::{self, Console};
 use rollcall_agent::once::once;
 use rollcall_agent::session::Urgency;
@@ -114,9 +115,16 @@ async fn run(arguments: &Arguments) -> ExitCode {
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let activity = Activity::new(show, &bars);
-    let agent = Agent::new(config, &arguments.config, clock, entropy, activity, stop).await;
+    let patience = if arguments.once {
+        Patience::GiveUp
+    } else {
+        Patience::Wait
+    };
+    let path = &arguments.config;
+    let agent = Agent::new(config, path, clock, entropy, activity, stop, patience).await;
     match agent {
         Ok(agent) => work(arguments, &agent).await,
+        Err(Failure::Stopped) if !arguments.once => ExitCode::SUCCESS,
         Err(failure) => ended(&failure),
     }
 }
@@ -175,9 +183,7 @@ fn print(line: String) {
 }
 
 fn ended(failure: &Failure) -> ExitCode {
-    if failure.exit_code() != 0 {
-        let _ = writeln!(std::io::stderr().lock(), "rollcall-agent: {failure}");
-    }
+    let _ = writeln!(std::io::stderr().lock(), "rollcall-agent: {failure}");
     ExitCode::from(failure.exit_code())
 }
 

@@ -32,6 +32,10 @@ const REPORT_PERIOD: Duration = Duration::from_secs(1);
 /// Heartbeats per lease, and how much each may be off.
 const HEARTBEATS_PER_LEASE: u32 = 3;
 const JITTER_PERCENT: u64 = 10;
+/// Part of the lease that one heartbeat may take: a second one has its time before the lease ends.
+const HEARTBEAT_TIMEOUTS_PER_LEASE: u32 = 6;
+/// Part of the lease between a heartbeat that failed and the next.
+const HEARTBEAT_RETRIES_PER_LEASE: u32 = 30;
 /// A close must not outlast a stop signal.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(6);
 
@@ -289,10 +293,10 @@ async fn heartbeats(
     lease: Duration,
     entropy: Arc<dyn Entropy>,
 ) {
-    let period = lease / HEARTBEATS_PER_LEASE;
     let lost: CancellationToken = fence.lost().clone();
+    let mut last = Beat::Answered;
     loop {
-        let next = Instant::now() + jittered(period, &*entropy);
+        let next = Instant::now() + last.pause(lease, &*entropy);
         tokio::select! {
             () = lost.cancelled() => return,
             () = tokio::time::sleep_until(next.min(fence.safe_until())) => {}
@@ -304,7 +308,8 @@ async fn heartbeats(
         let request = HeartbeatRequest {
             session_id: session_id.clone(),
         };
-        let call = hub.mutate::<_, (), _, _>(request, |hub, request| async move {
+        let limit = lease / HEARTBEAT_TIMEOUTS_PER_LEASE;
+        let call = hub.mutate_once::<_, (), _, _>(limit, request, |hub, request| async move {
             hub.synchronization_sessions().heartbeat(request).await
         });
         let answer = tokio::select! {
@@ -316,13 +321,37 @@ async fn heartbeats(
             answer = call => answer,
         };
         match answer {
-            Ok(()) => fence.renewed(sent_at),
+            Ok(()) => {
+                fence.renewed(sent_at);
+                last = Beat::Answered;
+            }
             Err(error) if ends_session(&error) => {
                 fence.lose(&error.to_string());
                 return;
             }
-            Err(error) => tracing::warn!(%error, "a heartbeat failed"),
+            Err(error) => {
+                tracing::warn!(%error, "a heartbeat failed");
+                last = Beat::Failed;
+            }
         }
+    }
+}
+
+/// How the last heartbeat ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beat {
+    Answered,
+    Failed,
+}
+
+impl Beat {
+    /// How long to wait until the next one.
+    fn pause(self, lease: Duration, entropy: &dyn Entropy) -> Duration {
+        let period = match self {
+            Self::Answered => lease / HEARTBEATS_PER_LEASE,
+            Self::Failed => lease / HEARTBEAT_RETRIES_PER_LEASE,
+        };
+        jittered(period, entropy)
     }
 }
 
@@ -393,6 +422,18 @@ fn moment(at: Option<prost_types::Timestamp>) -> Timestamp {
 mod tests {
     use super::*;
     use rollcall_kit::entropy::SeededEntropy;
+
+    #[test]
+    fn two_hung_heartbeats_leave_time_for_a_third() {
+        let entropy = SeededEntropy::new(6);
+        let lease = Duration::from_secs(60);
+        let fence = Fence::new(lease, Instant::now());
+        let mut at = Instant::now() + Beat::Answered.pause(lease, &entropy);
+        for _ in 0..2 {
+            at += lease / HEARTBEAT_TIMEOUTS_PER_LEASE + Beat::Failed.pause(lease, &entropy);
+        }
+        assert!(at < fence.safe_until());
+    }
 
     #[test]
     fn heartbeats_are_within_a_tenth_of_their_period() {
