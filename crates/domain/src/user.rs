@@ -253,8 +253,9 @@ impl User {
         Ok(changed.with_expiry_applied(now))
     }
 
-    /// Suspends the user; a suspended user gets one more cause. A given `expires_at` is stored,
-    /// an absent one leaves the stored one alone (decision U53).
+    /// Suspends the user; a suspended user gets one more cause. A repetition changes nothing
+    /// (decision U51). A given `expires_at` is stored, an absent one leaves the stored one alone
+    /// (decision U53).
     ///
     /// # Errors
     /// `Invalid` for a reason that is too long or an account end out of range.
@@ -267,10 +268,14 @@ impl User {
     ) -> Result<Self, Refusal> {
         text_size::check("reason", reason, TEXT_CHARACTERS_MAX)?;
         check_expires_at(expires_at)?;
+        let expires_at = expires_at.or(self.expires_at);
+        if self.suspension.has(actor.cause()) && expires_at == self.expires_at {
+            return Ok(self.clone());
+        }
         let suspended = Self {
             suspension: self.suspension.with(actor.cause()),
             suspend_reason: reason.to_owned(),
-            expires_at: expires_at.or(self.expires_at),
+            expires_at,
             updated_at: now,
             ..self.clone()
         };

@@ -187,6 +187,24 @@ fn the_account_end_suspends_and_moving_it_revives() {
 }
 
 #[test]
+fn suspending_again_changes_nothing() {
+    let suspended = ann()
+        .suspend(Actor::Agent, "left", Some(FUTURE), NOW)
+        .unwrap();
+    for expires_at in [None, Some(FUTURE)] {
+        let again = suspended.suspend(Actor::Agent, "other", expires_at, FUTURE);
+        assert_eq!(again.unwrap(), suspended);
+    }
+    let by_admin = suspended
+        .suspend(Actor::Administrator, "audit", None, NOW)
+        .unwrap();
+    assert!(by_admin.suspension.has(SuspensionCause::Admin));
+    assert_eq!(by_admin.suspend_reason, "audit");
+    let ended = suspended.suspend(Actor::Agent, "left", Some(PAST), NOW);
+    assert_eq!(ended.unwrap().expires_at, Some(PAST));
+}
+
+#[test]
 fn suspend_keeps_or_sets_the_account_end() {
     let user = User {
         expires_at: Some(FUTURE),
