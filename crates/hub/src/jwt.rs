@@ -19,7 +19,7 @@ pub enum JwtError {
     /// Another algorithm than PS256.
     #[error("the JWT must be signed with PS256")]
     Algorithm,
-    /// The header names no key.
+    /// The header names no key, or something that cannot be the id of one.
     #[error("the JWT header must name the key in `kid`")]
     NoKeyId,
     /// The signature does not fit the key, or key and account do not belong together.
@@ -61,7 +61,7 @@ struct Claims {
 /// The key id a JWT names, before anything is proven.
 ///
 /// # Errors
-/// When the text is no JWT, or is signed otherwise than by PS256.
+/// When the text is no JWT, is signed otherwise than by PS256, or names no possible key.
 pub fn key_id(jwt: &str) -> Result<String, JwtError> {
     let header = jsonwebtoken::decode_header(jwt).map_err(|error| match error.kind() {
         jsonwebtoken::errors::ErrorKind::Json(_) => JwtError::Algorithm,
@@ -70,7 +70,15 @@ pub fn key_id(jwt: &str) -> Result<String, JwtError> {
     if header.alg != Algorithm::PS256 {
         return Err(JwtError::Algorithm);
     }
-    header.kid.ok_or(JwtError::NoKeyId)
+    header
+        .kid
+        .filter(|id| is_key_id(id))
+        .ok_or(JwtError::NoKeyId)
+}
+
+/// Whether `id` can be looked up: a header is not checked by the contract.
+fn is_key_id(id: &str) -> bool {
+    id.chars().count() <= limits::JWT_KEY_ID_CHARACTERS_MAX && !id.contains(char::is_control)
 }
 
 /// Checks a JWT that names a key of the service account `issuer` with the PEM `public_key`.
@@ -142,8 +150,12 @@ mod tests {
     static PAIR: LazyLock<KeyPairPem> = LazyLock::new(|| service_account_key::generate().unwrap());
 
     fn sign(algorithm: Algorithm, claims: &Value) -> String {
+        sign_as(algorithm, "aje-key", claims)
+    }
+
+    fn sign_as(algorithm: Algorithm, key_id: &str, claims: &Value) -> String {
         let mut header = Header::new(algorithm);
-        header.kid = Some("aje-key".into());
+        header.kid = Some(key_id.into());
         let key = EncodingKey::from_rsa_pem(PAIR.private_key.expose().as_bytes()).unwrap();
         jsonwebtoken::encode(&header, claims, &key).unwrap()
     }
@@ -182,6 +194,15 @@ mod tests {
         many["aud"] = json!(["https://x", "https://b"]);
         many["iat"] = json!(NOW as f64 + 0.5);
         verdict(&sign(Algorithm::PS256, &many)).unwrap();
+    }
+
+    #[test]
+    fn key_ids_that_cannot_be_are_no_key_ids() {
+        let named = |id: &str| key_id(&sign_as(Algorithm::PS256, id, &claims()));
+        assert_eq!(named("aje\0key"), Err(JwtError::NoKeyId));
+        assert_eq!(named("aje\n"), Err(JwtError::NoKeyId));
+        assert_eq!(named(&"a".repeat(65)), Err(JwtError::NoKeyId));
+        assert_eq!(named(&"a".repeat(64)), Ok("a".repeat(64)));
     }
 
     #[test]

@@ -25,6 +25,9 @@ pub const HTTP1_BUFFER_BYTES_MAX: usize = 64 * 1024;
 /// Longest wait for the headers of an HTTP/1.1 request.
 pub const HTTP1_HEADER_READ_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Longest wait for the preface of an HTTP/2 connection.
+pub const HTTP2_PREFACE_TIMEOUT: Duration = Duration::from_secs(15);
+
 /// Longest TLS handshake.
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -45,6 +48,9 @@ pub const CALL_TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
 /// Longest wait for running calls when the hub stops.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest key id in the header of a JWT, in characters.
+pub const JWT_KEY_ID_CHARACTERS_MAX: usize = 64;
 
 /// Longest validity a client may give its JWT, in seconds.
 pub const JWT_SECONDS_MAX: i64 = 3_600;

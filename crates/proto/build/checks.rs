@@ -302,29 +302,18 @@ impl Writer {
             };
             (text("length"), text("pattern"), text("value"))
         });
-        let mut checks = String::new();
-        if let Some((length, pattern, value)) = key_rules {
-            if value.is_some() {
-                return Err("a value range on map keys is not understood".to_owned());
-            }
-            let rule = self.text_rule(length.as_deref(), pattern.as_deref(), Presence::Explicit)?;
-            let _ = writeln!(checks, "found.key(&path, key, &{rule});");
+        let (length, pattern, value) = key_rules.unwrap_or_default();
+        if value.is_some() {
+            return Err("a value range on map keys is not understood".to_owned());
         }
-        if rules.length.is_some() || rules.pattern.is_some() {
-            let rule = self.text_rule(
-                rules.length.as_deref(),
-                rules.pattern.as_deref(),
-                Presence::Explicit,
-            )?;
-            let _ = writeln!(checks, "found.text(&path, value, &{rule});");
-        }
-        if !checks.is_empty() {
-            let _ = writeln!(
-                inner,
-                "for (key, value) in &self.{rust} {{ let path = path.key(key); let _ = value; \
-                 {checks} }}"
-            );
-        }
+        let key = self.text_rule(length.as_deref(), pattern.as_deref(), Presence::Explicit)?;
+        let (length, pattern) = (rules.length.as_deref(), rules.pattern.as_deref());
+        let value = self.text_rule(length, pattern, Presence::Explicit)?;
+        let _ = writeln!(
+            inner,
+            "for (key, value) in &self.{rust} {{ let path = path.key(key); \
+             found.key(&path, key, &{key}); found.text(&path, value, &{value}); }}"
+        );
         Ok(inner)
     }
 
@@ -342,9 +331,7 @@ impl Writer {
                 if rules.value.is_some() || rules.bytes.is_some() {
                     return Err("value and bytes have no meaning on text".to_owned());
                 }
-                if !required && rules.length.is_none() && rules.pattern.is_none() {
-                    return Ok(String::new());
-                }
+                // Also without constraints: no text may hold U+0000.
                 let rule =
                     self.text_rule(rules.length.as_deref(), rules.pattern.as_deref(), presence)?;
                 Ok(format!("found.text(&path, &{place}, &{rule});"))

@@ -226,6 +226,10 @@ impl Violations {
                 Presence::Given => {}
             }
         }
+        // No database can store it in a text, so it would come back as a fault of the hub.
+        if text.contains('\0') {
+            return self.add(path, "must not contain the character U+0000");
+        }
         if let Some(length) = rule.length {
             let characters = count(text.chars().count());
             if !length.holds(characters) {

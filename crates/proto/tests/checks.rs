@@ -445,3 +445,52 @@ fn the_same_message_always_has_the_same_bytes() {
         assert_eq!(request().encode_to_vec(), first);
     }
 }
+
+#[test]
+fn no_text_holds_u_0000() {
+    let hint = "U+0000";
+    let with = |change: fn(&mut idp::CreateUserRequest)| {
+        let mut request = user();
+        change(&mut request);
+        request
+    };
+    refused(
+        &with(|user| user.full_name = "An\0na".into()),
+        "full_name",
+        hint,
+    );
+    refused(&with(|user| user.email.push('\0')), "email", hint);
+    let password = with(|user| {
+        user.credentials = Some(idp::create_user_request::Credentials::PasswordSpec(
+            idp::PasswordSpec {
+                password: "correct\0horse".into(),
+                generation_proof: String::new(),
+            },
+        ));
+    });
+    refused(&password, "password_spec.password", hint);
+    // Texts without constraints of their own: a list item, an update, a label.
+    let mut request = settings();
+    request.filter = Some(idp::SynchronizationFilter {
+        groups: vec!["Staff".into(), "\0".into()],
+        ..request.filter.unwrap_or_default()
+    });
+    refused(&request, "filter.groups[1]", hint);
+    let list = idp::ListUsersRequest {
+        userpool_id: "ek0pool".into(),
+        filter: "username = 'a\0'".into(),
+        ..Default::default()
+    };
+    refused(&list, "filter", hint);
+    let jwt = iam::CreateIamTokenRequest {
+        identity: Some(iam::create_iam_token_request::Identity::Jwt("a\0".into())),
+    };
+    refused(&jwt, "jwt", hint);
+    let labelled = manager::CreateGroupRequest {
+        organization_id: "bpf1".into(),
+        name: "staff".into(),
+        labels: [("env".to_owned(), "\0".to_owned())].into_iter().collect(),
+        ..Default::default()
+    };
+    refused(&labelled, "labels[\"env\"]", hint);
+}
