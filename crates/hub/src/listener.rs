@@ -5,19 +5,23 @@
 //! Deliberately absent: what is served, which is `front`.
 
 use std::convert::Infallible;
+use std::io::Cursor;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::body::Body;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use hyper::service::Service as HttpService;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
@@ -29,6 +33,10 @@ use tower::util::BoxCloneSyncService;
 use crate::config::split_address;
 use crate::data_directory::DataDirectory;
 use crate::limits;
+
+const ALPN_HTTP2: &[u8] = b"h2";
+/// Length of the connection preface of RFC 9113, section 3.4.
+const HTTP2_PREFACE_BYTES: usize = 24;
 
 /// What answers the requests of every connection.
 pub type Front = BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>;
@@ -150,7 +158,7 @@ pub fn tls_config(data: &DataDirectory) -> anyhow::Result<Arc<ServerConfig>> {
         .with_no_client_auth()
         .with_single_cert(chain, key_der)
         .with_context(|| format!("{} and its key do not fit", certificate.display()))?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![ALPN_HTTP2.to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 
@@ -230,35 +238,104 @@ impl Connection {
             },
             () = self.stop.cancelled() => return,
         };
+        let version = Version::negotiated(stream.get_ref().1.alpn_protocol());
         let front = self.front;
         let service = tower::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
             let mut front = front.clone();
             async move { front.call(request).await }
         });
-        let builder = http_builder();
-        let connection =
-            builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-        tokio::pin!(connection);
-        let outcome = tokio::select! {
-            outcome = connection.as_mut() => outcome,
-            () = self.stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let service = TowerToHyperService::new(service);
+        let served = match version {
+            Version::Http1 { wait } => {
+                let builder = http_builder(wait).http1_only();
+                serve_http(&builder, stream, service, &self.stop).await
+            }
+            Version::Http2 { wait } => {
+                let prefaced = tokio::select! {
+                    prefaced = read_preface(stream, wait) => prefaced,
+                    () = self.stop.cancelled() => return,
+                };
+                let Some(stream) = prefaced else {
+                    tracing::debug!(%peer, "no HTTP/2 preface came");
+                    return;
+                };
+                let builder = http_builder(limits::HTTP1_HEADER_READ_TIMEOUT).http2_only();
+                serve_http(&builder, stream, service, &self.stop).await
             }
         };
-        if let Err(error) = outcome {
+        if let Err(error) = served {
             tracing::debug!(%peer, %error, "connection ended");
         }
     }
 }
 
-fn http_builder() -> auto::Builder<TokioExecutor> {
+/// What a client speaks, and how long the hub waits for its first words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    Http1 { wait: Duration },
+    Http2 { wait: Duration },
+}
+
+impl Version {
+    /// HTTP/2 is spoken over TLS only after ALPN (RFC 9113, section 3.2).
+    fn negotiated(protocol: Option<&[u8]>) -> Self {
+        if protocol == Some(ALPN_HTTP2) {
+            Self::Http2 {
+                wait: limits::HTTP2_PREFACE_TIMEOUT,
+            }
+        } else {
+            Self::Http1 {
+                wait: limits::HTTP1_HEADER_READ_TIMEOUT,
+            }
+        }
+    }
+}
+
+/// Waits for the HTTP/2 preface and puts it back in front of the stream; `None` when it does not
+/// come in time. Pings watch the connection from then on.
+async fn read_preface<S>(mut stream: S, wait: Duration) -> Option<impl AsyncRead + AsyncWrite>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut preface = [0; HTTP2_PREFACE_BYTES];
+    let read = tokio::time::timeout(wait, stream.read_exact(&mut preface)).await;
+    if !matches!(read, Ok(Ok(_))) {
+        return None;
+    }
+    let (reader, writer) = tokio::io::split(stream);
+    Some(tokio::io::join(Cursor::new(preface).chain(reader), writer))
+}
+
+async fn serve_http<S, T>(
+    builder: &auto::Builder<TokioExecutor>,
+    stream: S,
+    service: T,
+    stop: &CancellationToken,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: HttpService<Request<Incoming>, Response = Response<Body>> + Send + 'static,
+    T::Future: Send + 'static,
+    T::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    tokio::select! {
+        outcome = connection.as_mut() => outcome,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    }
+}
+
+fn http_builder(header_wait: Duration) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits::HTTP1_HEADER_READ_TIMEOUT)
+        .header_read_timeout(header_wait)
         .max_headers(limits::HTTP1_HEADERS_MAX)
         .max_buf_size(limits::HTTP1_BUFFER_BYTES_MAX);
     // Pings of clients, with or without streams, are always answered (decision U130).
@@ -271,4 +348,53 @@ fn http_builder() -> auto::Builder<TokioExecutor> {
         .keep_alive_interval(limits::HTTP2_KEEPALIVE_INTERVAL)
         .keep_alive_timeout(limits::HTTP2_KEEPALIVE_TIMEOUT);
     builder
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt as _;
+
+    const WAIT: Duration = Duration::from_millis(20);
+    const PREFACE: &[u8; HTTP2_PREFACE_BYTES] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+    #[test]
+    fn http2_is_negotiated() {
+        let is_http2 = |protocol| matches!(Version::negotiated(protocol), Version::Http2 { .. });
+        assert!(is_http2(Some(b"h2".as_slice())));
+        assert!(!is_http2(Some(b"http/1.1".as_slice())));
+        assert!(!is_http2(None));
+    }
+
+    #[tokio::test]
+    async fn who_stays_silent_is_cut() {
+        let (_client, stream) = tokio::io::duplex(64);
+        assert!(read_preface(stream, WAIT).await.is_none());
+        let (mut client, stream) = tokio::io::duplex(64);
+        client.write_all(b"PRI").await.unwrap();
+        assert!(read_preface(stream, WAIT).await.is_none());
+
+        let (_client, stream) = tokio::io::duplex(64);
+        let service = tower::service_fn(|_: Request<Incoming>| async {
+            Ok::<_, Infallible>(Response::new(Body::empty()))
+        });
+        let service = TowerToHyperService::new(service);
+        let builder = http_builder(WAIT).http1_only();
+        // Without a limit this would never end.
+        let served = serve_http(&builder, stream, service, &CancellationToken::new()).await;
+        assert!(served.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_preface_is_read_again_by_the_connection() {
+        let (mut client, stream) = tokio::io::duplex(64);
+        client.write_all(PREFACE).await.unwrap();
+        client.write_all(b"rest").await.unwrap();
+        let stream = read_preface(stream, limits::HTTP2_PREFACE_TIMEOUT).await;
+        let mut stream = std::pin::pin!(stream.unwrap());
+        let mut read = [0; HTTP2_PREFACE_BYTES + 4];
+        stream.read_exact(&mut read).await.unwrap();
+        assert_eq!(read[..HTTP2_PREFACE_BYTES], PREFACE[..]);
+        assert_eq!(&read[HTTP2_PREFACE_BYTES..], b"rest");
+    }
 }
