@@ -260,14 +260,9 @@ async fn convert_to_external(
 async fn update(cx: &Context, tx: &Tx, request: &om::UpdateGroupRequest) -> Result<Done, Error> {
     let group = find(cx, tx, &request.group_id, Permission::GroupsGet).await?;
     let mask: Mask<GroupField> = parse_mask(request.update_mask.as_ref())?;
-    let only_labels = !mask.covers(GroupField::Name) && !mask.covers(GroupField::Description);
-    // Labels of an external group stay with ordinary editors (decision U79).
-    let permission = if group.is_external() && !only_labels {
-        Permission::GroupsManageExternal
-    } else {
-        Permission::GroupsManage
-    };
-    cx.authorize(tx, permission, Scope::Group(&group)).await?;
+    for permission in required_for_update(&group, request, &mask) {
+        cx.authorize(tx, *permission, Scope::Group(&group)).await?;
+    }
     let input = GroupInput {
         name: request.name.clone(),
         description: request.description.clone(),
@@ -280,6 +275,24 @@ async fn update(cx: &Context, tx: &Tx, request: &om::UpdateGroupRequest) -> Resu
     };
     let resource = resource(&group);
     Ok(Done::new(&metadata, &render(group), resource))
+}
+
+/// Name and description of an external group belong to its managers, its labels to ordinary
+/// editors (decision U79). Whoever sends all fields back needs no right on labels left alone.
+fn required_for_update(
+    group: &Group,
+    request: &om::UpdateGroupRequest,
+    mask: &Mask<GroupField>,
+) -> &'static [Permission] {
+    let only_labels = !mask.covers(GroupField::Name) && !mask.covers(GroupField::Description);
+    let labels_change = mask.covers(GroupField::Labels) && request.labels != group.labels;
+    if !group.is_external() || only_labels {
+        &[Permission::GroupsManage]
+    } else if labels_change {
+        &[Permission::GroupsManageExternal, Permission::GroupsManage]
+    } else {
+        &[Permission::GroupsManageExternal]
+    }
 }
 
 async fn delete(cx: &Context, tx: &Tx, request: &om::DeleteGroupRequest) -> Result<Done, Error> {

@@ -215,6 +215,26 @@ async fn external_groups_belong_to_their_managers() {
     let (_, renamed): (om::UpdateGroupMetadata, om::Group) =
         agent.change(method, &update(&["name"])).await.unwrap();
     assert_eq!(renamed.name, "People");
+    // The managers of an external group are no editors of its labels.
+    let relabel = om::UpdateGroupRequest {
+        labels: [("team".to_owned(), "b".to_owned())].into(),
+        ..update(&["name", "labels"])
+    };
+    let everything = om::UpdateGroupRequest {
+        update_mask: None,
+        ..relabel.clone()
+    };
+    for request in [relabel, everything.clone()] {
+        let status = agent.refused(method, &request).await;
+        expect(&status, Code::PermissionDenied, "PERMISSION_DENIED");
+    }
+    let same_labels = om::UpdateGroupRequest {
+        labels: labelled.labels.clone(),
+        ..everything
+    };
+    let (_, renamed): (om::UpdateGroupMetadata, om::Group) =
+        agent.change(method, &same_labels).await.unwrap();
+    assert_eq!(renamed.labels, labelled.labels);
 
     let other = hub.agent().await;
     let delete = om::DeleteGroupRequest {
