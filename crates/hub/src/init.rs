@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use rollcall_domain::access::{AccessBinding, ResourceRef, Role, Subject};
+use rollcall_domain::filter::Filter;
 use rollcall_domain::id::{KeyId, OrganizationId, ServiceAccountId};
 use rollcall_domain::organization::{Organization, OrganizationInput};
+use rollcall_domain::page::PageRequest;
 use rollcall_domain::service_account::{ServiceAccount, ServiceAccountKey};
 use rollcall_kit::clock::Clock;
 use rollcall_kit::entropy::Entropy;
@@ -58,7 +60,7 @@ pub struct Made {
 /// Makes a data directory.
 ///
 /// # Errors
-/// When the directory holds anything already, or any part cannot be made; nothing is left then.
+/// When the directory or the database holds a hub already, or any part cannot be made; nothing is left then.
 pub async fn init(
     request: Request,
     clock: &dyn Clock,
@@ -137,9 +139,19 @@ async fn fill(
     // A database outside the directory cannot be taken back, so it comes last.
     let store = server::open_store(data, &config).await?;
     store
-        .write(async move |tx: &Tx| first.save(tx).await)
-        .await
-        .context("the organization cannot be stored")?;
+        .write(async move |tx: &Tx| {
+            let page = PageRequest::first();
+            let present = tx.list_organizations(&Filter::default(), &page).await?;
+            if !present.items.is_empty() {
+                bail!(
+                    "the database holds an organization already: give an empty one, or copy the \
+                     data directory of its hub to run a replica"
+                );
+            }
+            let saved = first.save(tx).await;
+            saved.context("the organization cannot be stored")
+        })
+        .await?;
     Ok(organization_id)
 }
 

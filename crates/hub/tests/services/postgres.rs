@@ -6,6 +6,10 @@ use rollcall_proto::idp::OpenSessionResult;
 use rollcall_proto::idp::open_session_response::SessionInfo;
 use rollcall_proto::operation::Operation;
 
+use rollcall_hub::init;
+use rollcall_kit::clock::SystemClock;
+use rollcall_kit::entropy::SystemEntropy;
+
 use crate::harness::Harness;
 
 fn session_id(response: &idp::OpenSessionResponse) -> String {
@@ -108,4 +112,25 @@ async fn of_many_agents_at_two_hubs_one_opens() {
         .collect();
     assert_eq!(won.len(), 1, "{answers:?}");
     assert!(answers.iter().all(|answer| session_id(answer) == won[0]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_is_initialised_once() {
+    let postgres = Postgres::start().unwrap();
+    let database = postgres.fresh_database().unwrap();
+    let first = Harness::start_on(Some(database.clone())).await;
+    let directory = tempfile::tempdir().unwrap();
+    let request = init::Request {
+        data: directory.path().join("hub"),
+        organization: "Another".into(),
+        address: "localhost:0".into(),
+        database: Some(database),
+    };
+    let error = init::init(request, &SystemClock, &SystemEntropy)
+        .await
+        .unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("copy the data directory"), "{text}");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    first.running.stop().await;
 }
