@@ -106,6 +106,8 @@ async fn create(
     let input = parse_create(request)?;
     let settings = SyncSettings::create(pool_id.clone(), input, cx.call.now)?;
     tx.insert_sync_settings(&settings).await?;
+    // What comes into scope now has no change in a delta (decision U24).
+    replication_token::demand_full_run(cx, tx, &pool_id).await?;
     let subject_container_id = pool_id.to_string();
     Ok(Done::new(
         &idp::CreateSynchronizationSettingsMetadata {

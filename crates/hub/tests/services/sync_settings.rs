@@ -89,6 +89,20 @@ async fn a_mask_limits_an_update_and_scope_changes_demand_a_full_run() {
     let set = format!("{SERVICE}/SetReplicationToken");
     let _: (idp::SetReplicationTokenMetadata, ()) = agent.change(&set, &token).await.unwrap();
 
+    // New settings demand a full run, whatever token is there (decision U24).
+    let opened = hub
+        .open(&agent, "agent-1", SessionType::AdUserControl)
+        .await;
+    assert_eq!(mode(&opened), idp::SyncMode::FullSync);
+    let close = idp::CloseSessionRequest {
+        session_id: session_id(&opened),
+        ..Default::default()
+    };
+    let _: (idp::CloseSessionMetadata, idp::SynchronizationSession) = agent
+        .change("SynchronizationSessionService/CloseSession", &close)
+        .await
+        .unwrap();
+
     let masked = |paths: &[&str]| idp::UpdateSynchronizationSettingsRequest {
         subject_container_id: hub.pool_id.clone(),
         synchronization_interval: Some(Duration {
@@ -137,6 +151,15 @@ async fn a_mask_limits_an_update_and_scope_changes_demand_a_full_run() {
         .await
         .unwrap_err();
     expect_field(&status, "update_mask");
+}
+
+fn session_id(response: &idp::OpenSessionResponse) -> String {
+    match &response.session_info {
+        Some(idp::open_session_response::SessionInfo::OpenedSession(session)) => {
+            session.session_id.clone()
+        }
+        other => panic!("no session: {other:?}"),
+    }
 }
 
 fn mode(response: &idp::OpenSessionResponse) -> idp::SyncMode {
