@@ -1,7 +1,8 @@
 //! Rules of a pool about passwords: quality, age, guessing, common passwords.
 //!
-//! Invariant: stored policies are within the ranges of the public interface. Deliberately absent:
-//! applying them to a password.
+//! Invariant: stored policies are within the ranges of the public interface, and a refusal never
+//! shows the password. Deliberately absent: comparing a password with weak sequences, earlier
+//! passwords and common ones.
 
 use rollcall_kit::timestamp::Span;
 
@@ -163,6 +164,108 @@ impl QualityPolicy {
             }
         }
     }
+
+    /// Checks length and character classes of a new password that came in `field`.
+    ///
+    /// # Errors
+    /// `Invalid` naming `field` and the rule that the password breaks.
+    pub fn check_password(&self, field: &str, password: &str) -> Result<(), Refusal> {
+        let length = i64::try_from(password.chars().count()).unwrap_or(i64::MAX);
+        if self.max_length != 0 && length > self.max_length {
+            let why = format!("must have at most {} characters", self.max_length);
+            return Err(Refusal::invalid(field, why));
+        }
+        let classes = Classes::of(password);
+        let broken = match self.complexity {
+            Complexity::Fixed(rule) => rule.broken_by(classes, length),
+            Complexity::Smart(rule) => rule.broken_by(classes, length),
+        };
+        broken.map_or(Ok(()), |why| Err(Refusal::invalid(field, why)))
+    }
+}
+
+/// Which classes of characters a password has.
+#[derive(Debug, Clone, Copy)]
+struct Classes {
+    lowers: bool,
+    uppers: bool,
+    digits: bool,
+    specials: bool,
+}
+
+impl Classes {
+    fn of(password: &str) -> Self {
+        let is_special = |c: char| !(c.is_lowercase() || c.is_uppercase() || c.is_ascii_digit());
+        Self {
+            lowers: password.chars().any(char::is_lowercase),
+            uppers: password.chars().any(char::is_uppercase),
+            digits: password.chars().any(|c| c.is_ascii_digit()),
+            specials: password.chars().any(is_special),
+        }
+    }
+
+    fn count(self) -> usize {
+        let present = [self.lowers, self.uppers, self.digits, self.specials];
+        present.into_iter().filter(|is_present| *is_present).count()
+    }
+}
+
+impl FixedComplexity {
+    /// The rule that a password breaks, in words.
+    fn broken_by(self, classes: Classes, length: i64) -> Option<String> {
+        if length < self.min_length {
+            return Some(format!("must have at least {} characters", self.min_length));
+        }
+        let missing = [
+            (
+                self.lowers_required && !classes.lowers,
+                "a lower-case letter",
+            ),
+            (
+                self.uppers_required && !classes.uppers,
+                "an upper-case letter",
+            ),
+            (self.digits_required && !classes.digits, "a digit"),
+            (
+                self.specials_required && !classes.specials,
+                "a character that is neither letter nor digit",
+            ),
+        ];
+        missing
+            .into_iter()
+            .find_map(|(is_missing, what)| is_missing.then(|| format!("must have {what}")))
+    }
+}
+
+impl SmartComplexity {
+    /// The rule that a password breaks, in words.
+    fn broken_by(self, classes: Classes, length: i64) -> Option<String> {
+        let lengths = [
+            self.one_class,
+            self.two_classes,
+            self.three_classes,
+            self.four_classes,
+        ];
+        let length_min = match classes.count() {
+            0 | 1 => self.one_class,
+            2 => self.two_classes,
+            3 => self.three_classes,
+            _ => self.four_classes,
+        };
+        if length_min != 0 && length >= length_min {
+            return None;
+        }
+        let allowed: Vec<_> = (1..)
+            .zip(lengths)
+            .filter(|(_, length_min)| *length_min != 0)
+            .map(|(classes, length_min)| format!("{length_min} characters of {classes}"))
+            .collect();
+        Some(format!(
+            "must have at least {} of these classes: lower-case letters, upper-case letters, \
+             digits, other characters",
+            allowed.join(" or ")
+        ))
+    }
 }
 
 impl LifetimePolicy {
@@ -266,6 +369,64 @@ mod tests {
             Err(Refusal::Invalid { field: found, .. }) => assert_eq!(found, field),
             other => panic!("expected a refusal of {field}, got {other:?}"),
         }
+    }
+
+    #[track_caller]
+    fn check_password(complexity: Complexity, password: &str, broken: Option<&str>) {
+        let policy = QualityPolicy {
+            max_length: 30,
+            complexity,
+            ..QualityPolicy::default()
+        };
+        match (policy.check_password("spec.password", password), broken) {
+            (Ok(()), None) => {}
+            (Err(Refusal::Invalid { field, why }), Some(rule)) => {
+                assert_eq!(field, "spec.password");
+                assert!(why.contains(rule), "{why}");
+                assert!(password.is_empty() || !why.contains(password), "{why}");
+            }
+            (result, _) => panic!("{password}: {result:?}, expected {broken:?}"),
+        }
+    }
+
+    #[test]
+    fn a_smart_rule_weighs_length_by_classes() {
+        let smart = QualityPolicy::default().complexity;
+        let rule =
+            Some("at least 24 characters of 2 or 11 characters of 3 or 10 characters of 4 of");
+        check_password(smart, "", rule);
+        check_password(smart, &"a".repeat(30), rule);
+        check_password(smart, &("A".to_owned() + &"a".repeat(22)), rule);
+        check_password(smart, &("A".to_owned() + &"a".repeat(23)), None);
+        check_password(smart, "Aaaaaaaaa1", rule);
+        check_password(smart, "Aaaaaaaaaa1", None);
+        check_password(smart, "Aaaaaaa-1", rule);
+        check_password(smart, "Aaaaaaaa-1", None);
+        check_password(smart, "Жаворонок-1", None);
+        let long = "A-1".to_owned() + &"a".repeat(28);
+        check_password(smart, &long, Some("at most 30 characters"));
+    }
+
+    #[test]
+    fn a_fixed_rule_names_what_is_missing() {
+        let fixed = Complexity::Fixed(FixedComplexity {
+            lowers_required: true,
+            uppers_required: true,
+            digits_required: true,
+            specials_required: true,
+            min_length: 6,
+        });
+        check_password(fixed, "aB3-x", Some("at least 6 characters"));
+        check_password(fixed, "AB3-XY", Some("a lower-case letter"));
+        check_password(fixed, "ab3-xy", Some("an upper-case letter"));
+        check_password(fixed, "aBc-xy", Some("a digit"));
+        check_password(fixed, "aB3cxy", Some("neither letter nor digit"));
+        check_password(fixed, "aB3-xy", None);
+        let lax = Complexity::Fixed(FixedComplexity {
+            min_length: 1,
+            ..FixedComplexity::default()
+        });
+        check_password(lax, "a", None);
     }
 
     #[test]

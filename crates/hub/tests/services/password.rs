@@ -97,6 +97,31 @@ async fn a_password_is_kept_as_argon2() {
 }
 
 #[tokio::test]
+async fn a_weak_password_is_refused_by_the_rule_of_the_pool() {
+    let hub = Harness::start().await;
+    let request = |password: &str| idp::CreateUserRequest {
+        credentials: Some(Credentials::PasswordSpec(idp::PasswordSpec {
+            password: password.into(),
+            generation_proof: String::new(),
+        })),
+        ..hub.new_user("ann")
+    };
+    let method = "UserService/Create";
+    for weak in ["qwerty-asdfgh", "Aa1-bcdef"] {
+        let status = hub.administrator.refused(method, &request(weak)).await;
+        expect_field(&status, "password_spec.password");
+        let text = format!("{status:?}");
+        assert!(text.contains("11 characters of 3"), "{text}");
+        assert!(!text.contains(weak), "{text}");
+    }
+    let _: (idp::CreateUserMetadata, idp::User) = hub
+        .administrator
+        .change(method, &request("Aa1-bcdefg"))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
 async fn an_imported_hash_is_sealed_then_strengthened() {
     let hub = Harness::start().await;
     let id = hub.create_user("ann").await;
@@ -175,6 +200,27 @@ async fn an_older_hash_never_replaces_a_newer_one() {
         .await
         .unwrap();
     assert_eq!(user.password_created_at, Some(render_timestamp(now)));
+}
+
+#[tokio::test]
+async fn another_hash_of_the_same_date_replaces_the_stored_one() {
+    let hub = Harness::start().await;
+    let id = hub.create_user("ann").await;
+    let dated = |password: &str| idp::PasswordHash {
+        created_at: Some(render_timestamp(hub.clock.now())),
+        ..nt(&hex_of(password))
+    };
+    set(&hub, &id, dated("one"), false).await;
+    let first = strengthened(&hub, &id).await;
+    set(&hub, &id, dated("one"), false).await;
+    assert_eq!(stored(&hub, &id).await, first);
+    set(&hub, &id, dated("two"), false).await;
+    let user_id = UserId::from(id.as_str());
+    let secret = SecretString::new("two".into());
+    let verdict = sign_in::verify_password(&hub.running.hub, &user_id, secret)
+        .await
+        .unwrap();
+    assert_eq!(verdict, Verdict::Right);
 }
 
 #[tokio::test]
