@@ -2,7 +2,8 @@
 //!
 //! Invariant: a sealed hash is erased in the same statement that stores its strengthened form, and
 //! a hash superseded meanwhile never comes back (decision U56). Several hubs may run the job on
-//! one database: hashes are claimed for a while. Deliberately absent: foreign hashes, which only a
+//! one database: hashes are claimed for a while. A hash that does not open is shelved, and its
+//! session fails (decision U7). Deliberately absent: foreign hashes, which only a
 //! sign-in can strengthen.
 
 use std::sync::Arc;
@@ -38,9 +39,19 @@ pub async fn run(hub: Arc<Hub>, stop: CancellationToken) {
     }
 }
 
+/// Why a session failed of which a hash does not open.
+const HASH_UNUSABLE: &str = "a password hash that this session imported cannot be opened with the \
+     sealing key of the hub: restore the key, or set the hash again";
+
 enum Progress {
     Made,
     NothingToDo,
+}
+
+/// What became of a claimed hash.
+enum Outcome {
+    Strengthened(PasswordId, SecretString),
+    Unusable(PasswordId),
 }
 
 async fn step(hub: &Arc<Hub>, stop: &CancellationToken) -> Result<Progress, Error> {
@@ -54,7 +65,7 @@ async fn step(hub: &Arc<Hub>, stop: &CancellationToken) -> Result<Progress, Erro
         })
         .await?;
     let is_empty = claimed.is_empty();
-    let strengthened: Vec<_> = stream::iter(claimed)
+    let outcomes: Vec<_> = stream::iter(claimed)
         .map(|password| strengthen(hub, stop, password))
         .buffer_unordered(hub.hashing.background_workers())
         .filter_map(|outcome| async move { outcome })
@@ -62,8 +73,22 @@ async fn step(hub: &Arc<Hub>, stop: &CancellationToken) -> Result<Progress, Erro
         .await;
     hub.store
         .write(async move |tx: &Tx| {
-            for (id, argon2) in &strengthened {
-                tx.save_strengthened(id, argon2).await?;
+            for outcome in &outcomes {
+                match outcome {
+                    Outcome::Strengthened(id, argon2) => {
+                        tx.save_strengthened(id, argon2).await?;
+                    }
+                    Outcome::Unusable(id) => tx.shelve_sealed_password(id).await?,
+                }
+            }
+            let stuck = tx
+                .list_stuck_pending_sync_sessions(limits::SWEEP_BATCH_MAX)
+                .await?;
+            for session in stuck
+                .iter()
+                .filter_map(|session| session.fail_pending(HASH_UNUSABLE))
+            {
+                tx.save_sync_session(&session).await?;
             }
             let waiting = tx
                 .list_finished_pending_sync_sessions(limits::SWEEP_BATCH_MAX)
@@ -88,7 +113,7 @@ async fn strengthen(
     hub: &Arc<Hub>,
     stop: &CancellationToken,
     password: SealedPassword,
-) -> Option<(PasswordId, SecretString)> {
+) -> Option<Outcome> {
     if stop.is_cancelled() {
         return None;
     }
@@ -97,7 +122,7 @@ async fn strengthen(
         Ok(secret) => secret,
         Err(error) => {
             tracing::error!(user_id = row, %error, "an imported password hash stays unusable");
-            return None;
+            return Some(Outcome::Unusable(password.id));
         }
     };
     let salt = Salt::random(hub.entropy.as_ref());
@@ -106,7 +131,7 @@ async fn strengthen(
         .run(move || password_hash::strengthen(&secret, salt))
         .await
     {
-        Ok(Ok(argon2)) => Some((password.id, argon2)),
+        Ok(Ok(argon2)) => Some(Outcome::Strengthened(password.id, argon2)),
         Ok(Err(error)) | Err(error) => {
             tracing::warn!(user_id = row, %error, "a password hash is strengthened later");
             None

@@ -16,6 +16,9 @@ use crate::error::Error;
 const SELECT: &str = "select id, user_id, form, sealed, hash, scheme, kind, created_at, \
      stored_at, expires_at, session_id from passwords";
 
+/// The `claimed_until` of a hash that nobody shall claim again.
+pub(crate) const SHELVED: i64 = i64::MAX;
+
 /// An imported hash that waits to be strengthened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedPassword {
@@ -115,6 +118,17 @@ impl Tx {
             )
             .await?;
         Ok(saved > 0)
+    }
+
+    /// Takes a sealed hash that does not open out of the queue. It stays stored, because a
+    /// restored key may open it at a sign-in; another import replaces it.
+    pub async fn shelve_sealed_password(&self, id: &PasswordId) -> Result<(), Error> {
+        self.execute(
+            "update passwords set claimed_until = $2 where id = $1 and form = 'SEALED_NT_HASH'",
+            params![id, SHELVED],
+        )
+        .await?;
+        Ok(())
     }
 
     /// How many hashes wait to be strengthened.

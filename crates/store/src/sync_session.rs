@@ -13,6 +13,7 @@ use crate::db::Tx;
 use crate::db::value::{Row, params};
 use crate::error::Error;
 use crate::list::{self, Listed, Order};
+use crate::password::SHELVED;
 
 impl Listed for SyncSession {
     const SELECT: &'static str = "select id, subject_container_id, session_type, agent_id, \
@@ -48,7 +49,10 @@ impl Listed for SyncSession {
     fn column(field: &str) -> Option<&'static str> {
         match field {
             "session_type" => Some("session_type"),
-            "status" => Some("status"),
+            // An open session whose lease has ended is expired, swept or not (decision U9).
+            "status" => Some(
+                "(case when status = 'OPENED' and expires_at <= $2 then 'EXPIRED' else status end)",
+            ),
             "agent_id" => Some("agent_id"),
             "sync_mode" => Some("sync_mode"),
             _ => None,
@@ -182,15 +186,18 @@ impl Tx {
         Ok(())
     }
 
-    /// A page of the sessions of a container, newest first (decision U36).
+    /// A page of the sessions of a container, newest first (decision U36). They are returned as
+    /// stored, but filtered by the status they have at `now`.
     pub async fn list_sync_sessions(
         &self,
         container: &UserpoolId,
         filter: &Filter,
+        now: Timestamp,
         page: &PageRequest,
     ) -> Result<Page<SyncSession>, Error> {
-        let scope = params![container];
-        let condition = "subject_container_id = $1";
+        let scope = params![container, now];
+        // Always true for $2, which is there for the status of filters.
+        let condition = "subject_container_id = $1 and (expires_at <= $2 or expires_at > $2)";
         list::page(self, condition, scope, filter, Order::NewestFirst, page).await
     }
 
@@ -219,6 +226,21 @@ impl Tx {
             SyncSession::SELECT
         );
         self.all(&sql, params![limit], SyncSession::read).await
+    }
+
+    /// Pending sessions with an imported hash that was shelved: the hub cannot complete them.
+    pub async fn list_stuck_pending_sync_sessions(
+        &self,
+        limit: u32,
+    ) -> Result<Vec<SyncSession>, Error> {
+        let sql = format!(
+            "{} where status = 'PENDING' and exists (select 1 from passwords p \
+             where p.session_id = sync_sessions.id and p.form = 'SEALED_NT_HASH' \
+             and p.claimed_until = $1) order by id limit $2",
+            SyncSession::SELECT
+        );
+        self.all(&sql, params![SHELVED, limit], SyncSession::read)
+            .await
     }
 
     /// How many sessions of a container are stored as open and have a lease at `now`.

@@ -229,7 +229,9 @@ async fn list(
     };
     let tokens = &cx.hub.page_tokens;
     let page = tokens.parse(list, request.page_size, &request.page_token)?;
-    let page = tx.list_sync_sessions(&pool_id, &filter, &page).await?;
+    let page = tx
+        .list_sync_sessions(&pool_id, &filter, cx.call.now, &page)
+        .await?;
     Ok(idp::ListSessionsResponse {
         sessions: page
             .items

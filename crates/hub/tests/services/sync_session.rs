@@ -1,7 +1,11 @@
+use rollcall_domain::id::{SessionId, UserId};
+use rollcall_domain::password::{Password, StoredForm};
+use rollcall_kit::secret::SecretBytes;
 use rollcall_kit::timestamp::Span;
 use rollcall_proto::idp;
 use rollcall_proto::idp::open_session_response::SessionInfo;
 use rollcall_proto::idp::{OpenSessionResult, SessionStatus, SessionType, SyncMode};
+use rollcall_store::Tx;
 use tonic::{Code, Status};
 
 use crate::harness::{Caller, Harness, expect, expect_field, nt};
@@ -405,4 +409,82 @@ async fn bad_requests_name_their_field() {
         let status = get(&stranger, id).await.unwrap_err();
         expect(&status, Code::PermissionDenied, "PERMISSION_DENIED");
     }
+}
+
+#[tokio::test]
+async fn a_hash_that_does_not_open_fails_its_session() {
+    let hub = Harness::start().await;
+    let ann = hub.create_user("ann").await;
+    let opened = session(
+        &hub.open(&hub.administrator, "agent-1", SessionType::AdPasswordHash)
+            .await,
+    );
+    let id = opened.session_id.as_str();
+    let (user_id, session_id) = (UserId::from(ann.as_str()), SessionId::from(id));
+    hub.running
+        .hub
+        .store
+        .write(async move |tx: &Tx| {
+            let imported = tx.find_password(&user_id).await?.expect("a password");
+            let damaged = Password {
+                id: "aje0damaged".into(),
+                form: StoredForm::SealedNtHash(SecretBytes::new(vec![1; 45])),
+                session_id: Some(session_id.clone()),
+                ..imported
+            };
+            tx.save_password(&damaged).await
+        })
+        .await
+        .unwrap();
+    close(&hub.administrator, id, None).await.unwrap();
+    hub.running.hub.sealed_hash_arrived.notify_one();
+    let mut found = get(&hub.administrator, id).await.unwrap();
+    for _ in 0..600 {
+        if found.status() != SessionStatus::Pending {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        found = get(&hub.administrator, id).await.unwrap();
+    }
+    assert_eq!(found.status(), SessionStatus::Failed);
+    assert!(found.fail_reason.contains("sealing key"), "{found:?}");
+
+    // The next import takes the place of the damaged one.
+    let set = idp::SetPasswordHashRequest {
+        user_id: ann,
+        hash: Some(nt("8846f7eaee8fb117ad06bdd830b7586c")),
+        need_change: false,
+    };
+    let _: (idp::SetPasswordHashMetadata, ()) = hub
+        .administrator
+        .change("UserService/SetPasswordHash", &set)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_filter_sees_the_status_that_is_shown() {
+    let hub = Harness::start().await;
+    hub.open(&hub.administrator, "agent-1", SessionType::AdSync)
+        .await;
+    let list = async |filter: &str| {
+        let request = idp::ListSessionsRequest {
+            subject_container_id: hub.pool_id.clone(),
+            filter: filter.into(),
+            ..Default::default()
+        };
+        let page: idp::ListSessionsResponse = hub
+            .administrator
+            .call(&format!("{SERVICE}/ListSessions"), &request)
+            .await
+            .unwrap();
+        page.sessions.len()
+    };
+    assert_eq!(list("status = OPENED").await, 1);
+    assert_eq!(list("status = EXPIRED").await, 0);
+    hub.advance(Span::seconds(61));
+    assert_eq!(list("status = OPENED").await, 0);
+    assert_eq!(list("status IN (EXPIRED, FAILED)").await, 1);
+    assert_eq!(list("status != EXPIRED").await, 0);
+    assert_eq!(list("agent_id = 'agent-1'").await, 1);
 }

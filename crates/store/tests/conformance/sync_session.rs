@@ -284,11 +284,15 @@ async fn lists(world: &World) {
         let filter = Filter::parse(text, filter::SESSION_FIELDS).unwrap();
         let found = read(store, async move |tx| {
             let first = PageRequest::new(3, None).unwrap();
-            let page = tx.list_sync_sessions(&pool_id(), &filter, &first).await?;
+            let page = tx
+                .list_sync_sessions(&pool_id(), &filter, at(0), &first)
+                .await?;
             let mut ids: Vec<_> = page.items.into_iter().map(|session| session.id).collect();
             if let Some(cursor) = page.next {
                 let rest = PageRequest::new(100, Some(cursor)).unwrap();
-                let page = tx.list_sync_sessions(&pool_id(), &filter, &rest).await?;
+                let page = tx
+                    .list_sync_sessions(&pool_id(), &filter, at(0), &rest)
+                    .await?;
                 ids.extend(page.items.into_iter().map(|session| session.id));
             }
             Ok(ids)
@@ -339,7 +343,7 @@ async fn retention(world: &World) {
         "0 to 5 are old and not among the newest 4, but 1 is pending"
     );
     let left = read(store, async |tx| {
-        tx.list_sync_sessions(&pool_id(), &Filter::default(), &PageRequest::first())
+        tx.list_sync_sessions(&pool_id(), &Filter::default(), at(0), &PageRequest::first())
             .await
     })
     .await;
