@@ -12,6 +12,7 @@ pub mod mapping;
 pub mod object;
 pub mod plan;
 pub mod scope;
+pub mod snapshot;
 pub mod values;
 
 pub use guid::Guid;

@@ -101,17 +101,6 @@ impl IndexFile {
         self.read_objects().map(Some)
     }
 
-    /// The index under this binding whatever it covers: good for what was last left behind.
-    ///
-    /// # Errors
-    /// [`IndexFileError`].
-    pub fn load_stale(&self, binding: &[u8]) -> Result<Option<Index>, IndexFileError> {
-        if self.fact(BINDING)?.as_deref() != Some(binding) {
-            return Ok(None);
-        }
-        self.read_objects().map(Some)
-    }
-
     /// The cookie of the last stored cursor.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use rollcall_directory::{
     Access, Base, Bind, Connection, Cookie, Deleted, DirSyncEvent, DirSyncRequest, Dn, Entry,
-    Error, Filter, Kind, MemberChange, MemberDetail, Options, SearchRequest, Verification,
+    Error, Filter, Kind, MemberDetail, Options, SearchRequest, Verification,
 };
 
 use crate::config::Config;
@@ -17,8 +17,11 @@ use crate::engine::mapping::Mapping;
 use crate::engine::object::{Change, DirectoryObject, ObjectClass};
 use crate::failure::Failure;
 
+mod change;
 mod filter;
 
+use change::Everything;
+pub use change::{Changes, Members};
 pub use filter::Resolved;
 
 /// Attributes the engine needs beside the mapped ones.
@@ -51,17 +54,6 @@ const GUIDS_PER_SEARCH: usize = 200;
 pub struct Reader {
     connection: Connection,
     base: Dn,
-}
-
-/// What changed since a cookie, by identity only: the objects are read whole afterwards.
-#[derive(Debug, Default)]
-pub struct Changes {
-    /// Objects that are new or changed.
-    pub seen: Vec<Guid>,
-    /// Objects that were deleted.
-    pub deleted: Vec<Guid>,
-    /// Where the next read begins.
-    pub cookie: Vec<u8>,
 }
 
 /// How the directory of the configuration is reached.
@@ -123,7 +115,8 @@ impl Reader {
         })
     }
 
-    /// Reads everything. `sink` gets each object; deleted ones too.
+    /// Reads everything. `sink` gets each object that was reported whole, and each deleted one;
+    /// the others are returned, to be read again with [`Self::objects`].
     ///
     /// # Errors
     /// [`Error`]; what was handed on until then is incomplete.
@@ -131,49 +124,26 @@ impl Reader {
         &mut self,
         mapping: &Mapping,
         mut sink: impl FnMut(Change),
-    ) -> Result<Vec<u8>, Error> {
-        let mut too_long = Vec::new();
+    ) -> Result<Changes, Error> {
+        let mut everything = Everything::default();
         let mut read = self
             .connection
             .dirsync(request(&self.base, mapping, None))
             .await?;
-        let cookie = loop {
+        loop {
             match read.next().await? {
                 Some(DirSyncEvent::Change(change)) => {
-                    if change.entry.deleted {
-                        sink(Change::Deleted(guid_of(&change.entry)));
-                        continue;
+                    if let Some(change) = everything.take(*change, mapping) {
+                        sink(change);
                     }
-                    let Some(mut object) = object(&change.entry, mapping) else {
-                        continue;
-                    };
-                    match change.members {
-                        MemberChange::Unchanged => {}
-                        MemberChange::Whole(members) => {
-                            object.members = members.iter().map(|m| guid(&m.guid)).collect();
-                        }
-                        MemberChange::Incremental { added, .. } => {
-                            object.members = added.iter().map(|m| guid(&m.guid)).collect();
-                        }
-                        MemberChange::TooLong => {
-                            too_long.push(object);
-                            continue;
-                        }
-                    }
-                    sink(Change::Seen(Box::new(object)));
                 }
                 Some(DirSyncEvent::Page(_)) => {}
-                Some(DirSyncEvent::Complete(cookie)) => break cookie,
+                Some(DirSyncEvent::Complete(cookie)) => {
+                    return Ok(everything.finish(cookie.as_bytes().to_vec()));
+                }
                 None => return Err(Error::Protocol("a read without an end")),
             }
-        };
-        for mut object in too_long {
-            if let Some(members) = self.members(object.guid).await? {
-                object.members = members;
-                sink(Change::Seen(Box::new(object)));
-            }
         }
-        Ok(cookie.as_bytes().to_vec())
     }
 
     /// Asks what changed since `cookie`.
@@ -188,10 +158,7 @@ impl Reader {
             .await?;
         loop {
             match read.next().await? {
-                Some(DirSyncEvent::Change(change)) if change.entry.deleted => {
-                    changes.deleted.push(guid_of(&change.entry));
-                }
-                Some(DirSyncEvent::Change(change)) => changes.seen.push(guid_of(&change.entry)),
+                Some(DirSyncEvent::Change(change)) => changes.note(*change),
                 Some(DirSyncEvent::Page(_)) => {}
                 Some(DirSyncEvent::Complete(cookie)) => {
                     changes.cookie = cookie.as_bytes().to_vec();
@@ -202,14 +169,16 @@ impl Reader {
         }
     }
 
-    /// Reads these objects whole. Each is seen, deleted or missing.
+    /// Reads these objects whole. Each is seen, deleted or missing. The members of groups are those
+    /// that were `reported`, as far as they were.
     ///
     /// # Errors
-    /// [`Error`].
+    /// [`Error`]; also when an attribute that every such object has cannot be read.
     pub async fn objects(
         &mut self,
         mapping: &Mapping,
         guids: &[Guid],
+        reported: &BTreeMap<Guid, Members>,
     ) -> Result<Vec<Change>, Error> {
         let attributes: Vec<String> = attributes(mapping)
             .into_iter()
@@ -221,10 +190,11 @@ impl Reader {
         let mut left: BTreeMap<Guid, ()> = guids.iter().map(|guid| (*guid, ())).collect();
         let mut found = Vec::with_capacity(guids.len());
         for entry in entries {
-            let mut object = object(&entry, mapping).unwrap_or_else(|| bare(&entry));
+            let mut object = object(&entry, mapping)?.unwrap_or_else(|| bare(&entry));
             if object.class == ObjectClass::Group {
+                let told = reported.get(&object.guid);
                 // Gone since the search: left for the search among the deleted.
-                let Some(members) = self.members(object.guid).await? else {
+                let Some(members) = self.members(object.guid, told).await? else {
                     continue;
                 };
                 object.members = members;
@@ -260,9 +230,25 @@ impl Reader {
         Ok(found)
     }
 
-    async fn members(&mut self, group: Guid) -> Result<Option<Vec<Guid>>, Error> {
-        let members = self.connection.members(wire(group)).await?;
-        Ok(members.map(|members| members.iter().map(|m| guid(&m.guid)).collect()))
+    async fn members(
+        &mut self,
+        group: Guid,
+        told: Option<&Members>,
+    ) -> Result<Option<Vec<Guid>>, Error> {
+        if let Some(Members::Whole(members)) = told {
+            return Ok(Some(members.clone()));
+        }
+        let Some(members) = self.connection.members(wire(group)).await? else {
+            return Ok(None);
+        };
+        if members.is_empty() && told.is_some() {
+            return Err(Error::RightsMissing {
+                what: "read the members of every group",
+                right: "the right to read all properties of groups",
+                text: format!("the group {group} has members, but none is shown"),
+            });
+        }
+        Ok(Some(members.iter().map(|m| guid(&m.guid)).collect()))
     }
 }
 
@@ -293,24 +279,36 @@ fn attributes(mapping: &Mapping) -> Vec<String> {
 }
 
 /// The object of an entry; `None` when it is of no interest.
-fn object(entry: &Entry, mapping: &Mapping) -> Option<DirectoryObject> {
-    let class = match entry.kind? {
-        Kind::User => ObjectClass::User,
-        Kind::Group => ObjectClass::Group,
-        Kind::OrganizationalUnit | Kind::Container | Kind::Domain => ObjectClass::Container,
-        Kind::Other => return None,
+///
+/// # Errors
+/// [`Error::RightsMissing`] when a user comes without userAccountControl, which every user has:
+/// taken for 0, a disabled account would count as enabled.
+fn object(entry: &Entry, mapping: &Mapping) -> Result<Option<DirectoryObject>, Error> {
+    let class = match entry.kind {
+        Some(Kind::User) => ObjectClass::User,
+        Some(Kind::Group) => ObjectClass::Group,
+        Some(Kind::OrganizationalUnit | Kind::Container | Kind::Domain) => ObjectClass::Container,
+        Some(Kind::Other) | None => return Ok(None),
     };
     let mut object = bare(entry);
     object.class = class;
     if class == ObjectClass::Container {
-        return Some(object);
+        return Ok(Some(object));
     }
     let found = &entry.attributes;
+    let control = number(found.i64("userAccountControl"));
+    if class == ObjectClass::User && control.is_none() {
+        return Err(Error::RightsMissing {
+            what: "read userAccountControl of every user",
+            right: "the right to read all properties of users",
+            text: format!("it is not shown for {}", entry.dn.as_str()),
+        });
+    }
     let sid = found.sid("objectSid");
     object.critical = found.boolean("isCriticalSystemObject") == Some(true);
     object.rid = sid.as_ref().and_then(rollcall_directory::Sid::rid);
     object.primary_group_rid = number(found.i64("primaryGroupID"));
-    object.user_account_control = number(found.i64("userAccountControl")).unwrap_or_default();
+    object.user_account_control = control.unwrap_or_default();
     object.account_expires = found.i64("accountExpires").unwrap_or_default();
     for name in mapping.attributes().chain(["name", "samaccountname"]) {
         let value = match name {
@@ -323,7 +321,7 @@ fn object(entry: &Entry, mapping: &Mapping) -> Option<DirectoryObject> {
             object.attributes.insert(name.to_owned(), value);
         }
     }
-    Some(object)
+    Ok(Some(object))
 }
 
 /// Identity and place only.

@@ -4,6 +4,7 @@
 //! Invariant: the cursor is stored at the hub only after everything it covers was acknowledged;
 //! the index file carries a token only while it equals what the hub was left with.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rollcall_directory::Error as DirectoryError;
@@ -11,15 +12,17 @@ use tokio::time::Instant;
 
 use crate::agent::Agent;
 use crate::engine::Guid;
+use crate::engine::guard::Removed;
 use crate::engine::index::Index;
 use crate::engine::object::{Change, ObjectClass};
 use crate::engine::plan::NestedGroups;
 use crate::engine::scope::Scope;
+use crate::engine::snapshot::Snapshot;
 use crate::failure::Failure;
 use crate::hub;
 use crate::index_file::Cursor;
 use crate::item_error::ItemErrors;
-use crate::reader::{self, Reader};
+use crate::reader::{self, Members, Reader};
 use crate::replication_token::{cookie_of, token_of};
 use crate::session::{Mode, Opened};
 use crate::settings::Settings;
@@ -59,6 +62,9 @@ pub struct Run<'a> {
     binding: Vec<u8>,
     held: Option<Held>,
     errors: ItemErrors,
+    removed: Removed,
+    /// What the hub was left with.
+    token: String,
     summary: &'a mut RunSummary,
     rest: Rest,
 }
@@ -87,6 +93,8 @@ impl<'a> Run<'a> {
             binding,
             held,
             errors: ItemErrors::default(),
+            removed: Removed::default(),
+            token: opened.token.clone(),
             summary,
             rest: Rest::Working,
         }
@@ -202,21 +210,18 @@ impl<'a> Run<'a> {
         let agent = self.agent;
         agent.activity.begin("reading the directory and the hub", 0);
         let mapping = &self.settings.mapping;
-        let mut index = Index::default();
-        let mut deleted = Vec::new();
+        let mut snapshot = Snapshot::default();
         let mut read = 0_usize;
         let everything = async {
             reader
                 .everything(mapping, |change| {
-                    if let Change::Deleted(guid) = change {
-                        deleted.push(guid);
-                        return;
+                    if matches!(change, Change::Seen(_)) {
+                        read += 1;
+                        if read.is_multiple_of(SHOW_EVERY) {
+                            agent.activity.advance(SHOW_EVERY);
+                        }
                     }
-                    read += 1;
-                    if read.is_multiple_of(SHOW_EVERY) {
-                        agent.activity.advance(SHOW_EVERY);
-                    }
-                    index.apply(change, mapping);
+                    snapshot.take(change, mapping);
                 })
                 .await
                 .map_err(|error| reader::failure(&error))
@@ -225,8 +230,18 @@ impl<'a> Run<'a> {
             let listing = self.opened.session.hub().list(mapping, agent.clock.now());
             listing.await.map_err(|error| hub::failure(&error))
         };
-        let (cookie, listing) = futures::try_join!(everything, listing)?;
-        self.summary.objects_read = read;
+        let (again, listing) = futures::try_join!(everything, listing)?;
+        self.summary.objects_read = read + again.seen.len();
+        let guids: Vec<Guid> = again.seen.iter().copied().collect();
+        read_again(
+            reader,
+            &self.settings,
+            &mut snapshot,
+            &guids,
+            &again.members,
+        )
+        .await?;
+        let (mut index, deleted) = snapshot.into_parts();
         if listing.foreign > 0 {
             tracing::warn!(
                 count = listing.foreign,
@@ -235,29 +250,37 @@ impl<'a> Run<'a> {
         }
         complete(reader, &self.settings, scope, &mut index).await?;
         index.set_hub(listing.users, listing.groups);
-        if let Some(before) = agent.file.load_stale(&self.binding)? {
+        if let Some(before) = agent.file.load(&self.binding, &self.token)? {
             index.remember(&before);
         }
         for guid in deleted {
             index.apply(Change::Deleted(guid), mapping);
         }
         let missing = index.missing();
-        apply(reader, &self.settings, &mut index, &missing).await?;
+        apply(
+            reader,
+            &self.settings,
+            &mut index,
+            &missing,
+            &BTreeMap::new(),
+        )
+        .await?;
         complete(reader, &self.settings, scope, &mut index).await?;
         self.write(&mut index, scope).await?;
-        let token = token_of(&cookie);
+        let token = token_of(&again.cookie);
         let cursor = Cursor {
             token: &token,
-            cookie: &cookie,
+            cookie: &again.cookie,
         };
         agent.file.replace(&mut index, &self.binding, cursor)?;
         self.opened.session.report().await?;
         self.opened.session.set_token(&token).await?;
+        self.token.clone_from(&token);
         Ok(Held {
             index,
             binding: self.binding.clone(),
             token,
-            cookie,
+            cookie: again.cookie,
         })
     }
 
@@ -305,7 +328,8 @@ impl<'a> Run<'a> {
         for guid in &changes.deleted {
             index.apply(Change::Deleted(*guid), &self.settings.mapping);
         }
-        apply(reader, &self.settings, index, &changes.seen).await?;
+        let seen: Vec<Guid> = changes.seen.iter().copied().collect();
+        apply(reader, &self.settings, index, &seen, &changes.members).await?;
         complete(reader, &self.settings, scope, index).await?;
         self.write(index, scope).await?;
         let token = token_of(&changes.cookie);
@@ -318,6 +342,7 @@ impl<'a> Run<'a> {
         if token != held.token {
             self.opened.session.set_token(&token).await?;
         }
+        self.token.clone_from(&token);
         held.token = token;
         held.cookie = changes.cookie;
         Ok(Followed::Done(held))
@@ -347,7 +372,32 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Makes the hub equal to the index. It does not list suspended members: once a user was
+    /// reactivated, the members are listed again, so that no membership from before comes back to
+    /// life unnoticed.
     async fn write(&mut self, index: &mut Index, scope: &Scope) -> Result<(), Failure> {
+        let mut inactive = index.inactive_users();
+        self.write_once(index, scope).await?;
+        inactive.retain(|user| index.is_active(*user));
+        if inactive.is_empty() {
+            return Ok(());
+        }
+        tracing::debug!(
+            users = inactive.len(),
+            "users were reactivated; the members of groups are listed again"
+        );
+        let mapping = &self.settings.mapping;
+        let hub = self.opened.session.hub();
+        let listing = hub.list(mapping, self.agent.clock.now()).await;
+        let groups = listing.map_err(|error| hub::failure(&error))?.groups;
+        let members = groups
+            .into_iter()
+            .map(|group| (group.guid, group.member_ids));
+        index.set_members(&members.collect());
+        self.write_once(index, scope).await
+    }
+
+    async fn write_once(&mut self, index: &mut Index, scope: &Scope) -> Result<(), Failure> {
         let agent = self.agent;
         let limit = agent.limit();
         let work = Work {
@@ -360,7 +410,8 @@ impl<'a> Run<'a> {
             activity: &agent.activity,
         };
         let begin = || agent.file.begin_writing().map_err(Failure::from);
-        let result = work.carry_out(index, &mut self.errors, begin).await;
+        let (errors, removed) = (&mut self.errors, &mut self.removed);
+        let result = work.carry_out(index, errors, removed, begin).await;
         agent.file.set_item_errors(&self.errors)?;
         self.summary.list(&self.errors);
         let Done {
@@ -405,24 +456,55 @@ async fn apply(
     settings: &Settings,
     index: &mut Index,
     guids: &[Guid],
+    reported: &BTreeMap<Guid, Members>,
 ) -> Result<(), Failure> {
-    if guids.is_empty() {
-        return Ok(());
-    }
-    let changes = reader
-        .objects(&settings.mapping, guids)
-        .await
-        .map_err(|error| reader::failure(&error))?;
-    for change in changes {
-        if let Change::Seen(object) = &change
-            && object.class == ObjectClass::Other
-            && index.get(object.guid).is_none()
-        {
-            continue;
-        }
+    for change in read(reader, settings, index, guids, reported).await? {
         index.apply(change, &settings.mapping);
     }
     Ok(())
+}
+
+/// As [`apply`], while everything is being read.
+async fn read_again(
+    reader: &mut Reader,
+    settings: &Settings,
+    snapshot: &mut Snapshot,
+    guids: &[Guid],
+    reported: &BTreeMap<Guid, Members>,
+) -> Result<(), Failure> {
+    for change in read(reader, settings, &snapshot.index, guids, reported).await? {
+        snapshot.take(change, &settings.mapping);
+    }
+    Ok(())
+}
+
+async fn read(
+    reader: &mut Reader,
+    settings: &Settings,
+    index: &Index,
+    guids: &[Guid],
+    reported: &BTreeMap<Guid, Members>,
+) -> Result<Vec<Change>, Failure> {
+    if guids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut changes = reader
+        .objects(&settings.mapping, guids, reported)
+        .await
+        .map_err(|error| reader::failure(&error))?;
+    changes.retain_mut(|change| {
+        let Change::Seen(object) = change else {
+            return true;
+        };
+        if !reported.contains_key(&object.guid) && index.keep_unreported_members(object) {
+            tracing::warn!(
+                group = object.dn,
+                "no members are shown, though none was reported to have left; they are kept"
+            );
+        }
+        object.class != ObjectClass::Other || index.get(object.guid).is_some()
+    });
+    Ok(changes)
 }
 
 /// Looks up what objects name but the index does not have: parents, so that every object's place
@@ -445,7 +527,7 @@ async fn complete(
         }
         let before = index.len();
         let changes = reader
-            .objects(&settings.mapping, &unknown)
+            .objects(&settings.mapping, &unknown, &BTreeMap::new())
             .await
             .map_err(|error| reader::failure(&error))?;
         for change in changes {

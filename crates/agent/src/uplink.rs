@@ -12,7 +12,7 @@ use rollcall_kit::entropy::Entropy;
 use tokio::time::Instant;
 
 use crate::activity::Activity;
-use crate::engine::guard::{self, Limit};
+use crate::engine::guard::{self, Limit, Removed};
 use crate::engine::index::Index;
 use crate::engine::plan::{self, Plan, Rules, Stop};
 use crate::engine::scope::Scope;
@@ -73,7 +73,8 @@ impl From<Stop> for Failure {
 }
 
 impl Work<'_> {
-    /// Makes the hub equal to the index. `before_writing` is called once, before the first write.
+    /// Makes the hub equal to the index. `before_writing` is called once, before the first write;
+    /// `removed` is what the session removed before, and in the end what it removed altogether.
     ///
     /// # Errors
     /// [`Failure`] when the plan may not be carried out or the run cannot go on.
@@ -81,10 +82,11 @@ impl Work<'_> {
         &self,
         index: &mut Index,
         errors: &mut ItemErrors,
+        removed: &mut Removed,
         before_writing: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<Done, Failure> {
         let mut plan = self.plan(index)?;
-        guard::check(&plan, self.limit).map_err(|stop| Failure::Run(stop.to_string()))?;
+        self.guard(&plan, removed)?;
         let done = Done {
             users_in_scope: plan.users_in_scope,
             groups_in_scope: plan.groups_in_scope,
@@ -98,6 +100,7 @@ impl Work<'_> {
             errors.begin_pass();
             self.file_unfit(&plan, index, errors);
             self.pass(&plan, index, errors).await?;
+            removed.count(&plan, index, self.settings.remove_user_behavior);
             errors.end_pass();
             if errors.is_empty() || pass == PASSES_MAX {
                 break;
@@ -106,6 +109,7 @@ impl Work<'_> {
             if next == plan {
                 break;
             }
+            self.guard(&next, removed)?;
             plan = next;
         }
         let mut progress = self.session.progress();
@@ -113,6 +117,10 @@ impl Work<'_> {
             progress.failed(key);
         }
         Ok(done)
+    }
+
+    fn guard(&self, plan: &Plan, removed: &Removed) -> Result<(), Failure> {
+        guard::check(plan, self.limit, removed).map_err(|stop| Failure::Run(stop.to_string()))
     }
 
     fn plan(&self, index: &Index) -> Result<Plan, Failure> {

@@ -6,15 +6,16 @@
 #[path = "support/directory.rs"]
 mod directory;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use directory::*;
-use rollcall_agent::engine::index::{Body, HubGroup, HubUser, Index};
+use rollcall_agent::engine::index::{Body, HubGroup, HubUser, Index, Presence};
 use rollcall_agent::engine::object::{Change, DirectoryObject, ObjectClass};
 use rollcall_agent::engine::plan::{
     Activation, Cause, NestedGroups, RemoveUserBehavior, Rules, Stop, plan,
 };
 use rollcall_agent::engine::scope::Scope;
+use rollcall_agent::engine::snapshot::Snapshot;
 
 #[test]
 fn a_first_run_creates_what_is_in_scope_and_a_second_does_nothing() {
@@ -328,7 +329,7 @@ fn disabling_and_ended_accounts() {
 }
 
 #[test]
-fn an_administrators_block_is_left_alone_when_the_agent_did_not_suspend() {
+fn what_an_index_says_of_activation_does_not_overrule_the_hub() {
     let before = synchronized(
         tree().into_iter().chain([user(10, STAFF)]).collect(),
         &staff_only(),
@@ -340,14 +341,86 @@ fn an_administrators_block_is_left_alone_when_the_agent_did_not_suspend() {
         values: mapping().user(&user(10, STAFF)).unwrap(),
         enabled: Some(false),
     };
-    index.set_hub(vec![listed], Vec::new());
-    let without = plan(&index, &staff_only(), &rules()).unwrap();
+    index.set_hub(vec![listed.clone()], Vec::new());
+    // The index says that the agent left the user active; another one may have suspended it since.
+    index.remember(&before);
+    let made = plan(&index, &staff_only(), &rules()).unwrap();
     assert_eq!(
-        without.user_updates[0].activation,
+        made.user_updates[0].activation,
         Some(Activation::Reactivate)
+    );
+
+    // The listing of an ended account does not tell whether the agent suspended it too.
+    let mut disabled = user(10, STAFF);
+    disabled.user_account_control = 514;
+    let objects = || tree().into_iter().chain([disabled.clone()]);
+    let before = synchronized(objects().collect(), &staff_only());
+    let mut index = index_of(objects());
+    let ended = HubUser {
+        enabled: None,
+        ..listed
+    };
+    index.set_hub(vec![ended], Vec::new());
+    assert_eq!(
+        plan(&index, &staff_only(), &rules()).unwrap().user_updates[0].activation,
+        Some(Activation::Suspend)
     );
     index.remember(&before);
     assert!(plan(&index, &staff_only(), &rules()).unwrap().is_empty());
+}
+
+#[test]
+fn a_membership_that_was_hidden_is_taken_back_once_the_user_is_active_again() {
+    let objects = || {
+        tree()
+            .into_iter()
+            .chain([user(10, STAFF), user(11, STAFF), group(20, STAFF, &[11])])
+    };
+    let listed = |number: u128, enabled| HubUser {
+        guid: guid(number),
+        id: format!("aje{number}"),
+        values: mapping().user(&user(number, STAFF)).unwrap(),
+        enabled,
+    };
+    let mut index = index_of(objects());
+    index.set_hub(
+        vec![listed(10, Some(false)), listed(11, Some(false))],
+        vec![HubGroup {
+            guid: guid(20),
+            id: "aje20".into(),
+            values: mapping().group(&group(20, STAFF, &[])).unwrap(),
+            member_ids: Vec::new(),
+        }],
+    );
+    assert_eq!(index.inactive_users(), BTreeSet::from([guid(10), guid(11)]));
+    index.activated(guid(10), true);
+    assert!(index.is_active(guid(10)));
+    index.members_changed(guid(20), &[guid(11)], &[]);
+
+    // Now the hub lists user 10 as a member; user 11, still suspended, stays as it was known.
+    let present = BTreeMap::from([(guid(20), vec!["aje10".to_owned(), "local".to_owned()])]);
+    index.set_members(&present);
+    let made = plan(&index, &staff_only(), &rules()).unwrap();
+    assert_eq!(made.memberships.len(), 1);
+    assert_eq!(made.memberships[0].remove, [guid(10)]);
+    assert_eq!(made.memberships[0].add, []);
+}
+
+#[test]
+fn an_object_seen_after_its_tombstone_is_alive() {
+    let mut snapshot = Snapshot::default();
+    for change in [
+        Change::Deleted(guid(10)),
+        Change::Seen(Box::new(user(10, STAFF))),
+        Change::Seen(Box::new(user(11, STAFF))),
+        Change::Deleted(guid(11)),
+        Change::Deleted(guid(12)),
+    ] {
+        snapshot.take(change, &mapping());
+    }
+    let (index, deleted) = snapshot.into_parts();
+    assert_eq!(deleted, BTreeSet::from([guid(11), guid(12)]));
+    assert_eq!(index.get(guid(10)).unwrap().presence, Presence::Seen);
 }
 
 #[test]
@@ -441,4 +514,17 @@ fn members_of_the_hub_that_are_not_ours_stay() {
     let found = plan(&index, &staff_only(), &rules()).unwrap();
     assert_eq!(found.memberships.len(), 1);
     assert_eq!(found.memberships[0].remove, [guid(10)]);
+}
+
+#[test]
+fn members_that_are_not_shown_are_kept_unless_they_were_reported_to_leave() {
+    let index = index_of(tree().into_iter().chain([group(20, STAFF, &[10])]));
+    let mut hidden = group(20, STAFF, &[]);
+    assert!(index.keep_unreported_members(&mut hidden));
+    assert_eq!(hidden.members, [guid(10)]);
+    let mut shown = group(20, STAFF, &[11]);
+    assert!(!index.keep_unreported_members(&mut shown));
+    assert_eq!(shown.members, [guid(11)]);
+    assert!(!index.keep_unreported_members(&mut group(21, STAFF, &[])));
+    assert!(!index.keep_unreported_members(&mut user(20, STAFF)));
 }

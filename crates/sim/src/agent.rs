@@ -11,7 +11,7 @@ mod writer;
 use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_agent::engine::Guid;
-use rollcall_agent::engine::guard::{self, Limit};
+use rollcall_agent::engine::guard::{self, Limit, Removed};
 use rollcall_agent::engine::index::Index;
 use rollcall_agent::engine::mapping::Mapping;
 use rollcall_agent::engine::plan::{self, Plan, Rules, Stop};
@@ -90,6 +90,7 @@ struct Run<'w> {
     progress: Progress,
     totals: BTreeMap<(ObjectType, ChangeType), i64>,
     failed: BTreeSet<(Guid, ObjectType, ChangeType)>,
+    removed: Removed,
     renewed_at: Timestamp,
     calls: u64,
 }
@@ -153,6 +154,7 @@ fn attend(world: &mut World, agent: &mut Agent) -> Result<Outcome, Interrupt> {
         progress: Progress::default(),
         totals: BTreeMap::new(),
         failed: BTreeSet::new(),
+        removed: Removed::default(),
         renewed_at: world.now(),
         calls: 0,
         session: session.id.clone(),
@@ -232,7 +234,7 @@ impl Run<'_> {
             Weather::Storm => Limit::Count(REMOVALS_MAX),
             Weather::Calm => Limit::Off,
         };
-        guard::check(&plan, limit).map_err(|stop| {
+        guard::check(&plan, limit, &self.removed).map_err(|stop| {
             self.world.coverage.removals_stopped += 1;
             Interrupt::Stopped(stop.to_string())
         })?;
@@ -241,11 +243,12 @@ impl Run<'_> {
 
     /// Plans and writes one batch, and makes it the new starting point.
     fn act(&mut self) -> Result<(), Interrupt> {
-        let plan = self.plan()?;
-        if let Some(stored) = &mut self.agent.stored {
-            stored.token = None;
+        let inactive = self.index.inactive_users();
+        self.plan_and_write()?;
+        if inactive.iter().any(|user| self.index.is_active(*user)) {
+            self.list_members_again()?;
+            self.plan_and_write()?;
         }
-        self.write(&plan)?;
         self.report()?;
         let token = self.token();
         let session = self.session.clone();
@@ -257,6 +260,17 @@ impl Run<'_> {
             cookie: self.cookie,
             index: self.index.clone(),
         });
+        Ok(())
+    }
+
+    fn plan_and_write(&mut self) -> Result<(), Interrupt> {
+        let plan = self.plan()?;
+        if let Some(stored) = &mut self.agent.stored {
+            stored.token = None;
+        }
+        self.write(&plan)?;
+        let behavior = self.settings.remove_user_behavior;
+        self.removed.count(&plan, &self.index, behavior);
         Ok(())
     }
 

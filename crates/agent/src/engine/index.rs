@@ -271,12 +271,14 @@ impl Index {
         record.hub = Some(side);
     }
 
-    /// Takes over from an earlier index what the hub's listing does not tell: who suspended a user,
-    /// and in which groups suspended users are, for the hub lists active members only.
+    /// Takes over from an index that covers exactly what the hub has what its listing does not
+    /// tell: whether a user whose account ended was suspended by the agent too, and in which groups
+    /// suspended users are, for the hub lists active members only.
     ///
-    /// A user that the agent left active was suspended by somebody else (an administrator, or the
-    /// end of the account), and stays so. Memberships of suspended users that no index remembers
-    /// are added once more, which changes nothing where they exist.
+    /// What the listing does tell is never overruled: a user it calls suspended may have been
+    /// suspended by another agent, and reactivating it does not undo an administrator's block
+    /// (decision U52). Memberships of suspended users that no index remembers are added once
+    /// more, which changes nothing where they exist.
     pub fn remember(&mut self, before: &Index) {
         let hidden = self.suspended_as_in(before);
         for (guid, record) in &mut self.records {
@@ -287,22 +289,72 @@ impl Index {
             if side.id != known.id {
                 continue;
             }
-            if side.enabled != Some(true) {
-                side.enabled = known.enabled.or(side.enabled);
+            if side.enabled.is_none() && known.enabled == Some(false) {
+                side.enabled = Some(false);
             }
             side.members.extend(known.members.intersection(&hidden));
         }
     }
 
-    /// Users the hub lists as suspended and that are the same hub users as in `before`.
-    fn suspended_as_in(&self, before: &Index) -> BTreeSet<Guid> {
-        let suspended = self.records.iter().filter(|(guid, record)| {
+    /// The users the hub has and that are not known to be active there. The hub does not list
+    /// them as members, so that it may have them in groups that nobody here knows of.
+    #[must_use]
+    pub fn inactive_users(&self) -> BTreeSet<Guid> {
+        let inactive = self.records.iter().filter(|(_, record)| {
             let hub = record.hub.as_ref();
             matches!(record.body, Body::User { .. })
                 && hub.is_some_and(|side| side.enabled != Some(true))
-                && hub.map(|side| side.id.as_str()) == before.hub_id(**guid)
         });
-        suspended.map(|(guid, _)| *guid).collect()
+        inactive.map(|(guid, _)| *guid).collect()
+    }
+
+    /// Whether the hub has the user and it is known to be active there.
+    #[must_use]
+    pub fn is_active(&self, user: Guid) -> bool {
+        let side = self.records.get(&user).and_then(|found| found.hub.as_ref());
+        side.is_some_and(|side| side.enabled == Some(true))
+    }
+
+    /// Takes in the hub's present list of a group's members, by their ids there. Members that the
+    /// hub does not list because they are suspended stay as they were known.
+    pub fn set_members(&mut self, groups: &BTreeMap<Guid, Vec<String>>) {
+        let users = self.records.iter().filter_map(|(guid, record)| {
+            let is_user = matches!(record.body, Body::User { .. });
+            let hub = record.hub.as_ref().filter(|_| is_user)?;
+            Some((hub.id.clone(), *guid))
+        });
+        let by_id: HashMap<String, Guid> = users.collect();
+        let inactive = self.inactive_users();
+        for (group, member_ids) in groups {
+            if let Some(side) = self.side(*group) {
+                side.members.retain(|member| inactive.contains(member));
+                let listed = member_ids.iter().filter_map(|id| by_id.get(id));
+                side.members.extend(listed);
+            }
+        }
+    }
+
+    /// Gives a group that is shown without members those it is known to have, for a group whose
+    /// members were not reported to have changed: the account may not read them. Tells whether it
+    /// did.
+    #[must_use]
+    pub fn keep_unreported_members(&self, object: &mut DirectoryObject) -> bool {
+        let known = self.records.get(&object.guid).map(|record| &record.body);
+        let Some(Body::Group { members, .. }) = known else {
+            return false;
+        };
+        if object.class != ObjectClass::Group || !object.members.is_empty() || members.is_empty() {
+            return false;
+        }
+        object.members.clone_from(members);
+        true
+    }
+
+    /// Users the hub lists as suspended and that are the same hub users as in `before`.
+    fn suspended_as_in(&self, before: &Index) -> BTreeSet<Guid> {
+        let mut suspended = self.inactive_users();
+        suspended.retain(|guid| self.hub_id(*guid) == before.hub_id(*guid));
+        suspended
     }
 
     /// The parents that objects name but that are not in the index.

@@ -121,11 +121,25 @@ impl Run<'_> {
         }
     }
 
+    /// Reactivated users are listed as members again, wherever they were left.
+    pub(super) fn list_members_again(&mut self) -> Result<(), Interrupt> {
+        self.world.step()?;
+        let (_, groups) = self.listing();
+        let members = groups
+            .into_iter()
+            .map(|group| (group.guid, group.member_ids));
+        self.index.set_members(&members.collect());
+        Ok(())
+    }
+
     fn listing(&self) -> (Vec<HubUser>, Vec<HubGroup>) {
         let hub = &self.world.hub;
         let users = hub.users().filter_map(hub_user).collect();
         let groups = hub.groups().filter_map(|group| {
-            let member_ids = hub.members(&group.id).map(ToString::to_string).collect();
+            let active = hub
+                .members(&group.id)
+                .filter(|member| hub.is_active(member));
+            let member_ids = active.map(ToString::to_string).collect();
             Some(HubGroup {
                 guid: hub::guid_of_group(group)?,
                 id: group.id.to_string(),
