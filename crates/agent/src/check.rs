@@ -1,7 +1,8 @@
 //! `--check`: tries everything a run needs, without changing anything, and explains what is wrong.
 //!
 //! Invariant: each line is about one thing; a thing that could not be tried because of an earlier
-//! one is left out, so every cross is a cause and not a consequence.
+//! one is left out, so every cross is a cause and not a consequence. The hub comes first, because
+//! its settings say which part of the directory counts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +12,12 @@ use rollcall_directory::{Connection, Error as DirectoryError};
 use rollcall_kit::clock::Clock;
 use rollcall_kit::entropy::Entropy;
 use rollcall_proto::idp::{
-    GetReplicationTokenRequest, GetUserpoolRequest, ListUsersRequest, SessionType,
+    GetReplicationTokenRequest, GetSynchronizationSettingsRequest, GetUserpoolRequest,
+    ListUsersRequest, SessionType,
 };
 use rollcall_proto::organizationmanager::ListExternalGroupsRequest;
 use serde::Serialize;
+use tonic::Code;
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -106,12 +109,18 @@ pub async fn check(
         }
         Ok(()) => {}
     }
-    directory(config, clock, &mut findings).await;
-    the_hub(config, entropy, &mut findings).await;
+    let settings = the_hub(config, entropy, &mut findings).await;
+    directory(config, clock, settings.as_ref(), &mut findings).await;
     findings
 }
 
-async fn directory(config: &Config, clock: &dyn Clock, findings: &mut Findings) {
+/// `settings` are those of a session, as far as the hub could be asked for them.
+async fn directory(
+    config: &Config,
+    clock: &dyn Clock,
+    settings: Option<&Settings>,
+    findings: &mut Findings,
+) {
     let address = directory_address(&config.ldap.host);
     if !reach(
         ["directory name", "directory port"],
@@ -163,7 +172,9 @@ async fn directory(config: &Config, clock: &dyn Clock, findings: &mut Findings) 
     }
     rights(&mut connection, findings).await;
     connection.close().await;
-    scope(config, findings).await;
+    if let Some(settings) = settings {
+        scope(config, settings, findings).await;
+    }
 }
 
 async fn rights(connection: &mut Connection, findings: &mut Findings) {
@@ -181,14 +192,14 @@ async fn rights(connection: &mut Connection, findings: &mut Findings) {
     }
 }
 
-async fn scope(config: &Config, findings: &mut Findings) {
-    let filter = Settings::of_file(config).filter;
+async fn scope(config: &Config, settings: &Settings, findings: &mut Findings) {
+    let filter = &settings.filter;
     let name = "scope";
     let mut reader = match Reader::connect(config, &filter.domain).await {
         Ok(reader) => reader,
         Err(failure) => return findings.bad(name, &failure),
     };
-    match reader.resolve(&filter, None).await {
+    match reader.resolve(filter, None).await {
         Ok(resolved) => findings.good(
             name,
             format!(
@@ -202,17 +213,37 @@ async fn scope(config: &Config, findings: &mut Findings) {
     }
 }
 
-async fn the_hub(config: &Config, entropy: &Arc<dyn Entropy>, findings: &mut Findings) {
+/// Tries the hub; the settings that a session would work with, if they could be found out.
+async fn the_hub(
+    config: &Config,
+    entropy: &Arc<dyn Entropy>,
+    findings: &mut Findings,
+) -> Option<Settings> {
+    let client = hub_client(config, entropy, findings).await?;
+    if !pool(config, &client, findings).await {
+        return None;
+    }
+    settings(config, &client, findings).await
+}
+
+async fn hub_client(
+    config: &Config,
+    entropy: &Arc<dyn Entropy>,
+    findings: &mut Findings,
+) -> Option<Client> {
     let address = config.hub.address.clone();
     if !reach(["hub name", "hub port"], "hub.address", &address, findings).await {
-        return;
+        return None;
     }
     let options = match hub::client_options(config) {
         Ok(mut options) => {
             options.entropy = Arc::clone(entropy);
             options
         }
-        Err(failure) => return findings.bad("hub key file", &failure),
+        Err(failure) => {
+            findings.bad("hub key file", &failure);
+            return None;
+        }
     };
     let client = match Client::connect(options).await {
         Ok(client) => client,
@@ -226,15 +257,57 @@ async fn the_hub(config: &Config, entropy: &Arc<dyn Entropy>, findings: &mut Fin
                 ErrorKind::Configuration => "hub key file",
                 _ => "hub connection",
             };
-            return findings.bad(name, &hub::failure(&error));
+            findings.bad(name, &hub::failure(&error));
+            return None;
         }
     };
     findings.good("hub certificate", "accepted");
     findings.good("hub token", "issued");
-    pool(config, &client, findings).await;
+    Some(client)
 }
 
-async fn pool(config: &Config, client: &Client, findings: &mut Findings) {
+async fn settings(config: &Config, client: &Client, findings: &mut Findings) -> Option<Settings> {
+    let name = "synchronization settings";
+    let request = GetSynchronizationSettingsRequest {
+        subject_container_id: config.userpool_id.clone(),
+    };
+    let answer = client
+        .synchronization()
+        .get_synchronization_settings(request)
+        .await;
+    let of_hub = match answer {
+        Ok(settings) => Some(settings.into_inner()),
+        Err(status) if status.code() == Code::NotFound => None,
+        Err(status) => {
+            let error = client.error(&status);
+            findings.bad(name, &explained(&error, "cloud_credentials_file_path"));
+            return None;
+        }
+    };
+    let settings = match Settings::effective(config, of_hub.as_ref()) {
+        Ok(settings) => settings,
+        Err(failure) => {
+            findings.bad(name, &failure);
+            return None;
+        }
+    };
+    let differences = settings.differences(&Settings::of_file(config));
+    findings.good(
+        name,
+        match (of_hub, differences.as_slice()) {
+            (None, _) => "those of the file; the hub has none".to_owned(),
+            (Some(_), []) => "those of the hub; the file says the same".to_owned(),
+            (Some(_), names) => format!(
+                "those of the hub; it overrides the file's {}",
+                names.join(", ")
+            ),
+        },
+    );
+    Some(settings)
+}
+
+/// Whether the pool is there.
+async fn pool(config: &Config, client: &Client, findings: &mut Findings) -> bool {
     let userpool_id = config.userpool_id.clone();
     let request = GetUserpoolRequest {
         userpool_id: userpool_id.clone(),
@@ -242,7 +315,8 @@ async fn pool(config: &Config, client: &Client, findings: &mut Findings) {
     match client.userpools().get(request).await {
         Ok(pool) => findings.good("pool", format!("{} exists", pool.into_inner().name)),
         Err(status) => {
-            return findings.bad("pool", &explained(&client.error(&status), "userpool_id"));
+            findings.bad("pool", &explained(&client.error(&status), "userpool_id"));
+            return false;
         }
     }
     let name = "hub permissions";
@@ -279,6 +353,7 @@ async fn pool(config: &Config, client: &Client, findings: &mut Findings) {
             &explained(&client.error(&status), "cloud_credentials_file_path"),
         );
     }
+    true
 }
 
 fn explained(error: &ClientError, key: &str) -> Failure {

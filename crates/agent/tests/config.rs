@@ -193,6 +193,12 @@ fn secrets_do_not_appear() {
     let broken = SMALL.replace("password: 's3cret-value'", "password: [s3cret-value]");
     let error = parse(&broken).unwrap_err();
     assert!(!error.contains("s3cret-value"), "{error}");
+    let no_colon = SMALL.replace("password: 's3cret-value'", "password s3cret-value");
+    let error = parse(&no_colon).unwrap_err();
+    assert!(
+        error.contains("\"password\"") && !error.contains("s3cret-value"),
+        "{error}"
+    );
     let torn = SMALL.replace("'s3cret-value'}", "'s3cret-value");
     let error = parse(&torn).unwrap_err();
     assert!(!error.contains("s3cret-value"), "{error}");

@@ -8,9 +8,14 @@ mod change;
 #[path = "support/world.rs"]
 mod world;
 
+use std::time::Duration;
+
 use change::*;
 use rollcall_proto::idp::create_user_request::Credentials;
-use rollcall_proto::idp::{CreateUserRequest, PasswordSpec, SessionStatus};
+use rollcall_proto::idp::{
+    CreateSynchronizationSettingsRequest, CreateUserRequest, PasswordSpec, SessionStatus,
+    SynchronizationFilter,
+};
 use serde_json::Value as Json;
 use world::World;
 
@@ -171,4 +176,54 @@ async fn check_explains_what_is_wrong() {
     std::fs::write(&config, "userpol_id: x\n").unwrap();
     let bad = world.agent(&config, &["--check"]).await;
     assert_eq!(bad.status.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_looks_at_the_scope_of_the_hubs_settings() {
+    let world = World::start(None).await;
+    let config = world.configure("", "");
+    let request = CreateSynchronizationSettingsRequest {
+        subject_container_id: world.pool.id.clone(),
+        filter: Some(SynchronizationFilter {
+            domain: world.dc.realm().to_lowercase(),
+            organization_units: vec![format!("OU=Elsewhere,{BASE}")],
+            groups: Vec::new(),
+        }),
+        ..CreateSynchronizationSettingsRequest::default()
+    };
+    world
+        .client
+        .synchronization()
+        .create_synchronization_settings(request)
+        .await
+        .unwrap();
+    let output = world.agent(&config, &["--check"]).await;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("✗ scope") && text.contains("OU=Elsewhere"),
+        "{text}"
+    );
+    assert!(
+        text.contains("those of the hub; it overrides the file's filter"),
+        "{text}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_waits_for_its_hub_and_a_single_run_does_not() {
+    let mut world = World::start(Some(people(20))).await;
+    let config = world.configure("", "");
+    world.stop_hub().await;
+    let single = world.agent(&config, &["--once"]).await;
+    assert_eq!(single.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&single.stderr).into_owned();
+    assert!(errors.contains("cannot be reached"), "{errors}");
+    let agent = world.spawn(&config, &[]);
+    while !world.log().contains("the hub is away") {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    world.restart_hub().await;
+    world.wait_equal().await;
+    assert_eq!(agent.terminate().await, Some(0), "{}", world.log());
 }

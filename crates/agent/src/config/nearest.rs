@@ -67,6 +67,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_value_behind_a_forgotten_colon_is_not_shown() {
+        for key in [
+            "password hunter2x",
+            "password=hunter2x",
+            "password\nhunter2x",
+        ] {
+            let text = unknown("key", key, &["password", "host"]);
+            assert!(text.starts_with("unknown key \"password\";"), "{text}");
+        }
+    }
+
+    #[test]
     fn distances() {
         for (a, b, expected) in [
             ("", "", 0),
