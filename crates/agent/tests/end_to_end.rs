@@ -13,9 +13,10 @@ use std::time::Duration;
 use change::*;
 use rollcall_proto::idp::create_user_request::Credentials;
 use rollcall_proto::idp::{
-    CreateSynchronizationSettingsRequest, CreateUserRequest, PasswordSpec, SessionStatus,
-    SynchronizationFilter,
+    CreateSynchronizationSettingsRequest, CreateUserRequest, DeleteUserRequest, PasswordSpec,
+    SessionStatus, SynchronizationFilter,
 };
+use rollcall_proto::organizationmanager::{DeleteGroupRequest, ListExternalGroupsRequest};
 use serde_json::Value as Json;
 use world::World;
 
@@ -226,4 +227,43 @@ async fn a_service_waits_for_its_hub_and_a_single_run_does_not() {
     world.restart_hub().await;
     world.wait_equal().await;
     assert_eq!(agent.terminate().await, Some(0), "{}", world.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_deleted_in_the_hub_is_made_anew_when_memberships_change() {
+    let world = World::start(None).await;
+    let (people, groups) = (format!("OU=People,{BASE}"), format!("OU=Groups,{BASE}"));
+    let change = |ldif: &str| world.dc.admin_ldapmodify(ldif).unwrap();
+    for name in ["one", "two"] {
+        change(&new_user(name, &people));
+    }
+    let team = format!("CN=team,{groups}");
+    change(&format!(
+        "dn: {team}\nchangetype: add\nobjectClass: group\nsAMAccountName: team\n\
+         member: CN=one,{people}\n\n"
+    ));
+    let config = world.configure("", "");
+    world.run(&config).await;
+    let listed = ListExternalGroupsRequest {
+        subject_container_id: world.pool.id.clone(),
+        ..ListExternalGroupsRequest::default()
+    };
+    let listed = world.client.groups().list_external(listed).await.unwrap();
+    let group_id = listed.into_inner().groups[0].id.clone();
+    let request = DeleteGroupRequest { group_id };
+    world.client.groups().delete(request).await.unwrap();
+    let users = world.users().await;
+    let two = users.iter().find(|u| u.username.starts_with("two@"));
+    let user_id = two.unwrap().id.clone();
+    let request = DeleteUserRequest { user_id };
+    world.client.users().delete(request).await.unwrap();
+
+    change(&modify(
+        &team,
+        &format!("add: member\nmember: CN=two,{people}"),
+    ));
+    let run = world.run(&config).await;
+    assert_eq!(run["mode"], "delta");
+    assert_eq!(run["failed_items_count"], 0, "{run:#}");
+    world.assert_equal().await;
 }
