@@ -19,7 +19,7 @@ use rollcall_domain::membership::{self, MemberAction, MemberDelta, MembershipFac
 use rollcall_domain::refusal::Refusal;
 use rollcall_domain::replication_token::ReplicationToken;
 use rollcall_domain::sync_session::{self, SessionType, SyncSession};
-use rollcall_domain::user::{Actor, NewUser, User, UserField, UserInput, UserStatus};
+use rollcall_domain::user::{Actor, NewUser, User, UserField, UserInput};
 use rollcall_domain::userpool_domain::UserpoolDomain;
 use rollcall_kit::timestamp::{Span, Timestamp};
 
@@ -191,14 +191,6 @@ impl Hub {
     /// The members of a group.
     pub fn members(&self, group: &GroupId) -> impl Iterator<Item = &UserId> {
         self.members.get(group).into_iter().flatten()
-    }
-
-    /// Whether a user is there and may sign in; others are not listed as members.
-    #[must_use]
-    pub fn is_active(&self, user: &UserId) -> bool {
-        self.users
-            .get(user)
-            .is_some_and(|user| user.status() == UserStatus::Active)
     }
 
     /// The user with this external id.

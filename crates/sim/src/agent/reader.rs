@@ -34,11 +34,22 @@ impl Run<'_> {
         {
             let before = stored.index.clone();
             self.index.remember(&before);
+            if self.world.flaw == Flaw::TrustsStaleActivation {
+                self.believe_activation(&before);
+            }
         }
         let missing = self.index.missing();
         self.read_objects(&missing)?;
         self.world.coverage.full_reads += 1;
         Ok(())
+    }
+
+    fn believe_activation(&mut self, before: &Index) {
+        for user in self.index.inactive_users() {
+            if before.is_active(user) {
+                self.index.activated(user, true);
+            }
+        }
     }
 
     /// An increment since the cookie; a full run when the cookie is refused.
@@ -136,10 +147,7 @@ impl Run<'_> {
         let hub = &self.world.hub;
         let users = hub.users().filter_map(hub_user).collect();
         let groups = hub.groups().filter_map(|group| {
-            let active = hub
-                .members(&group.id)
-                .filter(|member| hub.is_active(member));
-            let member_ids = active.map(ToString::to_string).collect();
+            let member_ids = hub.members(&group.id).map(ToString::to_string).collect();
             Some(HubGroup {
                 guid: hub::guid_of_group(group)?,
                 id: group.id.to_string(),
