@@ -42,7 +42,7 @@ async fn a_run_stopped_in_the_middle_says_so_and_the_next_one_converges() {
     let config = world.configure("", "");
     let agent = world.spawn(&config, &["--once", "--now"]);
     world.wait_users(40).await;
-    assert_eq!(agent.terminate().await, Some(0), "{}", world.log());
+    assert_eq!(agent.terminate().await, Some(1), "{}", world.log());
     assert!(world.users().await.len() < 290, "the run had ended before");
     let stopped = &world.sessions().await[0];
     assert_eq!(stopped.status, SessionStatus::Failed as i32);
