@@ -214,18 +214,21 @@ impl World {
             replacement_domain: Some(self.domain().to_owned()),
             now_seconds: SystemClock.now().as_seconds(),
         };
-        let mut expected = Expected::from_ldif(&dump, &scope).unwrap();
-        // The hub lists active members only.
-        let users = &expected.state.users;
-        let inactive: Vec<String> = users
+        Expected::from_ldif(&dump, &scope).unwrap()
+    }
+
+    /// Memberships of suspended users in groups that the hub holds: it does not list them.
+    pub async fn hidden_memberships(&self) -> usize {
+        let (expected, found) = (self.expected(), self.found().await);
+        let inactive = |id: &&String| expected.state.users.get(*id).is_some_and(|u| !u.active);
+        let groups = expected
+            .state
+            .groups
             .iter()
-            .filter(|(_, user)| !user.active)
-            .map(|(id, _)| id.clone())
-            .collect();
-        for group in expected.state.groups.values_mut() {
-            group.members.retain(|member| !inactive.contains(member));
-        }
-        expected
+            .filter(|(id, _)| found.groups.contains_key(*id));
+        groups
+            .map(|(_, group)| group.members.iter().filter(inactive).count())
+            .sum()
     }
 
     /// What the hub holds.
