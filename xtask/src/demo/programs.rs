@@ -4,6 +4,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -90,6 +91,8 @@ impl Programs {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
+            // Ctrl-C is for the agent; the hub is stopped after it.
+            .process_group(0)
             .spawn()
             .context("cannot start rollcall-hub")?;
         let output = process.stdout.take().context("no output of rollcall-hub")?;

@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use rollcall_lab::oracle::{Expected, Scope, State};
 use rollcall_lab::samba::{Dc, DcOptions, Fill};
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::programs::{Hub, Programs, text};
 use super::{hub_state, step};
@@ -131,18 +132,29 @@ impl Stage {
         serde_json::from_slice(&output.stdout).context("`rollcall-agent -o json` prints JSON")
     }
 
-    /// The agent as a service, until it ends.
+    /// The agent as a service, until it ends or Ctrl-C ends it.
+    ///
+    /// Ctrl-C reaches the agent, too. This process has to outlive it: to stop the servers and to
+    /// remove the folder with its keys.
     pub fn follow(&self) -> anyhow::Result<()> {
-        let status = self
-            .programs
-            .command("rollcall-agent")
-            .arg("--config")
-            .arg(self.configuration_path())
-            // The run before was a moment ago; without this the next one waits for the interval.
-            .arg("--now")
-            .status()
-            .context("cannot start rollcall-agent")?;
-        println!("the agent ended with {status}");
+        let mut command = self.programs.command("rollcall-agent");
+        command.arg("--config").arg(self.configuration_path());
+        // The run before was a moment ago; without this the next one waits for the interval.
+        command.arg("--now");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let status = runtime.block_on(async {
+            // While it lives, the signal no longer ends this process.
+            let interrupt = signal(SignalKind::interrupt())?;
+            let mut agent = tokio::process::Command::from(command)
+                .spawn()
+                .context("cannot start rollcall-agent")?;
+            let status = agent.wait().await?;
+            drop(interrupt);
+            anyhow::Ok(status)
+        })?;
+        println!("the agent ended with {status}; stopping the servers");
         Ok(())
     }
 
