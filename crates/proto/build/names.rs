@@ -71,8 +71,13 @@ pub fn message(message: &MessageDescriptor) -> String {
 pub fn own_messages(pool: &DescriptorPool) -> Vec<MessageDescriptor> {
     let mut messages: Vec<_> = pool
         .all_messages()
-        .filter(|message| message.package_name().starts_with("yandex.") && !message.is_map_entry())
+        .filter(|message| is_own(message.package_name()) && !message.is_map_entry())
         .collect();
     messages.sort_by(|a, b| a.full_name().cmp(b.full_name()));
     messages
+}
+
+/// Whether a package is written in this project, the standard's own ones aside.
+fn is_own(package: &str) -> bool {
+    package.starts_with("yandex.") || package.starts_with("rollcall.")
 }

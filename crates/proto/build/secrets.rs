@@ -7,7 +7,7 @@ use prost_reflect::{DescriptorPool, MessageDescriptor, OneofDescriptor};
 use crate::names;
 
 /// Fields whose content is never printed.
-const SECRET_FIELDS: [&str; 8] = [
+const SECRET_FIELDS: [&str; 9] = [
     "password",
     "old_password",
     "password_hash",
@@ -16,6 +16,7 @@ const SECRET_FIELDS: [&str; 8] = [
     "yandex_passport_oauth_token",
     "iam_token",
     "replication_token",
+    "private_key",
 ];
 
 /// The messages for which, with their oneofs, prost must not derive `Debug`.

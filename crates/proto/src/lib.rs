@@ -11,11 +11,13 @@ pub use check::{Check, FieldViolation};
 pub use descriptor::{FILE_DESCRIPTOR_SET, descriptor_pool};
 pub use method::{METHODS, Method, OperationTypes, find_method};
 
-pub use generated::{google, yandex};
+pub use generated::{google, rollcall, yandex};
 pub use google::rpc;
 pub use yandex::cloud::organizationmanager::v1::idp;
 pub use yandex::cloud::{access, endpoint, operation};
 
+/// Package `rollcall.admin.v1`: our own services beside the public interface.
+pub use generated::rollcall::admin::v1 as admin;
 /// Package `yandex.cloud.iam.v1`.
 pub use yandex::cloud::iam::v1 as iam;
 /// Package `yandex.cloud.organizationmanager.v1`.

@@ -2,7 +2,7 @@
 
 Usage: official_descriptors.py DESCRIPTOR_SET
 
-Every file of the set outside `google/` must equal the official file of the same name: packages,
+Every file of the set outside `google/` and `rollcall/` must equal the official file of the same name: packages,
 names, numbers, types, order, reserved ranges and all options with their extensions. Comments and
 source positions are ours and are not compared. Services of the files in the set must be exactly
 those of the official file. Ends with 1 and a difference when something is not equal.
@@ -61,7 +61,7 @@ def main(path):
         ours = descriptor_pb2.FileDescriptorSet.FromString(file.read())
     compared = 0
     for file in ours.file:
-        if file.name.startswith("google/"):
+        if file.name.startswith(("google/", "rollcall/")):
             continue
         a, b = canonical(official(file.name)), canonical(file)
         if a.SerializeToString(deterministic=True) != b.SerializeToString(deterministic=True):

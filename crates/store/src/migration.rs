@@ -14,11 +14,18 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    number: 1,
-    name: "0001_first",
-    sql: include_str!("../migrations/0001_first.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        number: 1,
+        name: "0001_first",
+        sql: include_str!("../migrations/0001_first.sql"),
+    },
+    Migration {
+        number: 2,
+        name: "0002_whole_contract",
+        sql: include_str!("../migrations/0002_whole_contract.sql"),
+    },
+];
 
 const MIGRATIONS_TABLE: &str = "create table if not exists schema_migrations (\
      number bigint not null primary key, name text not null, checksum bigint not null)";
