@@ -1,23 +1,27 @@
 //! Tokens that callers show.
 //!
-//! Invariant: the hub keeps the digest of a token, never the token.
+//! Invariant: the hub keeps the digest of a token and its public id, never the token. Deliberately
+//! absent: the text of a token, which the hub makes.
 
 use rollcall_kit::timestamp::{Span, Timestamp};
 
 use crate::access::Subject;
+use crate::id::TokenId;
 
 /// A token is valid that long.
 pub const LIFETIME: Span = Span::hours(12);
-/// Random bytes in a token.
-pub const TOKEN_BYTES: usize = 32;
 
 /// The record of an issued token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IamToken {
+    /// Public id, a part of the token text; empty in records of the first schema.
+    pub id: TokenId,
     /// SHA-256 of the token text.
     pub digest: Vec<u8>,
     /// Whom it stands for.
     pub subject: Subject,
+    /// Who asked for it in the name of the subject; `None` when the subject did.
+    pub impersonator: Option<Subject>,
     /// When it was issued.
     pub created_at: Timestamp,
     /// When it ends.
@@ -27,12 +31,23 @@ pub struct IamToken {
 impl IamToken {
     /// The record of a token issued at `now`.
     #[must_use]
-    pub fn issue(digest: Vec<u8>, subject: Subject, now: Timestamp) -> Self {
+    pub fn issue(id: TokenId, digest: Vec<u8>, subject: Subject, now: Timestamp) -> Self {
         Self {
+            id,
             digest,
             subject,
+            impersonator: None,
             created_at: now,
             expires_at: now.plus(LIFETIME),
+        }
+    }
+
+    /// The same token, asked for by `impersonator`.
+    #[must_use]
+    pub fn impersonated_by(self, impersonator: Subject) -> Self {
+        Self {
+            impersonator: Some(impersonator),
+            ..self
         }
     }
 
@@ -50,7 +65,8 @@ mod tests {
     #[test]
     fn a_token_ends_after_twelve_hours() {
         let now = Timestamp::from_seconds(5);
-        let token = IamToken::issue(vec![0; 32], Subject::service_account("aje1"), now);
+        let subject = Subject::service_account("aje1");
+        let token = IamToken::issue("aje2".into(), vec![0; 32], subject, now);
         assert!(token.is_valid(now.plus(Span::hours(12)).minus(Span::micros(1))));
         assert!(!token.is_valid(now.plus(Span::hours(12))));
     }

@@ -5,7 +5,7 @@
 
 use http::HeaderMap;
 use rollcall_domain::access::Subject;
-use rollcall_domain::id::SessionId;
+use rollcall_domain::id::{SessionId, TokenId};
 use rollcall_domain::refusal::Refusal;
 use rollcall_domain::user::Actor;
 use rollcall_kit::timestamp::Timestamp;
@@ -53,6 +53,17 @@ pub enum Pace {
     Forced,
 }
 
+/// What may be told of the token of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenFacts {
+    /// Public id of the token.
+    pub id: TokenId,
+    /// The text of the token without its secret part: `t1.<id>.***`.
+    pub masked: String,
+    /// Who asked for the token in the name of the caller; `None` when the caller did.
+    pub impersonator: Option<Subject>,
+}
+
 /// The facts of one call.
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -64,6 +75,8 @@ pub struct Call {
     pub method: Option<&'static Method>,
     /// Who calls; `None` for the few anonymous methods.
     pub subject: Option<Subject>,
+    /// The token that proved it; `None` when nobody is known.
+    pub token: Option<TokenFacts>,
     /// Key of the logical call.
     pub idempotency_key: Option<String>,
     /// The session it writes under.
@@ -105,6 +118,7 @@ impl Call {
             request_id,
             method,
             subject: None,
+            token: None,
             idempotency_key,
             session_id: text(headers, SYNC_SESSION_ID)?.map(SessionId::new),
             pace,

@@ -84,8 +84,9 @@ impl GrpcStack {
         let mut call = Call::read(request.headers(), method, request_id.to_owned(), now)?;
         if !call::is_anonymous(path) {
             let caller = self.hub.authenticate(request.headers(), now).await?;
-            *subject = Some(caller.clone());
-            call.subject = Some(caller);
+            *subject = Some(caller.subject.clone());
+            call.subject = Some(caller.subject);
+            call.token = Some(caller.token);
         }
         request.extensions_mut().insert(Arc::new(call));
         match self.routes.call(request).await {

@@ -61,8 +61,9 @@ pub const CLOCK_SKEW_SECONDS_MAX: i64 = 60;
 /// Most tokens kept in memory; the rest is looked up in the store.
 pub const TOKEN_CACHE_ENTRIES_MAX: usize = 10_000;
 
-/// How long a looked-up token is trusted without asking the store again, in seconds.
-pub const TOKEN_CACHE_SECONDS_MAX: i64 = 30;
+/// How long a looked-up token is trusted without asking the store again, in seconds: so long a token
+/// may still work on a replica after another hub ended it.
+pub const TOKEN_CACHE_SECONDS_MAX: i64 = 5;
 
 /// Most passwords waiting for a hashing worker; further calls are refused as "try again".
 pub const HASHING_QUEUE_MAX: usize = 1_024;

@@ -5,7 +5,7 @@
 //! rights, which belong to the subject and are read with every call.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,12 +13,13 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use rollcall_domain::access::Subject;
 use rollcall_domain::iam_token::IamToken;
-use rollcall_domain::id::{KeyId, ServiceAccountId, TokenId};
+use rollcall_domain::id::{KeyId, ServiceAccountId, SubjectId, TokenId};
 use rollcall_kit::secret::SecretString;
 use rollcall_kit::timestamp::{Span, Timestamp};
 use rollcall_store::Tx;
 use sha2::{Digest, Sha256};
 
+use crate::call::TokenFacts;
 use crate::error::Error;
 use crate::hub::Hub;
 use crate::jwt::{self, JwtError};
@@ -55,9 +56,7 @@ impl Hub {
             &self.audiences,
             now,
         )?;
-        let token = self.new_token(now);
-        let digest = digest(token.expose()).to_vec();
-        let record = IamToken::issue(digest, Subject::service_account(account), now);
+        let (token, record) = self.new_token(Subject::service_account(account), now);
         let expires_at = record.expires_at;
         self.store
             .write(async move |tx: &Tx| Ok::<_, Error>(tx.insert_iam_token(&record).await?))
@@ -69,14 +68,12 @@ impl Hub {
     ///
     /// # Errors
     /// `Unauthenticated` without one.
-    pub async fn authenticate(
-        &self,
-        headers: &HeaderMap,
-        now: Timestamp,
-    ) -> Result<Subject, Error> {
+    pub async fn authenticate(&self, headers: &HeaderMap, now: Timestamp) -> Result<Caller, Error> {
         let digest = digest(read_bearer(headers)?);
-        if let Some(subject) = self.tokens.find(&digest, now) {
-            return Ok(subject);
+        // Asked before the store is: what ends a token after that also ends this answer.
+        let generation = self.tokens.generation();
+        if let Some(caller) = self.tokens.find(&digest, now) {
+            return Ok(caller);
         }
         let key = digest.to_vec();
         let token = self
@@ -90,18 +87,44 @@ impl Hub {
                         .into(),
                 )
             })?;
-        self.tokens.keep(digest, &token, now);
-        Ok(token.subject)
+        let caller = Caller::showing(&token);
+        self.tokens.keep(digest, &token, generation, now);
+        Ok(caller)
     }
 
-    fn new_token(&self, now: Timestamp) -> SecretString {
+    /// A new token of `subject` and its record.
+    fn new_token(&self, subject: Subject, now: Timestamp) -> (SecretString, IamToken) {
         let mut secret = zeroize::Zeroizing::new([0; SECRET_BYTES]);
         self.entropy.fill(&mut *secret);
-        let id = self.new_id(TokenId::PREFIX, now);
-        SecretString::new(format!(
+        let id = TokenId::new(self.new_id(TokenId::PREFIX, now));
+        let text = SecretString::new(format!(
             "t1.{id}.{}",
             URL_SAFE_NO_PAD.encode(secret.as_slice())
-        ))
+        ));
+        let digest = digest(text.expose()).to_vec();
+        (text, IamToken::issue(id, digest, subject, now))
+    }
+}
+
+/// Who shows a valid token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Whom the token stands for.
+    pub subject: Subject,
+    /// What may be told of the token.
+    pub token: TokenFacts,
+}
+
+impl Caller {
+    fn showing(token: &IamToken) -> Self {
+        Self {
+            subject: token.subject.clone(),
+            token: TokenFacts {
+                id: token.id.clone(),
+                masked: format!("t1.{}.***", token.id),
+                impersonator: token.impersonator.clone(),
+            },
+        }
     }
 }
 
@@ -126,23 +149,59 @@ fn digest(token: &str) -> DigestBytes {
 
 /// Tokens seen lately, by digest.
 #[derive(Debug, Default)]
-pub struct TokenCache(Mutex<HashMap<DigestBytes, Cached>>);
+pub struct TokenCache(Mutex<Entries>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    by_digest: HashMap<DigestBytes, Cached>,
+    /// How often tokens were ended here.
+    generation: u64,
+}
 
 #[derive(Debug)]
 struct Cached {
-    subject: Subject,
+    caller: Caller,
     trusted_until: Timestamp,
 }
 
 impl TokenCache {
-    fn find(&self, digest: &DigestBytes, now: Timestamp) -> Option<Subject> {
-        let cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let cached = cache.get(digest)?;
-        (now < cached.trusted_until).then(|| cached.subject.clone())
+    /// Forgets the tokens of `subject` and those it asked for in the name of others. To be called
+    /// when their records are gone.
+    pub fn forget_subject(&self, subject: &SubjectId) {
+        let mut entries = self.entries();
+        entries.generation += 1;
+        entries.by_digest.retain(|_, cached| {
+            let impersonator = cached.caller.token.impersonator.as_ref();
+            cached.caller.subject.id != *subject
+                && impersonator.is_none_or(|impersonator| impersonator.id != *subject)
+        });
     }
 
-    fn keep(&self, digest: DigestBytes, token: &IamToken, now: Timestamp) {
-        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Forgets the token with this digest. To be called when its record is gone.
+    pub fn forget(&self, digest: &DigestBytes) {
+        let mut entries = self.entries();
+        entries.generation += 1;
+        entries.by_digest.remove(digest);
+    }
+
+    fn generation(&self) -> u64 {
+        self.entries().generation
+    }
+
+    fn find(&self, digest: &DigestBytes, now: Timestamp) -> Option<Caller> {
+        let entries = self.entries();
+        let cached = entries.by_digest.get(digest)?;
+        (now < cached.trusted_until).then(|| cached.caller.clone())
+    }
+
+    /// Keeps a token that was read from the store at `generation`, unless tokens ended since: this
+    /// one may be among them.
+    fn keep(&self, digest: DigestBytes, token: &IamToken, generation: u64, now: Timestamp) {
+        let mut entries = self.entries();
+        if entries.generation != generation {
+            return;
+        }
+        let cache = &mut entries.by_digest;
         if cache.len() >= limits::TOKEN_CACHE_ENTRIES_MAX {
             cache.retain(|_, cached| now < cached.trusted_until);
         }
@@ -152,14 +211,18 @@ impl TokenCache {
         let trusted_until = token
             .expires_at
             .min(now.plus(Span::seconds(limits::TOKEN_CACHE_SECONDS_MAX)));
-        let subject = token.subject.clone();
+        let caller = Caller::showing(token);
         cache.insert(
             digest,
             Cached {
-                subject,
+                caller,
                 trusted_until,
             },
         );
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -190,25 +253,57 @@ mod tests {
         assert!(read_bearer(&HeaderMap::new()).is_err());
     }
 
+    const NOW: Timestamp = Timestamp::from_seconds(1_000);
+
+    fn token(subject: &str) -> IamToken {
+        let subject = Subject::service_account(subject);
+        IamToken::issue("aje9".into(), vec![1; 32], subject, NOW)
+    }
+
     #[test]
     fn the_cache_forgets() {
         let cache = TokenCache::default();
-        let now = Timestamp::from_seconds(1_000);
-        let token = IamToken::issue(vec![1; 32], Subject::service_account("aje1"), now);
-        cache.keep([1; 32], &token, now);
-        assert_eq!(cache.find(&[1; 32], now), Some(token.subject.clone()));
-        assert_eq!(cache.find(&[2; 32], now), None);
-        let later = now.plus(Span::seconds(limits::TOKEN_CACHE_SECONDS_MAX));
+        let token = token("aje1");
+        cache.keep([1; 32], &token, cache.generation(), NOW);
+        let found = cache.find(&[1; 32], NOW).unwrap();
+        assert_eq!(found.subject, token.subject);
+        assert_eq!(found.token.masked, "t1.aje9.***");
+        assert_eq!(cache.find(&[2; 32], NOW), None);
+        let later = NOW.plus(Span::seconds(limits::TOKEN_CACHE_SECONDS_MAX));
         assert_eq!(cache.find(&[1; 32], later), None);
     }
 
     #[test]
     fn the_cache_never_outlives_the_token() {
         let cache = TokenCache::default();
-        let now = Timestamp::from_seconds(1_000);
-        let mut token = IamToken::issue(vec![1; 32], Subject::service_account("aje1"), now);
-        token.expires_at = now.plus(Span::seconds(1));
-        cache.keep([1; 32], &token, now);
+        let mut token = token("aje1");
+        token.expires_at = NOW.plus(Span::seconds(1));
+        cache.keep([1; 32], &token, cache.generation(), NOW);
         assert_eq!(cache.find(&[1; 32], token.expires_at), None);
+    }
+
+    #[test]
+    fn ended_tokens_leave_the_cache_at_once() {
+        let cache = TokenCache::default();
+        let keep = |n: u8, token: &IamToken| cache.keep([n; 32], token, cache.generation(), NOW);
+        keep(1, &token("aje1"));
+        keep(2, &token("aje2").impersonated_by(Subject::user("aje1")));
+        keep(3, &token("aje3"));
+        keep(4, &token("aje3"));
+        cache.forget_subject(&"aje1".into());
+        cache.forget(&[3; 32]);
+        let left: Vec<_> = (1..=4)
+            .filter(|n| cache.find(&[*n; 32], NOW).is_some())
+            .collect();
+        assert_eq!(left, [4]);
+    }
+
+    #[test]
+    fn a_token_read_before_its_end_is_not_kept_after_it() {
+        let cache = TokenCache::default();
+        let generation = cache.generation();
+        cache.forget_subject(&"aje1".into());
+        cache.keep([1; 32], &token("aje1"), generation, NOW);
+        assert_eq!(cache.find(&[1; 32], NOW), None);
     }
 }

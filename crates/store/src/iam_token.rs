@@ -1,24 +1,29 @@
-//! Rows of issued tokens: digests only.
+//! Rows of issued tokens: digests and public ids only.
 
 use rollcall_domain::access::Subject;
 use rollcall_domain::iam_token::IamToken;
+use rollcall_domain::id::SubjectId;
 use rollcall_domain::named::Named;
 use rollcall_kit::timestamp::Timestamp;
 
 use crate::db::Tx;
-use crate::db::value::params;
+use crate::db::value::{Row, params};
 use crate::error::Error;
 
 impl Tx {
     /// Inserts the record of a token.
     pub async fn insert_iam_token(&self, token: &IamToken) -> Result<(), Error> {
+        let impersonator = token.impersonator.as_ref();
         self.execute(
-            "insert into iam_tokens (digest, subject_id, subject_kind, created_at, expires_at) \
-             values ($1, $2, $3, $4, $5)",
+            "insert into iam_tokens (digest, id, subject_id, subject_kind, impersonator_id, \
+             impersonator_kind, created_at, expires_at) values ($1, $2, $3, $4, $5, $6, $7, $8)",
             params![
                 &token.digest,
+                &token.id,
                 &token.subject.id,
                 token.subject.kind.name(),
+                impersonator.map(|subject| &subject.id),
+                impersonator.map(|subject| subject.kind.name()),
                 token.created_at,
                 token.expires_at,
             ],
@@ -30,20 +35,10 @@ impl Tx {
     /// The record of the token with this digest, ended or not.
     pub async fn find_iam_token(&self, digest: &[u8]) -> Result<Option<IamToken>, Error> {
         self.one(
-            "select digest, subject_id, subject_kind, created_at, expires_at from iam_tokens \
-             where digest = $1",
+            "select digest, id, subject_id, subject_kind, impersonator_id, impersonator_kind, \
+             created_at, expires_at from iam_tokens where digest = $1",
             params![digest],
-            |row| {
-                Ok(IamToken {
-                    digest: row.bytes()?,
-                    subject: Subject {
-                        id: row.id()?,
-                        kind: row.named()?,
-                    },
-                    created_at: row.time()?,
-                    expires_at: row.time()?,
-                })
-            },
+            read,
         )
         .await
     }
@@ -52,6 +47,13 @@ impl Tx {
     pub async fn delete_iam_token(&self, digest: &[u8]) -> Result<bool, Error> {
         let sql = "delete from iam_tokens where digest = $1";
         Ok(self.execute(sql, params![digest]).await? > 0)
+    }
+
+    /// Deletes the tokens of a subject and those it asked for in the name of others; tells how
+    /// many.
+    pub async fn delete_iam_tokens_of_subject(&self, subject_id: &SubjectId) -> Result<u64, Error> {
+        let sql = "delete from iam_tokens where subject_id = $1 or impersonator_id = $1";
+        self.execute(sql, params![subject_id]).await
     }
 
     /// Deletes up to `limit` tokens that ended by `now`; tells how many.
@@ -66,5 +68,27 @@ impl Tx {
             params![now, limit],
         )
         .await
+    }
+}
+
+fn read(row: &mut Row) -> Result<IamToken, Error> {
+    Ok(IamToken {
+        digest: row.bytes()?,
+        id: row.id()?,
+        subject: Subject {
+            id: row.id()?,
+            kind: row.named()?,
+        },
+        impersonator: read_impersonator(row)?,
+        created_at: row.time()?,
+        expires_at: row.time()?,
+    })
+}
+
+fn read_impersonator(row: &mut Row) -> Result<Option<Subject>, Error> {
+    match (row.opt_id()?, row.opt_named()?) {
+        (Some(id), Some(kind)) => Ok(Some(Subject { id, kind })),
+        (None, None) => Ok(None),
+        _ => Err(Error::corrupt("a token has half an impersonator")),
     }
 }

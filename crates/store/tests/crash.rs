@@ -25,6 +25,7 @@ const CALLS_PER_TASK_ALONE: u64 = 10;
 fn token(number: u64) -> IamToken {
     let now = Timestamp::from_seconds(1);
     IamToken::issue(
+        format!("aje{number}").into(),
         number.to_be_bytes().to_vec(),
         Subject::service_account("aje1"),
         now,

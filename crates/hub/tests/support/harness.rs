@@ -136,7 +136,12 @@ impl Harness {
         let mut random = [0; 16];
         SystemEntropy.fill(&mut random);
         let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-        let record = IamToken::issue(Sha256::digest(&token).to_vec(), subject.clone(), now);
+        let record = IamToken::issue(
+            self.running.hub.new_id("aje", now).into(),
+            Sha256::digest(&token).to_vec(),
+            subject.clone(),
+            now,
+        );
         let bindings: Vec<_> = roles
             .iter()
             .map(|role| AccessBinding {

@@ -119,7 +119,8 @@ param_from_id!(
     OperationId,
     PasswordId,
     ServiceAccountId,
-    KeyId
+    KeyId,
+    TokenId
 );
 
 /// The parameters of a statement, each converted.

@@ -134,8 +134,11 @@ async fn remembered_calls(world: &World) {
 
 async fn iam_tokens(world: &World) {
     let store = &world.store;
-    let token =
-        |n: u8| IamToken::issue(vec![n; 32], Subject::service_account("aje1"), at(n.into()));
+    let token = |n: u8| {
+        let subject = Subject::service_account(format!("aje{}", n % 4));
+        let id = format!("aje1{n}");
+        IamToken::issue(id.as_str().into(), vec![n; 32], subject, at(n.into()))
+    };
     write(store, async move |tx| {
         for n in 0..4 {
             tx.insert_iam_token(&token(n)).await?;
@@ -162,4 +165,23 @@ async fn iam_tokens(world: &World) {
     })
     .await;
     assert_eq!(deleted, (true, false, 2, true));
+
+    let impersonated = token(5).impersonated_by(Subject::user("aje2"));
+    let inserted = [token(6), impersonated.clone(), token(4)];
+    let (found, ended, left) = write(store, async move |tx| {
+        for token in &inserted {
+            tx.insert_iam_token(token).await?;
+        }
+        Ok((
+            tx.find_iam_token(&[5; 32]).await?,
+            tx.delete_iam_tokens_of_subject(&"aje2".into()).await?,
+            tx.find_iam_token(&[4; 32]).await?.is_some(),
+        ))
+    })
+    .await;
+    assert_eq!(
+        (found, ended, left),
+        (Some(impersonated), 3, true),
+        "tokens of a subject end with those it asked for in other names"
+    );
 }
