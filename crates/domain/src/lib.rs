@@ -23,6 +23,7 @@ pub mod page;
 pub mod password;
 pub mod password_policy;
 pub mod progress;
+pub mod quota;
 pub mod refusal;
 pub mod replication_token;
 pub mod resource_name;

@@ -1,7 +1,8 @@
 //! Members of groups.
 //!
 //! Invariant: a batch of deltas is applied as a whole or not at all; adding a member and removing
-//! a stranger change nothing, so that a batch can be repeated (decision U78).
+//! a stranger change nothing, so that a batch can be repeated (decision U78). Deliberately absent:
+//! how many members fit, which is a matter of the quotas.
 
 use std::collections::HashSet;
 
@@ -51,10 +52,6 @@ pub struct MembershipFacts {
     pub known: HashSet<UserId>,
     /// Users of the batch that are members now.
     pub members: HashSet<UserId>,
-    /// All members of the group now.
-    pub members_total: u64,
-    /// Most members of a group; `None` = unlimited (decision U86).
-    pub members_max: Option<u64>,
 }
 
 /// What really changes.
@@ -92,8 +89,7 @@ pub fn check_deltas(deltas: &[MemberDelta]) -> Result<(), Refusal> {
 /// Decides what a batch changes.
 ///
 /// # Errors
-/// As [`check_deltas`]; `NotFound` naming the index of an unknown user; `LimitReached` when the
-/// group would become too large.
+/// As [`check_deltas`]; `NotFound` naming the index of an unknown user.
 pub fn update_members(
     deltas: &[MemberDelta],
     facts: &MembershipFacts,
@@ -113,17 +109,7 @@ pub fn update_members(
             MemberAction::Add | MemberAction::Remove => {}
         }
     }
-    let total = facts
-        .members_total
-        .saturating_add(change.added.len() as u64)
-        .saturating_sub(change.removed.len() as u64);
-    match facts.members_max {
-        Some(limit) if total > limit && !change.added.is_empty() => Err(Refusal::LimitReached {
-            what: "members of a group".into(),
-            limit,
-        }),
-        _ => Ok(change),
-    }
+    Ok(change)
 }
 
 #[cfg(test)]
@@ -147,15 +133,13 @@ mod tests {
         }
     }
 
-    /// Users a, b, c, d exist; a and b are members; at most three fit.
+    /// Users a, b, c, d exist; a and b are members.
     #[track_caller]
     fn check(deltas: &[&str], expected: Result<(&[&str], &[&str]), &str>) {
         let deltas: Vec<_> = deltas.iter().map(|text| delta(text)).collect();
         let facts = MembershipFacts {
             known: ids(&["a", "b", "c", "d"]),
             members: ids(&["a", "b"]),
-            members_total: 2,
-            members_max: Some(3),
         };
         let found = update_members(&deltas, &facts);
         match expected {
@@ -187,24 +171,9 @@ mod tests {
         check(&["+c"], Ok((&["c"], &[])));
         check(&["+a", "-c"], Ok((&[], &[])));
         check(&["-a", "+c", "+d"], Ok((&["c", "d"], &["a"])));
-        check(&["+c", "+d"], Err("limit of 3"));
         check(&["+c", "+x"], Err("member_deltas[1]: user x not found"));
         check(&["+c", "-c"], Err("member_deltas[1].subject_id"));
         check(&[], Err("has 0 items"));
         check(&["+c"; 1_001], Err("has 1001 items"));
-    }
-
-    #[test]
-    fn a_group_above_a_lowered_limit_can_shrink() {
-        let facts = MembershipFacts {
-            known: ids(&["a"]),
-            members: ids(&["a"]),
-            members_total: 10,
-            members_max: Some(3),
-        };
-        assert_eq!(
-            update_members(&[delta("-a")], &facts).unwrap().removed,
-            ["a".into()]
-        );
     }
 }

@@ -49,11 +49,16 @@ pub enum Refusal {
         /// What collided.
         message: String,
     },
-    /// A quota or size limit is reached.
-    #[error("limit of {limit} {what} is reached")]
-    LimitReached {
-        /// What is counted.
-        what: String,
+    /// A quota is used up (decision U86).
+    #[error(
+        "quota {quota} of {holder} is used up: at most {limit} are allowed; remove some, or raise \
+         the quota in the configuration of the hub"
+    )]
+    QuotaExceeded {
+        /// Key of the quota in the configuration.
+        quota: &'static str,
+        /// Whose quota it is: kind and id, such as `group aje…`.
+        holder: String,
         /// The limit.
         limit: u64,
     },

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use rollcall_domain::quota::{Quota, Quotas};
 use rollcall_kit::secret::SecretString;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,9 @@ pub struct Config {
     /// Synchronization sessions.
     #[serde(default)]
     pub sessions: SessionsConfig,
+    /// Quotas; absent = unlimited.
+    #[serde(default, skip_serializing_if = "QuotasConfig::is_unlimited")]
+    pub quotas: QuotasConfig,
 }
 
 /// The section `sessions`.
@@ -56,6 +60,68 @@ impl Default for SessionsConfig {
         Self {
             lease_seconds: LEASE_SECONDS_DEFAULT,
         }
+    }
+}
+
+/// The section `quotas`: how many things of a kind another thing may hold; 0 = unlimited
+/// (decision U86).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QuotasConfig {
+    /// Users of all pools and service accounts of an organization.
+    pub subjects_per_organization: u64,
+    /// Groups of an organization.
+    pub groups_per_organization: u64,
+    /// Members of a group, suspended ones included.
+    pub members_per_group: u64,
+    /// Groups that a user is in.
+    pub groups_per_user: u64,
+    /// Bindings on an organization itself.
+    pub access_bindings_per_organization: u64,
+    /// User pools of an organization.
+    pub userpools_per_organization: u64,
+    /// Users of a pool.
+    pub users_per_userpool: u64,
+    /// Domains of a pool, the built-in one included.
+    pub domains_per_userpool: u64,
+    /// Service accounts of an organization.
+    pub service_accounts_per_organization: u64,
+    /// Keys of a service account, disabled ones included.
+    pub keys_per_service_account: u64,
+}
+
+impl QuotasConfig {
+    /// The quotas as the rules take them.
+    #[must_use]
+    pub fn to_quotas(&self) -> Quotas {
+        Quotas::new([
+            (
+                Quota::SubjectsPerOrganization,
+                self.subjects_per_organization,
+            ),
+            (Quota::GroupsPerOrganization, self.groups_per_organization),
+            (Quota::MembersPerGroup, self.members_per_group),
+            (Quota::GroupsPerUser, self.groups_per_user),
+            (
+                Quota::AccessBindingsPerOrganization,
+                self.access_bindings_per_organization,
+            ),
+            (
+                Quota::UserpoolsPerOrganization,
+                self.userpools_per_organization,
+            ),
+            (Quota::UsersPerUserpool, self.users_per_userpool),
+            (Quota::DomainsPerUserpool, self.domains_per_userpool),
+            (
+                Quota::ServiceAccountsPerOrganization,
+                self.service_accounts_per_organization,
+            ),
+            (Quota::KeysPerServiceAccount, self.keys_per_service_account),
+        ])
+    }
+
+    fn is_unlimited(&self) -> bool {
+        *self == Self::default()
     }
 }
 
@@ -95,6 +161,7 @@ impl Config {
             token_audiences: Vec::new(),
             default_domain_suffix: default_domain_suffix(),
             sessions: SessionsConfig::default(),
+            quotas: QuotasConfig::default(),
         }
     }
 
@@ -176,6 +243,8 @@ fn default_domain_suffix() -> String {
 
 #[cfg(test)]
 mod tests {
+    use rollcall_domain::named::Named as _;
+
     use super::*;
 
     #[test]
@@ -183,6 +252,7 @@ mod tests {
         let mut config = Config::for_address("hub.corp.example:443");
         config.database = Some(DatabaseUrl("postgres://hub@db/hub".into()));
         config.token_audiences.push("https://example.org".into());
+        config.quotas.users_per_userpool = 5;
         assert_eq!(Config::parse(&config.to_yaml().unwrap()).unwrap(), config);
     }
 
@@ -190,6 +260,18 @@ mod tests {
     fn defaults_fill_what_is_absent() {
         let config = Config::parse("address: localhost:8443\n").unwrap();
         assert_eq!(config, Config::for_address("localhost:8443"));
+    }
+
+    #[test]
+    fn every_quota_has_its_key() {
+        for quota in Quota::ALL {
+            let text = format!("address: a:1\nquotas: {{{quota}: 7}}\n");
+            let quotas = Config::parse(&text).unwrap().quotas.to_quotas();
+            for other in Quota::ALL {
+                let expected = (other == quota).then_some(7);
+                assert_eq!(quotas.limit(*other), expected, "{quota} {other}");
+            }
+        }
     }
 
     #[test]
@@ -204,6 +286,11 @@ mod tests {
             "lease_second",
         );
         check("address: a:1\nsessions: {lease_seconds: 9}\n", "10 to 600");
+        check("address: a:1\nquotas: {users: 9}\n", "users");
+        check(
+            "address: a:1\nquotas: {groups_per_user: -1}\n",
+            "groups_per_user",
+        );
         check("address: a\n", "HOST:PORT");
         check("address: ':1'\n", "no host");
         check("address: a:99999\n", "not a port");

@@ -12,6 +12,7 @@ use rollcall_domain::access::{self, AccessBinding, Permission, ResourceRef, Subj
 use rollcall_domain::group::Group;
 use rollcall_domain::id::{OrganizationId, UserpoolId};
 use rollcall_domain::operation::{OperationResource, Payload};
+use rollcall_domain::quota::QuotaScope;
 use rollcall_domain::refusal::Refusal;
 use rollcall_domain::sync_session;
 use rollcall_kit::id::new_id;
@@ -183,6 +184,27 @@ impl Context {
             .list_all_access_bindings_of_subject(&self.caller()?.id)
             .await?;
         Ok(access::require(&bindings, permission)?)
+    }
+
+    /// Requires room for `added` more of what `scope` counts. It stands after the removals and
+    /// before the insertions of a change; without a limit nothing is counted.
+    ///
+    /// # Errors
+    /// `QuotaExceeded`.
+    pub async fn require_quota(
+        &self,
+        tx: &Tx,
+        scope: QuotaScope<'_>,
+        added: u64,
+    ) -> Result<(), Error> {
+        let quotas = &self.hub.quotas;
+        match quotas.limit(scope.quota()) {
+            Some(limit) if added > 0 => {
+                let present = tx.count_for_quota(scope, limit).await?;
+                Ok(quotas.require(scope, present, added)?)
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn check_fence(&self, tx: &Tx, scope: Scope<'_>) -> Result<(), Error> {

@@ -79,6 +79,9 @@ impl Error {
             Self::Refused(Refusal::Invalid { field, why }) => {
                 details.add_bad_request_violation(field, why);
             }
+            Self::Refused(Refusal::QuotaExceeded { quota, holder, .. }) => {
+                details.add_quota_failure_violation(format!("{holder}: {quota}"), &message);
+            }
             Self::Fields(violations) => {
                 for violation in violations {
                     details.add_bad_request_violation(&violation.field, &violation.description);
@@ -127,7 +130,7 @@ fn describe_refusal(refusal: &Refusal) -> (Code, &'static str, String) {
         Refusal::Precondition { reason, .. } => (Code::FailedPrecondition, reason, message),
         Refusal::Denied { .. } => (Code::PermissionDenied, "PERMISSION_DENIED", message),
         Refusal::Aborted { .. } => (Code::Aborted, "CONFLICT", message),
-        Refusal::LimitReached { .. } => (Code::ResourceExhausted, "LIMIT_REACHED", message),
+        Refusal::QuotaExceeded { .. } => (Code::ResourceExhausted, "QUOTA_EXCEEDED", message),
     }
 }
 
@@ -185,11 +188,6 @@ mod tests {
             "PERMISSION_DENIED",
         );
         check(Refusal::aborted("x"), Code::Aborted, "CONFLICT");
-        let limit = Refusal::LimitReached {
-            what: "members".into(),
-            limit: 1,
-        };
-        check(limit, Code::ResourceExhausted, "LIMIT_REACHED");
         check(HashError::Busy, Code::Unavailable, "BUSY");
         check(JwtError::Expired, Code::Unauthenticated, "UNAUTHENTICATED");
     }
@@ -201,6 +199,19 @@ mod tests {
         let violations = status.get_details_bad_request().unwrap().field_violations;
         assert_eq!(violations[0].field, "filter.domain");
         assert_eq!(violations[0].description, "must be a DNS name");
+    }
+
+    #[test]
+    fn a_used_up_quota_is_named_with_its_holder() {
+        let refusal = Refusal::QuotaExceeded {
+            quota: "members_per_group",
+            holder: "group aje1".into(),
+            limit: 1,
+        };
+        let status = check(refusal, Code::ResourceExhausted, "QUOTA_EXCEEDED");
+        let violations = status.get_details_quota_failure().unwrap().violations;
+        assert_eq!(violations[0].subject, "group aje1: members_per_group");
+        assert!(violations[0].description.contains("at most 1"));
     }
 
     #[test]

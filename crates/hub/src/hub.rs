@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use rollcall_domain::quota::Quotas;
 use rollcall_domain::sync_session::Lease;
 use rollcall_kit::clock::Clock;
 use rollcall_kit::entropy::Entropy;
@@ -38,6 +39,8 @@ pub struct Hub {
     pub domain_suffix: String,
     /// Lease of a session.
     pub lease: Lease,
+    /// How many things of a kind another thing may hold.
+    pub quotas: Quotas,
     /// Seals what must not lie in the clear.
     pub sealing_key: SealingKey,
     /// Key of the digests of repeated requests.
@@ -85,6 +88,7 @@ impl Hub {
             address,
             audiences,
             domain_suffix: config.default_domain_suffix.clone(),
+            quotas: config.quotas.to_quotas(),
             sealing_key: parts.sealing_key,
             hashing: HashingPool::new(),
             tokens: TokenCache::default(),

@@ -387,8 +387,6 @@ impl Hub {
         let facts = MembershipFacts {
             known: self.users.keys().cloned().collect(),
             members: present.iter().cloned().collect(),
-            members_total: present.len() as u64,
-            members_max: None,
         };
         membership::update_members(deltas, &facts)?;
         for delta in deltas {

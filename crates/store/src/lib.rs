@@ -17,6 +17,7 @@ mod operation;
 mod organization;
 mod packed;
 mod password;
+mod quota;
 mod replication_token;
 mod service_account;
 mod sync_session;

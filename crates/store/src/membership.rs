@@ -53,7 +53,6 @@ impl Tx {
         &self,
         group: &Group,
         deltas: &[MemberDelta],
-        members_max: Option<u64>,
     ) -> Result<MembershipFacts, Error> {
         let ids: Vec<UserId> = deltas.iter().map(|delta| delta.user_id.clone()).collect();
         let mut members = HashSet::with_capacity(ids.len());
@@ -66,17 +65,8 @@ impl Tx {
             list.push(Param::from(&group.id));
             members.extend(self.all(&sql, &list, Row::id).await?);
         }
-        let members_total = match members_max {
-            Some(_) => self.count_members(&group.id).await?,
-            None => 0,
-        };
         let known = self.list_known_users(&group.organization_id, &ids).await?;
-        Ok(MembershipFacts {
-            known,
-            members,
-            members_total,
-            members_max,
-        })
+        Ok(MembershipFacts { known, members })
     }
 
     /// Puts users into a group; those who are in it stay as they are.

@@ -3,10 +3,11 @@
 use rollcall_domain::access::Permission;
 use rollcall_domain::filter::{Filter, GROUP_FIELDS};
 use rollcall_domain::group::{ExternalKey, Group, GroupField, GroupInput};
-use rollcall_domain::id::{GroupId, OrganizationId, UserpoolId};
+use rollcall_domain::id::{GroupId, OrganizationId, UserId, UserpoolId};
 use rollcall_domain::mask::Mask;
 use rollcall_domain::membership::{self, MemberDelta};
 use rollcall_domain::operation::{OperationResource, OperationResourceKind};
+use rollcall_domain::quota::{Quota, QuotaScope};
 use rollcall_domain::refusal::Refusal;
 use rollcall_proto::access as wire_access;
 use rollcall_proto::operation::Operation;
@@ -211,7 +212,7 @@ async fn create_external(
     };
     let id = GroupId::new(cx.new_id(GroupId::PREFIX));
     let group = Group::create(organization_id, input, Some(key), id, cx.call.now)?;
-    tx.insert_group(&group).await?;
+    insert(cx, tx, &group).await?;
     if request.make_editor {
         tx.insert_access_binding(&group.editor_binding(cx.caller()?.clone()))
             .await?;
@@ -351,15 +352,41 @@ async fn update_members(
     cx.authorize(tx, permission, Scope::Group(&group)).await?;
     let deltas = parse_deltas(&request.member_deltas)?;
     membership::check_deltas(&deltas)?;
-    let facts = tx.find_membership_facts(&group, &deltas, None).await?;
+    let facts = tx.find_membership_facts(&group, &deltas).await?;
     let change = membership::update_members(&deltas, &facts)?;
+    tx.remove_members(&group.id, &change.removed).await?;
+    require_room(cx, tx, &group.id, &change.added).await?;
     tx.add_members(&group.id, &change.added, cx.call.now)
         .await?;
-    tx.remove_members(&group.id, &change.removed).await?;
     let metadata = om::UpdateGroupMembersMetadata {
         group_id: group.id.to_string(),
     };
     Ok(Done::new(&metadata, &(), resource(&group)))
+}
+
+/// Requires room for these new members: in the group, and in the number of groups of each.
+async fn require_room(
+    cx: &Context,
+    tx: &Tx,
+    group_id: &GroupId,
+    added: &[UserId],
+) -> Result<(), Error> {
+    let count = added.len() as u64;
+    cx.require_quota(tx, QuotaScope::MembersOf(group_id), count)
+        .await?;
+    let quotas = &cx.hub.quotas;
+    if quotas.limit(Quota::GroupsPerUser).is_some() {
+        for (user_id, present) in tx.count_groups_of_users(added).await? {
+            quotas.require(QuotaScope::GroupsOfUser(&user_id), present, 1)?;
+        }
+    }
+    Ok(())
+}
+
+async fn insert(cx: &Context, tx: &Tx, group: &Group) -> Result<(), Error> {
+    cx.require_quota(tx, QuotaScope::GroupsOf(&group.organization_id), 1)
+        .await?;
+    Ok(tx.insert_group(group).await?)
 }
 
 async fn find(cx: &Context, tx: &Tx, id: &str, permission: Permission) -> Result<Group, Error> {

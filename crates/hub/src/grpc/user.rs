@@ -5,6 +5,7 @@ use rollcall_domain::filter::{Filter, USER_FIELDS};
 use rollcall_domain::id::{UserId, UserpoolId};
 use rollcall_domain::mask::Mask;
 use rollcall_domain::operation::{OperationResource, OperationResourceKind};
+use rollcall_domain::quota::{Quota, QuotaScope};
 use rollcall_domain::user::{InitialState, NewUser, Profile, User, UserInput};
 use rollcall_domain::username::Username;
 use rollcall_domain::userpool_domain::UserpoolDomain;
@@ -189,6 +190,7 @@ pub async fn create(
         },
         expires_at: request.expires_at.as_ref().map(parse_timestamp),
     };
+    require_room(cx, tx, &pool_id).await?;
     let domain = find_domain(tx, &pool_id, &request.username).await?;
     let user = User::create(
         pool_id,
@@ -200,6 +202,23 @@ pub async fn create(
     )?;
     tx.insert_user(&user).await?;
     Ok(user)
+}
+
+/// Requires room for one more user in the pool and its organization.
+async fn require_room(cx: &Context, tx: &Tx, pool_id: &UserpoolId) -> Result<(), Error> {
+    cx.require_quota(tx, QuotaScope::UsersOf(pool_id), 1)
+        .await?;
+    if cx
+        .hub
+        .quotas
+        .limit(Quota::SubjectsPerOrganization)
+        .is_some()
+        && let Some(pool) = tx.find_userpool(pool_id).await?
+    {
+        cx.require_quota(tx, QuotaScope::SubjectsOf(&pool.organization_id), 1)
+            .await?;
+    }
+    Ok(())
 }
 
 async fn update(cx: &Context, tx: &Tx, request: &idp::UpdateUserRequest) -> Result<Done, Error> {

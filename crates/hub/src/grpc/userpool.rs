@@ -9,6 +9,7 @@ use rollcall_domain::password_policy::{
     BlacklistPolicy, BruteforcePolicy, Complexity, FixedComplexity, LifetimePolicy, QualityPolicy,
     SmartComplexity,
 };
+use rollcall_domain::quota::QuotaScope;
 use rollcall_domain::userpool::{UserSettings, Userpool, UserpoolInput};
 use rollcall_proto::access;
 use rollcall_proto::idp;
@@ -132,6 +133,8 @@ async fn create(
         cx.call.now,
     )?;
     let pool = made.userpool;
+    cx.require_quota(tx, QuotaScope::UserpoolsOf(&pool.organization_id), 1)
+        .await?;
     tx.insert_userpool(&pool).await?;
     tx.insert_userpool_domain(&made.default_domain).await?;
     let metadata = idp::CreateUserpoolMetadata {

@@ -11,6 +11,7 @@ mod group;
 mod operation;
 mod organization;
 mod password;
+mod quota;
 mod replication_token;
 mod schema;
 mod sync_session;
