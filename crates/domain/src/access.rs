@@ -66,6 +66,18 @@ named_enum! {
         OrganizationsListAccessBindings = "organizations.listAccessBindings",
         /// Change the bindings of an organization.
         OrganizationsUpdateAccessBindings = "organizations.updateAccessBindings",
+        /// See the access policies of an organization.
+        OrganizationsListAccessPolicyBindings = "organizations.listAccessPolicyBindings",
+        /// Change the access policies of an organization.
+        OrganizationsUpdateAccessPolicyBindings = "organizations.updateAccessPolicyBindings",
+        /// See service accounts and their keys.
+        ServiceAccountsGet = "serviceAccounts.get",
+        /// Make, change and remove service accounts and their keys.
+        ServiceAccountsManage = "serviceAccounts.manage",
+        /// Sign in as a service account.
+        ServiceAccountsCreateToken = "serviceAccounts.createToken",
+        /// See the audit events of an organization.
+        AuditGet = "audit.get",
         /// See pools.
         UserpoolsGet = "userpools.get",
         /// Make pools.
@@ -82,8 +94,12 @@ named_enum! {
         DomainsGet = "userpools.domains.get",
         /// Tie, prove and untie domains.
         DomainsManage = "userpools.domains.manage",
+        /// See the audit events of a pool.
+        UserpoolsAuditGet = "userpools.audit.get",
         /// See users.
         UsersGet = "userpools.users.get",
+        /// See the groups of a user.
+        UsersListGroups = "userpools.users.listGroups",
         /// See phone numbers of users.
         UsersGetPhone = "userpools.users.getPhone",
         /// Make, change and remove users.
@@ -276,17 +292,26 @@ impl Permission {
         match self {
             Self::OrganizationsGet => roles!(SA UA UV UU UE UM GV GE GM GA OA OV OE OM),
             Self::OrganizationsUpdate => roles!(OE OM),
-            Self::OrganizationsListAccessBindings => roles!(OA OV OE OM),
-            Self::OrganizationsUpdateAccessBindings => roles!(OM),
-            Self::UserpoolsGet | Self::DomainsGet | Self::UsersGet => {
-                roles!(SA UA UV UU UE UM OA OV OE OM)
+            Self::OrganizationsListAccessBindings
+            | Self::OrganizationsListAccessPolicyBindings
+            | Self::ServiceAccountsGet
+            | Self::AuditGet => roles!(OA OV OE OM),
+            Self::OrganizationsUpdateAccessBindings
+            | Self::OrganizationsUpdateAccessPolicyBindings
+            | Self::ServiceAccountsManage
+            | Self::ServiceAccountsCreateToken => roles!(OM),
+            Self::UserpoolsGet => roles!(SA UA UV UE UM OA OV OE OM),
+            Self::UserpoolsListAccessBindings | Self::DomainsGet => {
+                roles!(UA UV UE UM OA OV OE OM)
             }
+            Self::UsersGet => roles!(SA UA UV UU UE UM OA OV OE OM),
+            Self::UsersListGroups => roles!(UA UV UU UE UM OA OV OE OM),
+            Self::UserpoolsAuditGet => roles!(UV UE UM OA OV OE OM),
             Self::UserpoolsCreate
             | Self::UserpoolsUpdate
             | Self::UserpoolsDelete
             | Self::DomainsManage
             | Self::SyncSettingsManage => roles!(UE UM OE OM),
-            Self::UserpoolsListAccessBindings => roles!(UA UV UE UM OA OV OE OM),
             Self::UserpoolsUpdateAccessBindings | Self::SyncSessionsCloseAny => roles!(UM OM),
             Self::UsersGetPhone => roles!(SA UV UU UE UM OV OE OM),
             Self::UsersManage => roles!(SA UU UE UM OE OM),

@@ -13,6 +13,7 @@ use rollcall_proto::Method;
 
 use crate::error::Error;
 use crate::limits;
+use crate::method_access::{Rule, find_rule};
 
 /// Names the logical call, so that a repetition returns the first answer (decision U73).
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -23,10 +24,8 @@ pub const SYNC_FORCE: &str = "x-sync-force";
 /// Names the call in logs and errors.
 pub const REQUEST_ID: &str = "x-request-id";
 
-/// Services that answer anybody: they say where to get a token, and what the hub is.
+/// Services outside the contract that answer anybody: they say what the hub is.
 const ANONYMOUS: &[&str] = &[
-    "/yandex.cloud.iam.v1.IamTokenService/Create",
-    "/yandex.cloud.endpoint.ApiEndpointService/",
     "/grpc.health.v1.Health/",
     "/grpc.reflection.v1.ServerReflection/",
     "/grpc.reflection.v1alpha.ServerReflection/",
@@ -35,13 +34,8 @@ const ANONYMOUS: &[&str] = &[
 /// Whether a call to `path` needs no token.
 #[must_use]
 pub fn is_anonymous(path: &str) -> bool {
-    ANONYMOUS.iter().any(|known| {
-        if known.ends_with('/') {
-            path.starts_with(known)
-        } else {
-            path == *known
-        }
-    })
+    find_rule(path) == Some(Rule::Anonymous)
+        || ANONYMOUS.iter().any(|service| path.starts_with(service))
 }
 
 /// Whether the interval between sessions counts for this call.

@@ -1,26 +1,33 @@
 //! What a handler works with: the call, the hub, rights and fences.
 //!
 //! Invariant: a handler of a data call that was sent under a session has its fence checked in the
-//! same transaction as its write (decision U121): [`Context::authorize`] does both, and
-//! `mutation` refuses to commit when it was never asked. Deliberately absent: rules of a noun.
+//! same transaction as its write (decision U121): [`Context::authorize`] does both. A method that
+//! needs a permission answers nobody before it asked for one that its row of `method_access`
+//! names: [`Context::seal`] sees to that. Whoever may not see a thing is answered as if it were
+//! not there (decision U77): [`Context::admit`] sees to that. Deliberately absent: rules of a noun.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use prost::{Message, Name};
-use rollcall_domain::access::{self, AccessBinding, Permission, ResourceRef, Subject};
+use rollcall_domain::access::{
+    self, AccessBinding, Permission, ResourceKind, ResourceRef, Subject,
+};
 use rollcall_domain::group::Group;
 use rollcall_domain::id::{OrganizationId, UserpoolId};
 use rollcall_domain::operation::{OperationResource, Payload};
 use rollcall_domain::quota::QuotaScope;
 use rollcall_domain::refusal::Refusal;
-use rollcall_domain::sync_session;
+use rollcall_domain::service_account::ServiceAccount;
+use rollcall_domain::sync_session::{self, SyncSession};
+use rollcall_domain::user::User;
 use rollcall_kit::id::new_id;
 use rollcall_store::Tx;
 
 use crate::call::Call;
 use crate::error::Error;
 use crate::hub::Hub;
+use crate::method_access::{Rule, find_rule};
 use crate::wire::to_payload;
 
 /// The service whose calls name their session in the request and are judged by its rules.
@@ -33,6 +40,8 @@ pub struct Context {
     pub hub: Arc<Hub>,
     /// The call.
     pub call: Arc<Call>,
+    rule: Rule,
+    authorized: AtomicBool,
     fence_checked: AtomicBool,
 }
 
@@ -47,6 +56,47 @@ pub enum Scope<'a> {
     Organization(&'a OrganizationId),
     /// Any resource at all.
     Anywhere,
+}
+
+/// A thing that has an id of its own and belongs where rights are given.
+pub trait Placed {
+    /// What messages call it.
+    const KIND: &'static str;
+
+    /// Where rights on it are given.
+    fn scope(&self) -> Scope<'_>;
+}
+
+impl Placed for User {
+    const KIND: &'static str = "user";
+
+    fn scope(&self) -> Scope<'_> {
+        Scope::Userpool(&self.userpool_id)
+    }
+}
+
+impl Placed for Group {
+    const KIND: &'static str = "group";
+
+    fn scope(&self) -> Scope<'_> {
+        Scope::Group(self)
+    }
+}
+
+impl Placed for SyncSession {
+    const KIND: &'static str = "synchronization session";
+
+    fn scope(&self) -> Scope<'_> {
+        Scope::Userpool(&self.subject_container_id)
+    }
+}
+
+impl Placed for ServiceAccount {
+    const KIND: &'static str = "service account";
+
+    fn scope(&self) -> Scope<'_> {
+        Scope::Organization(&self.organization_id)
+    }
 }
 
 /// The outcome of a mutation: what its operation carries.
@@ -92,9 +142,15 @@ impl Context {
             .method
             .is_some_and(|method| method.service == SESSION_SERVICE);
         let needs_fence = effect == Effect::Write && call.session_id.is_some() && !is_session_call;
+        let rule = call
+            .method
+            .and_then(|method| find_rule(method.path))
+            .unwrap_or(Rule::Anonymous);
         Self {
             hub,
             call,
+            rule,
+            authorized: AtomicBool::new(false),
             fence_checked: AtomicBool::new(!needs_fence),
         }
     }
@@ -122,68 +178,155 @@ impl Context {
     /// Requires `permission` on `scope` and returns the bindings that count there.
     ///
     /// # Errors
-    /// `Denied` without the permission, also when the thing does not exist (decision U77);
-    /// `NotFound` with it; `Precondition` when the session of the call is over.
+    /// For a pool or an organization that is not there or where the permission is missing, see
+    /// [`Context::admit`]; for a group `Denied`; `Precondition` when the session of the call is
+    /// over; `Internal` when the row of the method does not name the permission.
     pub async fn authorize(
         &self,
         tx: &Tx,
         permission: Permission,
         scope: Scope<'_>,
     ) -> Result<Vec<AccessBinding>, Error> {
-        let caller = self.caller()?;
-        let bindings = match scope {
-            Scope::Userpool(id) => {
-                let Some(pool) = tx.find_userpool(id).await? else {
-                    return Err(self.missing(tx, permission, "user pool", id.as_str()).await);
-                };
-                let resources = [
-                    ResourceRef::userpool(id),
-                    ResourceRef::organization(&pool.organization_id),
-                ];
-                tx.list_access_bindings_of_subject(&caller.id, &resources)
-                    .await?
-            }
-            Scope::Group(group) => {
-                let resources = [
-                    ResourceRef::group(&group.id),
-                    ResourceRef::organization(&group.organization_id),
-                ];
-                tx.list_access_bindings_of_subject(&caller.id, &resources)
-                    .await?
-            }
-            Scope::Organization(id) => {
-                let resources = [ResourceRef::organization(id)];
-                let bindings = tx
-                    .list_access_bindings_of_subject(&caller.id, &resources)
-                    .await?;
-                if tx.find_organization(id).await?.is_none() {
-                    return Err(self
-                        .missing(tx, permission, "organization", id.as_str())
-                        .await);
-                }
-                bindings
-            }
-            Scope::Anywhere => tx.list_all_access_bindings_of_subject(&caller.id).await?,
+        let Some(bindings) = self.list_bindings(tx, scope).await? else {
+            return Err(self.hide(tx, permission, scope).await);
         };
-        access::require(&bindings, permission)?;
+        match self.judge(permission, &bindings) {
+            Err(Error::Refused(_)) if !matches!(scope, Scope::Group(_) | Scope::Anywhere) => {
+                return Err(self.hide(tx, permission, scope).await);
+            }
+            judged => judged?,
+        }
+        self.authorized.store(true, Ordering::Relaxed);
         self.check_fence(tx, scope).await?;
         Ok(bindings)
     }
 
-    /// The error for a thing that is not there: a caller who could not see it anywhere learns
-    /// nothing (decision U77).
-    pub async fn missing(&self, tx: &Tx, permission: Permission, kind: &str, id: &str) -> Error {
-        match self.require_anywhere(tx, permission).await {
-            Ok(()) => Refusal::not_found(kind, id).into(),
-            Err(error) => error,
+    /// Lets the caller at `found`, which has the id `id`, and returns the bindings that count there.
+    ///
+    /// # Errors
+    /// The same whether nothing was found or `permission` is missing (decision U77): `Denied`, or
+    /// `NotFound` for callers with the permission in an organization, who would see it.
+    pub async fn admit<T: Placed>(
+        &self,
+        tx: &Tx,
+        permission: Permission,
+        id: &str,
+        found: Option<T>,
+    ) -> Result<(T, Vec<AccessBinding>), Error> {
+        let Some(thing) = found else {
+            return Err(self.missing(tx, permission, T::KIND, id).await);
+        };
+        let Some(bindings) = self.list_bindings(tx, thing.scope()).await? else {
+            return Err(Error::Internal(format!("{} {id} has no parent", T::KIND)));
+        };
+        match self.judge(permission, &bindings) {
+            Err(Error::Refused(_)) => {
+                return Err(self.missing(tx, permission, T::KIND, id).await);
+            }
+            judged => judged?,
         }
+        self.authorized.store(true, Ordering::Relaxed);
+        self.check_fence(tx, thing.scope()).await?;
+        Ok((thing, bindings))
     }
 
-    async fn require_anywhere(&self, tx: &Tx, permission: Permission) -> Result<(), Error> {
-        let bindings = tx
-            .list_all_access_bindings_of_subject(&self.caller()?.id)
-            .await?;
-        Ok(access::require(&bindings, permission)?)
+    /// The answer of the handler, unless it is one that it must not give: whether something is
+    /// there or how it is, before the caller proved a right to know.
+    ///
+    /// # Errors
+    /// `Internal` for such an answer.
+    pub fn seal<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {
+        let tells = match &answer {
+            Ok(_) => true,
+            Err(Error::Refused(refusal)) => {
+                !matches!(refusal, Refusal::Denied { .. } | Refusal::Invalid { .. })
+            }
+            Err(_) => false,
+        };
+        let needed = matches!(self.rule, Rule::Permissions(_));
+        if tells && needed && !self.authorized.load(Ordering::Relaxed) {
+            return Err(Error::Internal(format!(
+                "{} answers without a permission",
+                self.method()
+            )));
+        }
+        answer
+    }
+
+    /// The bindings of the caller that count at `scope`; `None` when it is not there.
+    async fn list_bindings(
+        &self,
+        tx: &Tx,
+        scope: Scope<'_>,
+    ) -> Result<Option<Vec<AccessBinding>>, Error> {
+        let resources = match scope {
+            Scope::Userpool(id) => {
+                let Some(pool) = tx.find_userpool(id).await? else {
+                    return Ok(None);
+                };
+                vec![
+                    ResourceRef::userpool(id),
+                    ResourceRef::organization(&pool.organization_id),
+                ]
+            }
+            Scope::Group(group) => vec![
+                ResourceRef::group(&group.id),
+                ResourceRef::organization(&group.organization_id),
+            ],
+            Scope::Organization(id) => {
+                if tx.find_organization(id).await?.is_none() {
+                    return Ok(None);
+                }
+                vec![ResourceRef::organization(id)]
+            }
+            Scope::Anywhere => return Ok(Some(self.list_all_bindings(tx).await?)),
+        };
+        let caller = &self.caller()?.id;
+        Ok(Some(
+            tx.list_access_bindings_of_subject(caller, &resources)
+                .await?,
+        ))
+    }
+
+    async fn list_all_bindings(&self, tx: &Tx) -> Result<Vec<AccessBinding>, Error> {
+        let caller = &self.caller()?.id;
+        Ok(tx.list_all_access_bindings_of_subject(caller).await?)
+    }
+
+    fn judge(&self, permission: Permission, bindings: &[AccessBinding]) -> Result<(), Error> {
+        if !self.rule.lists(permission) {
+            return Err(Error::Internal(format!(
+                "{} asks for a permission that its row does not name",
+                self.method()
+            )));
+        }
+        Ok(access::require(bindings, permission)?)
+    }
+
+    async fn hide(&self, tx: &Tx, permission: Permission, scope: Scope<'_>) -> Error {
+        let (kind, id) = match scope {
+            Scope::Userpool(id) => ("user pool", id.as_str()),
+            Scope::Organization(id) => ("organization", id.as_str()),
+            Scope::Group(group) => (Group::KIND, group.id.as_str()),
+            Scope::Anywhere => ("resource", ""),
+        };
+        self.missing(tx, permission, kind, id).await
+    }
+
+    /// The error for a thing that is not there, or that the caller has no `permission` on.
+    async fn missing(&self, tx: &Tx, permission: Permission, kind: &str, id: &str) -> Error {
+        let judged = self.list_all_bindings(tx).await.and_then(|mut bindings| {
+            bindings.retain(|binding| binding.resource.kind == ResourceKind::Organization);
+            self.judge(permission, &bindings)
+        });
+        match judged {
+            Ok(()) => {
+                // The caller may know what there is, so the answer is not a leak.
+                self.authorized.store(true, Ordering::Relaxed);
+                Refusal::not_found(kind, id).into()
+            }
+            Err(error) => error,
+        }
     }
 
     /// Requires room for `added` more of what `scope` counts. It stands after the removals and

@@ -51,7 +51,7 @@ impl Service {
             let cx = Context::new(Arc::clone(&self.0), Arc::clone(&call), Effect::Read);
             self.0
                 .store
-                .read(async move |tx: &Tx| find(&cx, tx, &request).await)
+                .read(async move |tx: &Tx| cx.seal(find(&cx, tx, &request).await))
                 .await
         };
         let outcome: Result<A, Error> = outcome.await;
@@ -103,7 +103,7 @@ impl Service {
         let cx = Context::new(Arc::clone(&self.0), Arc::clone(call), Effect::Read);
         self.0
             .store
-            .read(async move |tx: &Tx| find(&cx, tx).await)
+            .read(async move |tx: &Tx| cx.seal(find(&cx, tx).await))
             .await
     }
 
@@ -132,7 +132,7 @@ impl Service {
                 if let Some(operation) = find_repeated(&cx, tx, &digest).await? {
                     return Ok(operation);
                 }
-                let done = decide(&cx, tx, &request).await?;
+                let done = cx.seal(decide(&cx, tx, &request).await)?;
                 if !cx.is_fenced() {
                     return Err(Error::Internal(format!(
                         "{} did not check the session it was sent under",

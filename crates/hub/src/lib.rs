@@ -1,7 +1,7 @@
 //! Rollcall: the identity hub.
 //!
 //! Invariant: every change a caller is told of is durable, and every call but the few named in
-//! `call` proves who makes it. Deliberately absent: SQL (crate `store`) and rules (crate `domain`).
+//! `method_access` proves who makes it. Deliberately absent: SQL (crate `store`) and rules (crate `domain`).
 
 pub mod call;
 pub mod certificate;
@@ -18,6 +18,7 @@ pub mod init;
 pub mod jwt;
 pub mod limits;
 pub mod listener;
+pub mod method_access;
 pub mod page_token;
 pub mod password_hash;
 pub mod reflection;

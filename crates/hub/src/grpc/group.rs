@@ -118,8 +118,6 @@ impl GroupService for Service {
 
 async fn get(cx: &Context, tx: &Tx, request: &om::GetGroupRequest) -> Result<om::Group, Error> {
     let group = find(cx, tx, &request.group_id, Permission::GroupsGet).await?;
-    cx.authorize(tx, Permission::GroupsGet, Scope::Group(&group))
-        .await?;
     Ok(render(group))
 }
 
@@ -238,8 +236,6 @@ async fn convert_to_external(
     let pool_id = UserpoolId::from(request.subject_container_id.as_str());
     cx.authorize(tx, Permission::ExtGroupsBind, Scope::Userpool(&pool_id))
         .await?;
-    cx.authorize(tx, Permission::GroupsConvertExternal, Scope::Group(&group))
-        .await?;
     require_pool_of(tx, &pool_id, &group.organization_id).await?;
     let key = ExternalKey::new(pool_id, request.external_id.as_str())?;
     let group = group.convert_to_external(key, cx.call.now)?;
@@ -317,8 +313,6 @@ async fn list_members(
     request: &om::ListGroupMembersRequest,
 ) -> Result<om::ListGroupMembersResponse, Error> {
     let group = find(cx, tx, &request.group_id, Permission::GroupsListMembers).await?;
-    cx.authorize(tx, Permission::GroupsListMembers, Scope::Group(&group))
-        .await?;
     let list = ListKey {
         method: cx.method(),
         parent: group.id.as_str(),
@@ -389,11 +383,10 @@ async fn insert(cx: &Context, tx: &Tx, group: &Group) -> Result<(), Error> {
     Ok(tx.insert_group(group).await?)
 }
 
+/// Finds a group the caller has `permission` on.
 async fn find(cx: &Context, tx: &Tx, id: &str, permission: Permission) -> Result<Group, Error> {
-    match tx.find_group(&GroupId::from(id)).await? {
-        Some(group) => Ok(group),
-        None => Err(cx.missing(tx, permission, "group", id).await),
-    }
+    let found = tx.find_group(&GroupId::from(id)).await?;
+    Ok(cx.admit(tx, permission, id, found).await?.0)
 }
 
 /// What a change of `group` needs: external groups have their own managers (decision U79).

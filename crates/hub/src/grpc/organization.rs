@@ -4,6 +4,7 @@ use rollcall_domain::access::Permission;
 use rollcall_domain::filter::{Filter, ORGANIZATION_FIELDS};
 use rollcall_domain::id::OrganizationId;
 use rollcall_domain::organization::Organization;
+use rollcall_domain::refusal::Refusal;
 use rollcall_proto::access;
 use rollcall_proto::operation::Operation;
 use rollcall_proto::organizationmanager as om;
@@ -61,14 +62,7 @@ async fn get(
         .await?;
     match tx.find_organization(&id).await? {
         Some(organization) => Ok(render(organization)),
-        None => Err(cx
-            .missing(
-                tx,
-                Permission::OrganizationsGet,
-                "organization",
-                id.as_str(),
-            )
-            .await),
+        None => Err(Refusal::not_found("organization", id).into()),
     }
 }
 

@@ -249,16 +249,8 @@ async fn find(
     id: &str,
     permission: Permission,
 ) -> Result<SyncSession, Error> {
-    match tx.find_sync_session(&SessionId::from(id)).await? {
-        Some(session) => {
-            let pool = Scope::Userpool(&session.subject_container_id);
-            cx.authorize(tx, permission, pool).await?;
-            Ok(session)
-        }
-        None => Err(cx
-            .missing(tx, permission, "synchronization session", id)
-            .await),
-    }
+    let found = tx.find_sync_session(&SessionId::from(id)).await?;
+    Ok(cx.admit(tx, permission, id, found).await?.0)
 }
 
 fn resource(pool_id: &UserpoolId) -> OperationResource {

@@ -134,9 +134,12 @@ impl UserService for Service {
 }
 
 async fn get(cx: &Context, tx: &Tx, request: &idp::GetUserRequest) -> Result<idp::User, Error> {
-    let user = find(cx, tx, &request.user_id, Permission::UsersGet).await?;
-    let scope = Scope::Userpool(&user.userpool_id);
-    let bindings = cx.authorize(tx, Permission::UsersGet, scope).await?;
+    let found = tx
+        .find_user(&UserId::from(request.user_id.as_str()))
+        .await?;
+    let (user, bindings) = cx
+        .admit(tx, Permission::UsersGet, &request.user_id, found)
+        .await?;
     Ok(render(user, Phone::of(&bindings)))
 }
 
@@ -313,14 +316,8 @@ async fn resolve_external_ids(
 
 /// Finds a user and requires `permission` on its pool.
 pub async fn find(cx: &Context, tx: &Tx, id: &str, permission: Permission) -> Result<User, Error> {
-    match tx.find_user(&UserId::from(id)).await? {
-        Some(user) => {
-            cx.authorize(tx, permission, Scope::Userpool(&user.userpool_id))
-                .await?;
-            Ok(user)
-        }
-        None => Err(cx.missing(tx, permission, "user", id).await),
-    }
+    let found = tx.find_user(&UserId::from(id)).await?;
+    Ok(cx.admit(tx, permission, id, found).await?.0)
 }
 
 async fn find_managed(cx: &Context, tx: &Tx, id: &str) -> Result<User, Error> {

@@ -10,6 +10,7 @@ use rollcall_domain::password_policy::{
     SmartComplexity,
 };
 use rollcall_domain::quota::QuotaScope;
+use rollcall_domain::refusal::Refusal;
 use rollcall_domain::userpool::{UserSettings, Userpool, UserpoolInput};
 use rollcall_proto::access;
 use rollcall_proto::idp;
@@ -75,9 +76,7 @@ async fn get(
         .await?;
     match tx.find_userpool(&id).await? {
         Some(pool) => render(tx, pool).await,
-        None => Err(cx
-            .missing(tx, Permission::UserpoolsGet, "user pool", id.as_str())
-            .await),
+        None => Err(Refusal::not_found("user pool", id).into()),
     }
 }
 
