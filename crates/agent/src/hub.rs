@@ -84,7 +84,8 @@ impl Hub {
                 Ok(hub) => return Ok(hub),
                 Err(error) => error,
             };
-            let is_away = matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Unavailable);
+            let is_away = matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Unavailable)
+                || error.retry_after().is_some();
             if patience == Patience::GiveUp || !is_away {
                 return Err(failure(&error));
             }

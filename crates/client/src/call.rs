@@ -16,6 +16,8 @@ use crate::error::ClientError;
 
 /// How often a call is tried.
 pub const ATTEMPTS_MAX: u32 = 5;
+/// The longest wait that a hub can ask for between two attempts.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
 /// How long one attempt may take.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -135,7 +137,7 @@ impl CallContext {
 impl Client {
     /// Makes the call `call` with `message`, again and again while the failure may pass: after
     /// UNAVAILABLE, DEADLINE_EXCEEDED, ABORTED, RESOURCE_EXHAUSTED and lost connections with
-    /// growing waits (decision U120), after UNAUTHENTICATED once with a new token.
+    /// growing waits (decision U120) that are never shorter than the hub asks for, after UNAUTHENTICATED once with a new token.
     ///
     /// ```text
     /// let user = client
@@ -175,7 +177,7 @@ impl Client {
             if !error.is_retryable() || backoff.attempts() + 1 >= context.attempts_max {
                 return Err(error);
             }
-            let wait = backoff.next_wait(&*self.entropy);
+            let wait = wait_between(&error, backoff.next_wait(&*self.entropy));
             tracing::debug!(
                 code = ?status.code(),
                 reason = status.message(),
@@ -187,7 +189,38 @@ impl Client {
     }
 }
 
+/// The wait after `error`: what the hub asks for, and the random `backoff` on top, so that clients
+/// that were refused together do not come back together.
+fn wait_between(error: &ClientError, backoff: Duration) -> Duration {
+    let asked_for = error.retry_after().unwrap_or_default();
+    asked_for.min(RETRY_AFTER_MAX).saturating_add(backoff)
+}
+
 /// `text` as metadata; a text that is no ASCII becomes one that no hub knows.
 fn ascii(text: &str) -> MetadataValue<Ascii> {
     MetadataValue::try_from(text).unwrap_or_else(|_| MetadataValue::from_static("invalid"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tonic_types::{ErrorDetails, StatusExt as _};
+
+    #[test]
+    fn the_hub_may_ask_for_a_longer_wait() {
+        const BACKOFF: Duration = Duration::from_millis(300);
+        let check = |asked_for: Option<Duration>, expected: Duration| {
+            let mut details = ErrorDetails::new();
+            if asked_for.is_some() {
+                details.set_retry_info(asked_for);
+            }
+            let status = Status::with_error_details(Code::ResourceExhausted, "", details);
+            let error = ClientError::from_status("hub:1", &status);
+            assert!(error.is_retryable());
+            assert_eq!(wait_between(&error, BACKOFF), expected);
+        };
+        check(None, BACKOFF);
+        check(Some(Duration::from_millis(500)), Duration::from_millis(800));
+        check(Some(Duration::from_secs(86_400)), RETRY_AFTER_MAX + BACKOFF);
+    }
 }

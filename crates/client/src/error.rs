@@ -4,6 +4,7 @@
 //! token or a key.
 
 use std::error::Error as _;
+use std::time::Duration;
 
 use rollcall_proto::FieldViolation;
 use tonic::{Code, Status};
@@ -64,6 +65,7 @@ pub struct ClientError {
     /// The identifier of the call in the log of the hub, when known.
     pub request_id: Option<String>,
     retryable: bool,
+    retry_after: Option<Duration>,
 }
 
 impl ClientError {
@@ -79,6 +81,12 @@ impl ClientError {
         self.retryable
     }
 
+    /// How long the hub asks to wait before the same call is made again.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
     pub(crate) fn local(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -86,6 +94,7 @@ impl ClientError {
             code: None,
             request_id: None,
             retryable: false,
+            retry_after: None,
         }
     }
 
@@ -129,6 +138,7 @@ impl ClientError {
             code: Some(status.code()),
             request_id: details.request_info().map(|info| info.request_id.clone()),
             retryable,
+            retry_after: details.retry_info().and_then(|info| info.retry_delay),
         }
     }
 

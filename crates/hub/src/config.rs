@@ -3,12 +3,16 @@
 //! Invariant: an unknown key is an error, so a typing mistake never silently becomes a default.
 //! Deliberately absent: secrets. Keys lie in files of their own in the data directory.
 
+mod limits;
+
 use std::path::Path;
 
 use anyhow::{Context, bail};
 use rollcall_domain::quota::{Quota, Quotas};
 use rollcall_kit::secret::SecretString;
 use serde::{Deserialize, Serialize};
+
+pub use limits::LimitsConfig;
 
 /// Lease of a session when the configuration gives none, in seconds (decision U2).
 pub const LEASE_SECONDS_DEFAULT: u32 = 60;
@@ -45,6 +49,9 @@ pub struct Config {
     /// Quotas; absent = unlimited.
     #[serde(default, skip_serializing_if = "QuotasConfig::is_unlimited")]
     pub quotas: QuotasConfig,
+    /// What callers may ask of the hub.
+    #[serde(default, skip_serializing_if = "LimitsConfig::is_default")]
+    pub limits: LimitsConfig,
 }
 
 /// The section `sessions`.
@@ -162,6 +169,7 @@ impl Config {
             default_domain_suffix: default_domain_suffix(),
             sessions: SessionsConfig::default(),
             quotas: QuotasConfig::default(),
+            limits: LimitsConfig::default(),
         }
     }
 
@@ -204,6 +212,7 @@ impl Config {
                  {LEASE_SECONDS_MAX}"
             );
         }
+        config.limits.check()?;
         Ok(config)
     }
 

@@ -1,25 +1,21 @@
 //! The deadline a gRPC client gives its call: header `grpc-timeout`.
 //!
-//! Invariant: a deadline is never longer than [`limits::CALL_TIMEOUT_MAX`]; a malformed one counts
-//! as none.
+//! Invariant: a deadline is never longer than the one of the configuration; a malformed one counts as
+//! none.
 
 use std::time::Duration;
 
 use http::HeaderMap;
 
-use crate::limits;
-
 const DIGITS_MAX: usize = 8;
 
-/// How long a call with these headers may run.
+/// How long a call with these headers may run: `longest` or less.
 #[must_use]
-pub fn read(headers: &HeaderMap) -> Duration {
+pub fn read(headers: &HeaderMap, longest: Duration) -> Duration {
     headers
         .get("grpc-timeout")
         .and_then(|value| parse(value.to_str().ok()?))
-        .map_or(limits::CALL_TIMEOUT_MAX, |timeout| {
-            timeout.min(limits::CALL_TIMEOUT_MAX)
-        })
+        .map_or(longest, |timeout| timeout.min(longest))
 }
 
 fn parse(text: &str) -> Option<Duration> {
@@ -44,22 +40,24 @@ fn parse(text: &str) -> Option<Duration> {
 mod tests {
     use super::*;
 
+    const LONGEST: Duration = Duration::from_secs(60);
+
     #[test]
     fn all_units_are_read_and_bounded() {
         let check = |text: &str, expected: Duration| {
             let mut headers = HeaderMap::new();
             headers.insert("grpc-timeout", text.parse().unwrap());
-            assert_eq!(read(&headers), expected, "{text}");
+            assert_eq!(read(&headers, LONGEST), expected, "{text}");
         };
         check("5S", Duration::from_secs(5));
         check("250m", Duration::from_millis(250));
         check("99u", Duration::from_micros(99));
         check("99n", Duration::from_nanos(99));
-        check("99999999H", limits::CALL_TIMEOUT_MAX);
-        check("2M", limits::CALL_TIMEOUT_MAX);
+        check("99999999H", LONGEST);
+        check("2M", LONGEST);
         for wrong in ["", "5", "S", "999999999S", "-1S", "5X", "5é"] {
             if wrong.is_ascii() {
-                check(wrong, limits::CALL_TIMEOUT_MAX);
+                check(wrong, LONGEST);
             }
         }
     }

@@ -8,15 +8,20 @@ use std::collections::HashMap;
 
 use rollcall_domain::refusal::Refusal;
 use rollcall_proto::FieldViolation;
+use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::jwt::JwtError;
 use crate::password_hash::HashError;
+use crate::rate_limit::TooFast;
 use crate::sealing::SealError;
 
 /// The domain of every `google.rpc.ErrorInfo`.
 pub const ERROR_DOMAIN: &str = "rollcall";
+
+/// The header of HTTP that says when to come again; REST takes it over from the metadata.
+const RETRY_AFTER: &str = "retry-after";
 
 const INTERNAL_MESSAGE: &str =
     "the hub failed: look for the request id in its log, and try again later";
@@ -37,6 +42,9 @@ pub enum Error {
     /// The call took longer than its deadline.
     #[error("the call did not end within its deadline")]
     DeadlineExceeded,
+    /// The caller calls too often.
+    #[error(transparent)]
+    TooFast(#[from] TooFast),
     /// The hub does not do this yet.
     #[error("{0}")]
     Unimplemented(String),
@@ -92,9 +100,16 @@ impl Error {
         if code == Code::Internal {
             tracing::error!(request_id, error = %Chain(&self), "a call failed");
         }
+        let mut metadata = MetadataMap::new();
+        if let Self::TooFast(TooFast { retry_after }) = &self {
+            details.set_retry_info(Some(retry_after.to_duration()));
+            // HTTP counts whole seconds.
+            let seconds = retry_after.as_micros().max(1).saturating_sub(1) / 1_000_000 + 1;
+            metadata.insert(RETRY_AFTER, seconds.into());
+        }
         details.set_error_info(reason, ERROR_DOMAIN, HashMap::new());
         details.set_request_info(request_id, "");
-        Status::with_error_details(code, message, details)
+        Status::with_error_details_and_metadata(code, message, details, metadata)
     }
 
     fn describe(&self) -> (Code, &'static str, String) {
@@ -109,6 +124,7 @@ impl Error {
                 "DEADLINE_EXCEEDED",
                 self.to_string(),
             ),
+            Self::TooFast(_) => (Code::ResourceExhausted, "RATE_LIMITED", self.to_string()),
             Self::Unimplemented(_) => (Code::Unimplemented, "UNIMPLEMENTED", self.to_string()),
             Self::Store(rollcall_store::Error::Busy { .. }) => {
                 (Code::Unavailable, "BUSY", BUSY_MESSAGE.to_owned())
@@ -157,6 +173,7 @@ impl std::fmt::Display for Chain<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rollcall_kit::timestamp::Span;
 
     #[track_caller]
     fn check(error: impl Into<Error>, code: Code, reason: &str) -> Status {
@@ -190,6 +207,21 @@ mod tests {
         check(Refusal::aborted("x"), Code::Aborted, "CONFLICT");
         check(HashError::Busy, Code::Unavailable, "BUSY");
         check(JwtError::Expired, Code::Unauthenticated, "UNAUTHENTICATED");
+    }
+
+    #[test]
+    fn who_calls_too_often_learns_how_long_to_wait() {
+        let check = |micros: i64, seconds: &str| {
+            let retry_after = Span::micros(micros);
+            let error = TooFast { retry_after };
+            let status = check(error, Code::ResourceExhausted, "RATE_LIMITED");
+            let wait = status.get_details_retry_info().unwrap().retry_delay;
+            assert_eq!(wait, Some(retry_after.to_duration()));
+            assert_eq!(status.metadata().get(RETRY_AFTER).unwrap(), seconds);
+        };
+        check(1, "1");
+        check(1_000_000, "1");
+        check(1_000_001, "2");
     }
 
     #[test]

@@ -29,7 +29,6 @@ use tower::util::BoxCloneSyncService;
 use crate::grpc::Service;
 use crate::grpc_stack::GrpcStack;
 use crate::hub::Hub;
-use crate::limits::MESSAGE_BYTES_MAX;
 use crate::listener::Front;
 use crate::reflection::{Descriptors, Reflection};
 use crate::rest;
@@ -66,7 +65,8 @@ pub fn build(hub: &Arc<Hub>) -> anyhow::Result<FrontDoor> {
         .prepare();
     let grpc = GrpcStack::new(Arc::clone(hub), routes);
     let transcoder = rest::Transcoder::new(descriptor_pool(), grpc.clone())?
-        .with_entropy(Arc::clone(&hub.entropy));
+        .with_entropy(Arc::clone(&hub.entropy))
+        .with_body_bytes_max(message_bytes_max(hub));
     let rest = rest::router(transcoder);
     let front = tower::service_fn(move |request: Request<Incoming>| {
         let (mut grpc, mut rest) = (grpc.clone(), rest.clone());
@@ -89,9 +89,10 @@ pub fn build(hub: &Arc<Hub>) -> anyhow::Result<FrontDoor> {
 
 fn contract_routes(hub: &Arc<Hub>) -> Routes {
     let service = Service(Arc::clone(hub));
+    let message_bytes_max = message_bytes_max(hub);
     macro_rules! limited {
         ($server:ident) => {
-            $server::new(service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+            $server::new(service.clone()).max_decoding_message_size(message_bytes_max)
         };
     }
     Routes::new(limited!(SynchronizationSessionServiceServer))
@@ -103,6 +104,10 @@ fn contract_routes(hub: &Arc<Hub>) -> Routes {
         .add_service(limited!(OperationServiceServer))
         .add_service(limited!(IamTokenServiceServer))
         .add_service(limited!(ApiEndpointServiceServer))
+}
+
+fn message_bytes_max(hub: &Hub) -> usize {
+    usize::try_from(hub.limits.message_bytes).unwrap_or(usize::MAX)
 }
 
 fn is_grpc<B>(request: &Request<B>) -> bool {

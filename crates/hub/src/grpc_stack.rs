@@ -1,16 +1,18 @@
-//! The layers around every rpc: request id, token, deadline, access log.
+//! The layers around every rpc: request id, token, rate, deadline, access log.
 //!
 //! Invariant: each call leaves one log line, without payload; a call without a valid token reaches
-//! only the few anonymous methods. REST goes through the same layers. Deliberately absent: rights
+//! only the few anonymous methods, and only so often from one address. REST goes through the same layers. Deliberately absent: rights
 //! on resources, which each handler requires.
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use http::{HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use rollcall_domain::access::Subject;
 use rollcall_kit::timestamp::Timestamp;
 use rollcall_proto::find_method;
@@ -25,6 +27,8 @@ use crate::error::Error;
 use crate::hub::Hub;
 use crate::limits;
 use crate::listener::Peer;
+use crate::rate_limit::address_key;
+use crate::token::Caller;
 
 /// The gRPC services of a hub with their layers.
 #[derive(Clone)]
@@ -49,7 +53,8 @@ impl GrpcStack {
             call::client_request_id(request.headers()).unwrap_or_else(|| self.hub.new_request_id());
         let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
         let mut subject = None;
-        let timeout = deadline::read(request.headers());
+        let longest = Duration::from_secs(self.hub.limits.call_seconds_max.into());
+        let timeout = deadline::read(request.headers(), longest);
         let admitted = self.admit(request, now, &request_id, &mut subject);
         let outcome = tokio::time::timeout(timeout, admitted)
             .await
@@ -82,9 +87,17 @@ impl GrpcStack {
         let path = request.uri().path();
         let method = find_method(path);
         let mut call = Call::read(request.headers(), method, request_id.to_owned(), now)?;
-        if !call::is_anonymous(path) {
-            let caller = self.hub.authenticate(request.headers(), now).await?;
+        let address = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
+        if call::is_anonymous(path) {
+            if let Some(address) = address {
+                self.hub.address_rates.take(&address_key(address), now)?;
+            }
+        } else {
+            let caller = self.authenticate(request.headers(), address, now).await?;
             *subject = Some(caller.subject.clone());
+            self.hub
+                .subject_rates
+                .take(caller.subject.id.as_str(), now)?;
             call.subject = Some(caller.subject);
             call.token = Some(caller.token);
         }
@@ -93,6 +106,28 @@ impl GrpcStack {
             Ok(response) => Ok(response),
             Err(never) => match never {},
         }
+    }
+
+    /// Who calls. An address that showed too many wrong tokens has to wait before the next one is
+    /// looked up; callers behind the same address whose token is known are not held up by it.
+    async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        address: Option<IpAddr>,
+        now: Timestamp,
+    ) -> Result<Caller, Error> {
+        if let Some(known) = self.hub.authenticate_from_cache(headers, now) {
+            return Ok(known);
+        }
+        let Some(address) = address.map(address_key) else {
+            return self.hub.authenticate(headers, now).await;
+        };
+        self.hub.address_rates.check(&address, now)?;
+        let outcome = self.hub.authenticate(headers, now).await;
+        if matches!(outcome, Err(Error::Unauthenticated(_))) {
+            self.hub.address_rates.charge(&address, now);
+        }
+        outcome
     }
 }
 

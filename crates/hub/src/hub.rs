@@ -3,6 +3,7 @@
 //! Invariant: clock and randomness come from here and nowhere else. Deliberately absent: the
 //! network, which is `listener` and `front`.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use rollcall_domain::quota::Quotas;
@@ -15,9 +16,10 @@ use rollcall_kit::timestamp::Timestamp;
 use rollcall_store::Store;
 use tokio::sync::Notify;
 
-use crate::config::Config;
+use crate::config::{Config, LimitsConfig};
 use crate::page_token::PageTokens;
 use crate::password_hash::HashingPool;
+use crate::rate_limit::RateLimiter;
 use crate::sealing::SealingKey;
 use crate::token::TokenCache;
 
@@ -51,6 +53,12 @@ pub struct Hub {
     pub hashing: HashingPool,
     /// Tokens seen lately.
     pub tokens: TokenCache,
+    /// What callers may ask.
+    pub limits: LimitsConfig,
+    /// How often each subject calls, by its id.
+    pub subject_rates: RateLimiter<String>,
+    /// How often each address calls without a valid token.
+    pub address_rates: RateLimiter<IpAddr>,
     /// Wakes the strengthening job.
     pub sealed_hash_arrived: Notify,
 }
@@ -92,6 +100,12 @@ impl Hub {
             sealing_key: parts.sealing_key,
             hashing: HashingPool::new(),
             tokens: TokenCache::default(),
+            subject_rates: RateLimiter::new(config.limits.requests_per_second, config.limits.burst),
+            address_rates: RateLimiter::new(
+                config.limits.anonymous_requests_per_second,
+                config.limits.anonymous_burst,
+            ),
+            limits: config.limits,
             sealed_hash_arrived: Notify::new(),
         })
     }

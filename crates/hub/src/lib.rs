@@ -21,6 +21,7 @@ pub mod listener;
 pub mod method_access;
 pub mod page_token;
 pub mod password_hash;
+pub mod rate_limit;
 pub mod reflection;
 pub mod rest;
 pub mod sealing;

@@ -1,17 +1,11 @@
 //! Every limit of the hub in one place.
 //!
 //! Invariant: each queue, body, page, retry and wait of this crate is bounded by a constant of this
-//! file. Deliberately absent: limits of the contract itself (field lengths, list sizes), which the
+//! file or by the section `limits` of the configuration, which has those that an operator may have
+//! to change. Deliberately absent: limits of the contract itself (field lengths, list sizes), which the
 //! checks generated from the contract hold, and of the rules, which the domain holds.
 
 use std::time::Duration;
-
-/// Largest gRPC request or REST body in bytes. The largest legal request (1,000 external ids of 256
-/// characters, 4 bytes each) is about 1 MB.
-pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
-
-/// Most HTTP/2 streams that one connection may hold open.
-pub const CONCURRENT_STREAMS_MAX: u32 = 1_000;
 
 /// Largest list of HTTP headers in bytes: a token is about 150, a page token 2,000.
 pub const HEADER_LIST_BYTES_MAX: u32 = 32 * 1024;
@@ -31,9 +25,6 @@ pub const HTTP2_PREFACE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Longest TLS handshake.
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Most connections at one time; further clients wait in the backlog of the listener.
-pub const CONNECTIONS_MAX: usize = 4_096;
-
 /// Pause between pings of the hub to a silent HTTP/2 client.
 pub const HTTP2_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -43,8 +34,11 @@ pub const HTTP2_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Pause after the listener failed to accept, for example because of too many open files.
 pub const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// Longest time a call may run, whatever deadline the client gave.
-pub const CALL_TIMEOUT_MAX: Duration = Duration::from_secs(60);
+/// Most callers whose rate is remembered one by one; a caller takes about 100 bytes.
+pub const RATE_TABLE_ENTRIES_MAX: usize = 65_536;
+
+/// Pause between two searches of a full table for callers to forget, in seconds.
+pub const RATE_SWEEP_SECONDS_MIN: i64 = 1;
 
 /// Longest wait for running calls when the hub stops.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,8 +1,10 @@
 //! The TLS port: accepting connections, HTTP/2 and HTTP/1.1 on each, an orderly end.
 //!
 //! Invariant: each connection is bounded in time (handshake, headers), in streams and in header
-//! size, and their number is bounded; when the hub stops, running calls get a bounded time to end.
+//! size, and their number is bounded, also for each address; when the hub stops, running calls get a bounded time to end.
 //! Deliberately absent: what is served, which is `front`.
+
+mod address_slots;
 
 use std::convert::Infallible;
 use std::io::Cursor;
@@ -30,7 +32,9 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 use tower::util::BoxCloneSyncService;
 
-use crate::config::split_address;
+use address_slots::AddressSlots;
+
+use crate::config::{LimitsConfig, split_address};
 use crate::data_directory::DataDirectory;
 use crate::limits;
 
@@ -101,17 +105,21 @@ impl Listener {
     }
 
     /// Serves until `stop`, then waits for running calls, at most
-    /// [`limits::SHUTDOWN_TIMEOUT`].
-    pub async fn serve(self, tls: Arc<ServerConfig>, front: Front, stop: CancellationToken) {
+    /// [`limits::SHUTDOWN_TIMEOUT`](crate::limits::SHUTDOWN_TIMEOUT).
+    pub async fn serve(self, served: Served, limits: LimitsConfig, stop: CancellationToken) {
         let connections = TaskTracker::new();
         let acceptors = TaskTracker::new();
-        let slots = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
+        let slots = usize::try_from(limits.connections).unwrap_or(Semaphore::MAX_PERMITS);
+        let slots = Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS)));
+        let addresses = Arc::new(AddressSlots::new(limits.connections_per_address));
         for socket in self.sockets {
             let port = Port {
-                tls: TlsAcceptor::from(Arc::clone(&tls)),
-                front: front.clone(),
+                tls: TlsAcceptor::from(Arc::clone(&served.tls)),
+                front: served.front.clone(),
                 stop: stop.clone(),
                 slots: Arc::clone(&slots),
+                addresses: Arc::clone(&addresses),
+                streams_max: limits.concurrent_streams,
                 connections: connections.clone(),
             };
             acceptors.spawn(async move { port.accept(socket).await });
@@ -162,11 +170,21 @@ pub fn tls_config(data: &DataDirectory) -> anyhow::Result<Arc<ServerConfig>> {
     Ok(Arc::new(config))
 }
 
+/// What a listener serves.
+pub struct Served {
+    /// The certificate and how it is shown.
+    pub tls: Arc<ServerConfig>,
+    /// What answers.
+    pub front: Front,
+}
+
 struct Port {
     tls: TlsAcceptor,
     front: Front,
     stop: CancellationToken,
     slots: Arc<Semaphore>,
+    addresses: Arc<AddressSlots>,
+    streams_max: u32,
     connections: TaskTracker,
 }
 
@@ -184,15 +202,20 @@ impl Port {
             };
             match stream {
                 Ok((stream, peer)) => {
+                    let Some(address_slot) = self.addresses.take(peer.ip()) else {
+                        tracing::debug!(%peer, "too many connections of one address");
+                        continue;
+                    };
                     let connection = Connection {
                         tls: self.tls.clone(),
                         front: self.front.clone(),
                         stop: self.stop.clone(),
                         peer,
+                        streams_max: self.streams_max,
                     };
                     self.connections.spawn(async move {
                         connection.serve(stream).await;
-                        drop(slot);
+                        drop((slot, address_slot));
                     });
                 }
                 Err(error) => {
@@ -209,6 +232,7 @@ struct Connection {
     front: Front,
     stop: CancellationToken,
     peer: SocketAddr,
+    streams_max: u32,
 }
 
 /// The address of the client, in the extensions of each request.
@@ -248,7 +272,7 @@ impl Connection {
         let service = TowerToHyperService::new(service);
         let served = match version {
             Version::Http1 { wait } => {
-                let builder = http_builder(wait).http1_only();
+                let builder = http_builder(wait, self.streams_max).http1_only();
                 serve_http(&builder, stream, service, &self.stop).await
             }
             Version::Http2 { wait } => {
@@ -260,7 +284,8 @@ impl Connection {
                     tracing::debug!(%peer, "no HTTP/2 preface came");
                     return;
                 };
-                let builder = http_builder(limits::HTTP1_HEADER_READ_TIMEOUT).http2_only();
+                let builder =
+                    http_builder(limits::HTTP1_HEADER_READ_TIMEOUT, self.streams_max).http2_only();
                 serve_http(&builder, stream, service, &self.stop).await
             }
         };
@@ -330,7 +355,7 @@ where
     }
 }
 
-fn http_builder(header_wait: Duration) -> auto::Builder<TokioExecutor> {
+fn http_builder(header_wait: Duration, streams_max: u32) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -342,7 +367,7 @@ fn http_builder(header_wait: Duration) -> auto::Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(limits::CONCURRENT_STREAMS_MAX)
+        .max_concurrent_streams(streams_max)
         .max_header_list_size(limits::HEADER_LIST_BYTES_MAX)
         .adaptive_window(true)
         .keep_alive_interval(limits::HTTP2_KEEPALIVE_INTERVAL)
@@ -379,7 +404,7 @@ mod tests {
             Ok::<_, Infallible>(Response::new(Body::empty()))
         });
         let service = TowerToHyperService::new(service);
-        let builder = http_builder(WAIT).http1_only();
+        let builder = http_builder(WAIT, 1).http1_only();
         // Without a limit this would never end.
         let served = serve_http(&builder, stream, service, &CancellationToken::new()).await;
         assert!(served.is_err());

@@ -42,7 +42,7 @@ pub use rules::{BodyRule, Rule, RuleError, RuleTable};
 use scalar::parse_text;
 use status::RestError;
 
-/// Bytes a body may have; the same as a gRPC message.
+/// Bytes a body may have when nothing else is said; the hub takes the limit of a gRPC message.
 pub const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes path and query may have together.
 pub const ADDRESS_BYTES_MAX: usize = 16 * 1024;
@@ -55,6 +55,7 @@ pub struct Transcoder<S> {
     grpc: S,
     contract: Arc<Contract>,
     entropy: Arc<dyn Entropy>,
+    body_bytes_max: usize,
 }
 
 struct Contract {
@@ -75,6 +76,7 @@ impl<S> Transcoder<S> {
             grpc,
             contract: Arc::new(Contract { pool, table }),
             entropy: Arc::new(SystemEntropy),
+            body_bytes_max: BODY_BYTES_MAX,
         })
     }
 
@@ -82,6 +84,13 @@ impl<S> Transcoder<S> {
     #[must_use]
     pub fn with_entropy(mut self, entropy: Arc<dyn Entropy>) -> Self {
         self.entropy = entropy;
+        self
+    }
+
+    /// Takes bodies of at most `bytes_max` bytes.
+    #[must_use]
+    pub fn with_body_bytes_max(mut self, bytes_max: usize) -> Self {
+        self.body_bytes_max = bytes_max;
         self
     }
 
@@ -216,7 +225,12 @@ where
             extensions: parts.extensions,
         };
         let values = values.into_iter().map(str::to_owned).collect();
-        let frame = make_frame(Arc::clone(rule), values, parts.uri, parts.headers, body);
+        let limited = SentBody {
+            headers: parts.headers,
+            body,
+            bytes_max: self.body_bytes_max,
+        };
+        let frame = make_frame(Arc::clone(rule), values, parts.uri, limited);
         let grpc = self.grpc.clone();
         let answer = call::call(grpc, rule, frame, metadata, &self.contract.pool).await;
         *answer_headers = answer.headers;
@@ -224,12 +238,18 @@ where
     }
 }
 
+/// A body that is not read yet.
+struct SentBody<R> {
+    headers: HeaderMap,
+    body: R,
+    bytes_max: usize,
+}
+
 async fn make_frame<R>(
     rule: Arc<Rule>,
     values: Vec<String>,
     uri: http::Uri,
-    headers: HeaderMap,
-    body: R,
+    sent: SentBody<R>,
 ) -> Result<Bytes, Refusal>
 where
     R: Body<Data = Bytes>,
@@ -237,7 +257,7 @@ where
 {
     let bytes = match rule.body {
         BodyRule::None => Bytes::new(),
-        BodyRule::Whole | BodyRule::Field(_) => read_body(&headers, body).await?,
+        BodyRule::Whole | BodyRule::Field(_) => read_body(sent).await?,
     };
     let query = uri.query().unwrap_or_default();
     call::frame(&build_message(&rule, &values, query, &bytes)?)
@@ -274,12 +294,16 @@ fn build_message(
     Ok(message)
 }
 
-async fn read_body<R>(headers: &HeaderMap, body: R) -> Result<Bytes, Refusal>
+async fn read_body<R>(sent: SentBody<R>) -> Result<Bytes, Refusal>
 where
     R: Body<Data = Bytes>,
     R::Error: Into<BoxError>,
 {
-    let bytes_max = BODY_BYTES_MAX;
+    let SentBody {
+        headers,
+        body,
+        bytes_max,
+    } = sent;
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(Refusal::BodyTooLong { bytes_max });
     }
@@ -294,7 +318,7 @@ where
         })?;
     let bytes = collected.to_bytes();
     // Checked only now: a request without a body needs no type.
-    if !bytes.is_empty() && !is_json(headers) {
+    if !bytes.is_empty() && !is_json(&headers) {
         return Err(Refusal::WrongContentType);
     }
     Ok(bytes)

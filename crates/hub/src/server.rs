@@ -19,7 +19,7 @@ use crate::data_directory::{DataDirectory, Lock};
 use crate::front;
 use crate::hub::{Hub, Parts};
 use crate::limits;
-use crate::listener::{Listener, join_address, tls_config};
+use crate::listener::{Listener, Served, join_address, tls_config};
 use crate::sealing::SealingKey;
 use crate::{strengthening, sweeper};
 
@@ -107,7 +107,12 @@ pub async fn start(options: Options) -> anyhow::Result<RunningHub> {
             .await;
     });
     jobs.close();
-    let serving = serve(lock, listener.serve(tls, door.front, stop.clone()), jobs);
+    let served = Served {
+        tls,
+        front: door.front,
+    };
+    let listening = listener.serve(served, config.limits, stop.clone());
+    let serving = serve(lock, listening, jobs);
     Ok(RunningHub {
         address,
         port,
