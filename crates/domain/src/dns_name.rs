@@ -27,6 +27,12 @@ impl DnsName {
                 "must be a domain name of 1 to 253 characters",
             ));
         }
+        if !text.is_ascii() {
+            return Err(Refusal::invalid(
+                field,
+                "has letters outside ASCII: write the domain name in its ASCII form, with xn-- labels",
+            ));
+        }
         if let Some(label) = text.split('.').find(|label| !label_fits(label)) {
             return Err(Refusal::invalid(
                 field,
@@ -81,6 +87,8 @@ mod tests {
         check("corp.example", Some("corp.example"));
         check("Corp.EXAMPLE", Some("corp.example"));
         check("3com.example", Some("3com.example"));
+        check("xn--80ak6aa92e.example", Some("xn--80ak6aa92e.example"));
+        check("пример.example", None);
         check("", None);
         check("corp..example", None);
         check("corp.example.", None);

@@ -1,7 +1,8 @@
 //! Update masks: which fields a change replaces.
 //!
 //! Invariant: without a mask every field is replaced; a named field that the body leaves out gets
-//! its default (decision U71). Deliberately absent: the wire form of masks.
+//! its default (decision U71). A field inside another one has a name with a dot; a path names a
+//! field with everything inside it. Deliberately absent: the wire form of masks.
 
 use std::collections::BTreeSet;
 
@@ -25,17 +26,23 @@ impl<F: Named> Mask<F> {
     pub fn parse<'a>(paths: impl IntoIterator<Item = &'a str>) -> Result<Self, Refusal> {
         let mut fields = BTreeSet::new();
         for path in paths {
-            let field = F::parse(path).ok_or_else(|| {
+            let inside = format!("{path}.");
+            let named: Vec<_> = F::ALL
+                .iter()
+                .copied()
+                .filter(|field| field.name() == path || field.name().starts_with(&inside))
+                .collect();
+            if named.is_empty() {
                 let known: Vec<_> = F::ALL.iter().map(|field| field.name()).collect();
-                Refusal::invalid(
+                return Err(Refusal::invalid(
                     "update_mask",
                     format!(
                         "path {path:?} cannot be changed; known paths: {}",
                         known.join(", ")
                     ),
-                )
-            })?;
-            fields.insert(field);
+                ));
+            }
+            fields.extend(named);
         }
         Ok(if fields.is_empty() {
             Self::All
@@ -49,6 +56,64 @@ impl<F: Named> Mask<F> {
         match self {
             Self::All => true,
             Self::Only(fields) => fields.contains(&field),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::named::named_enum;
+
+    named_enum! {
+        pub enum Field {
+            Name = "name",
+            Rules = "rules",
+            RulesLength = "rules.length",
+            RulesOld = "rules_old",
+        }
+    }
+
+    #[track_caller]
+    fn check(paths: &[&str], expected: &[Field]) {
+        let mask = Mask::<Field>::parse(paths.iter().copied()).unwrap();
+        let covered: Vec<_> = Field::ALL
+            .iter()
+            .copied()
+            .filter(|field| mask.covers(*field))
+            .collect();
+        assert_eq!(covered, expected, "{paths:?}");
+    }
+
+    #[test]
+    fn a_path_names_a_field_and_what_is_inside_it() {
+        check(&[], Field::ALL);
+        check(&["name"], &[Field::Name]);
+        check(&["rules"], &[Field::Rules, Field::RulesLength]);
+        check(&["rules.length"], &[Field::RulesLength]);
+        check(
+            &["rules.length", "name"],
+            &[Field::Name, Field::RulesLength],
+        );
+    }
+
+    #[test]
+    fn unknown_paths_are_named() {
+        for path in [
+            "",
+            ".",
+            "rule",
+            "rules.",
+            "rules.depth",
+            "name.first",
+            "Name",
+        ] {
+            let refusal = Mask::<Field>::parse([path]).unwrap_err();
+            let Refusal::Invalid { field, why } = refusal else {
+                panic!("{refusal:?}")
+            };
+            assert_eq!(field, "update_mask");
+            assert!(why.contains(&format!("path {path:?}")), "{why}");
         }
     }
 }

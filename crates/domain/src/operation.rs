@@ -91,15 +91,15 @@ pub struct OperationResource {
 }
 
 impl Operation {
-    /// An operation that is finished at once.
+    /// A new operation with this outcome.
     #[must_use]
-    pub fn finished(
+    pub fn new(
         id: OperationId,
         description: impl Into<String>,
         created_by: SubjectId,
         resource: OperationResource,
         metadata: Payload,
-        response: Payload,
+        outcome: Outcome,
         now: Timestamp,
     ) -> Self {
         Self {
@@ -109,8 +109,21 @@ impl Operation {
             created_by,
             modified_at: now,
             metadata,
-            outcome: Outcome::Response(response),
+            outcome,
             resource,
+        }
+    }
+
+    /// The operation with its end; one that is finished already stays as it is.
+    #[must_use]
+    pub fn end(&self, outcome: Outcome, now: Timestamp) -> Self {
+        if self.is_done() {
+            return self.clone();
+        }
+        Self {
+            outcome,
+            modified_at: now,
+            ..self.clone()
         }
     }
 
@@ -124,5 +137,39 @@ impl Operation {
     #[must_use]
     pub fn is_forgotten(&self, now: Timestamp) -> bool {
         self.created_at.plus(RETENTION) <= now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operation_ends_once() {
+        let resource = OperationResource {
+            kind: OperationResourceKind::Userpool,
+            id: "ek01".into(),
+            parent_id: "bpf1".into(),
+        };
+        let at = Timestamp::from_seconds;
+        let running = Operation::new(
+            "ops1".into(),
+            "Validate a domain",
+            "aje1".into(),
+            resource,
+            Payload::default(),
+            Outcome::Running,
+            at(1),
+        );
+        assert!(!running.is_done());
+        let ended = running.end(Outcome::Response(Payload::default()), at(2));
+        assert!(ended.is_done());
+        assert_eq!((ended.created_at, ended.modified_at), (at(1), at(2)));
+        let error = OperationError {
+            code: 1,
+            message: "late".into(),
+            status_bytes: Vec::new(),
+        };
+        assert_eq!(ended.end(Outcome::Error(error), at(3)), ended);
     }
 }

@@ -1,14 +1,18 @@
 //! User pools: containers of users, with their rules.
 //!
 //! Invariant: a pool always has its default domain, valid from the first moment (decision U84).
+//! How it is changed is in `update`.
 //! Deliberately absent: federations, the other kind of subject container.
 
+mod update;
+
 use rollcall_kit::timestamp::Timestamp;
+
+pub use self::update::UserpoolField;
 
 use crate::dns_name::DnsName;
 use crate::id::{OrganizationId, UserpoolId};
 use crate::labels::{self, Labels};
-use crate::mask::Mask;
 use crate::named::named_enum;
 use crate::password_policy::{BlacklistPolicy, BruteforcePolicy, LifetimePolicy, QualityPolicy};
 use crate::refusal::Refusal;
@@ -95,26 +99,15 @@ pub struct UserpoolInput {
     pub blacklist_policy: Option<BlacklistPolicy>,
 }
 
-named_enum! {
-    /// A field that an update can name.
-    pub enum UserpoolField {
-        /// Name.
-        Name = "name",
-        /// Free text.
-        Description = "description",
-        /// Labels.
-        Labels = "labels",
-        /// What users may change about themselves.
-        UserSettings = "user_settings",
-        /// Quality of new passwords.
-        QualityPolicy = "password_quality_policy",
-        /// Age of passwords.
-        LifetimePolicy = "password_lifetime_policy",
-        /// Guard against guessing.
-        BruteforcePolicy = "bruteforce_protection_policy",
-        /// Comparison with well-known passwords.
-        BlacklistPolicy = "password_blacklist_policy",
-    }
+/// How many things of a pool stand in the way of its deletion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct UserpoolContents {
+    /// Users.
+    pub users: u64,
+    /// Groups that mirror its directory.
+    pub external_groups: u64,
+    /// Sessions with a lease.
+    pub open_sessions: u64,
 }
 
 /// A new pool and its default domain; both are stored together.
@@ -171,44 +164,31 @@ impl Userpool {
         })
     }
 
-    /// Replaces the fields that `mask` covers.
+    /// Whether the pool can be deleted, when it holds `contents` (decision U81).
     ///
     /// # Errors
-    /// `Invalid` for a value that breaks its rule.
-    pub fn update(
-        &self,
-        input: UserpoolInput,
-        mask: &Mask<UserpoolField>,
-        now: Timestamp,
-    ) -> Result<Self, Refusal> {
-        let mut changed = self.clone();
-        if mask.covers(UserpoolField::Name) {
-            changed.name = input.name;
+    /// `Precondition` that names what is left.
+    pub fn check_deletable(&self, contents: &UserpoolContents) -> Result<(), Refusal> {
+        let left: Vec<_> = [
+            (contents.users, "users"),
+            (contents.external_groups, "external groups"),
+            (contents.open_sessions, "open synchronization sessions"),
+        ]
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+        if left.is_empty() {
+            return Ok(());
         }
-        if mask.covers(UserpoolField::Description) {
-            changed.description = input.description;
-        }
-        if mask.covers(UserpoolField::Labels) {
-            changed.labels = input.labels;
-        }
-        if mask.covers(UserpoolField::UserSettings) {
-            changed.user_settings = input.user_settings.unwrap_or_default();
-        }
-        if mask.covers(UserpoolField::QualityPolicy) {
-            changed.quality_policy = input.quality_policy.unwrap_or_default();
-        }
-        if mask.covers(UserpoolField::LifetimePolicy) {
-            changed.lifetime_policy = input.lifetime_policy.unwrap_or_default();
-        }
-        if mask.covers(UserpoolField::BruteforcePolicy) {
-            changed.bruteforce_policy = input.bruteforce_policy.unwrap_or_default();
-        }
-        if mask.covers(UserpoolField::BlacklistPolicy) {
-            changed.blacklist_policy = input.blacklist_policy.unwrap_or_default();
-        }
-        changed.updated_at = now;
-        changed.check()?;
-        Ok(changed)
+        Err(Refusal::precondition(
+            "USERPOOL_NOT_EMPTY",
+            format!(
+                "user pool {} still has {}: delete or end them first",
+                self.name,
+                left.join(", ")
+            ),
+        ))
     }
 
     fn check(&self) -> Result<(), Refusal> {
@@ -268,22 +248,18 @@ mod tests {
     }
 
     #[test]
-    fn an_update_replaces_only_what_the_mask_covers() {
+    fn what_is_left_in_a_pool_is_named() {
         let pool = create("staff", "staff").unwrap().userpool;
-        let mask = Mask::parse(["description"]).unwrap();
-        let input = UserpoolInput {
-            description: "all".into(),
-            ..Default::default()
+        assert_eq!(pool.check_deletable(&UserpoolContents::default()), Ok(()));
+        let contents = UserpoolContents {
+            users: 2,
+            external_groups: 0,
+            open_sessions: 1,
         };
-        let changed = pool.update(input.clone(), &mask, NOW).unwrap();
-        assert_eq!(
-            (changed.name.as_str(), changed.description.as_str()),
-            ("staff", "all")
-        );
+        let refusal = pool.check_deletable(&contents).unwrap_err().to_string();
         assert!(
-            pool.update(input, &Mask::All, NOW).is_err(),
-            "an empty name is refused"
+            refusal.contains("2 users, 1 open synchronization sessions"),
+            "{refusal}"
         );
-        assert!(Mask::<UserpoolField>::parse(["status"]).is_err());
     }
 }

@@ -1,17 +1,26 @@
 //! Domains tied to a pool: logins end in one of them.
 //!
 //! Invariant: a domain belongs to one pool; only a proven one can be used in logins
-//! (decision U85). Deliberately absent: asking DNS.
+//! (decision U85). How it is proven is in `validation`. Deliberately absent: asking DNS.
+
+mod validation;
 
 use rollcall_kit::timestamp::Timestamp;
 
-use crate::dns_name::DnsName;
+pub use self::validation::{
+    ATTEMPT_INTERVAL, AttemptFailure, AttemptOutcome, VALIDATION_SPAN_MAX, Validation,
+    ValidationStart,
+};
+
+use crate::dns_name::{DNS_NAME_CHARACTERS_MAX, DnsName};
 use crate::id::UserpoolId;
 use crate::named::named_enum;
 use crate::refusal::Refusal;
 
 /// Label that the proof of ownership is published under.
 const CHALLENGE_LABEL: &str = "_yandexcloud-challenge";
+/// Random bytes of a challenge; its text is their base64.
+pub const CHALLENGE_BYTES: usize = 32;
 /// Where the meaning of a state is explained.
 const STATUS_CODE_PREFIX: &str = "organization/domain-diagnostics#";
 
@@ -32,6 +41,10 @@ pub struct UserpoolDomain {
     pub deletion_protection: bool,
     /// The proof to publish; the built-in domain has none.
     pub challenge: Option<DnsChallenge>,
+    /// Why the last look-up did not find the proof.
+    pub last_failure: Option<AttemptFailure>,
+    /// The search for the proof, while it goes on.
+    pub validation: Option<Validation>,
 }
 
 /// A TXT record that proves ownership.
@@ -89,22 +102,34 @@ impl UserpoolDomain {
             validated_at: Some(now),
             deletion_protection: true,
             challenge: None,
+            last_failure: None,
+            validation: None,
         }
     }
 
     /// Ties a domain that still has to be proven; `challenge_value` is fresh random text.
     ///
     /// # Errors
-    /// `Invalid` when `domain` is no domain name.
+    /// `Invalid` when `domain` is no domain name, or too long for the name of its proof.
     pub fn add(
         userpool_id: UserpoolId,
         domain: &str,
         challenge_value: String,
         now: Timestamp,
     ) -> Result<Self, Refusal> {
+        let name = DnsName::parse("domain", domain)?;
+        let characters_max = DNS_NAME_CHARACTERS_MAX - CHALLENGE_LABEL.len() - 1;
+        if name.as_str().len() > characters_max {
+            return Err(Refusal::invalid(
+                "domain",
+                format!(
+                    "must have at most {characters_max} characters, because its proof is published under {CHALLENGE_LABEL} and this name"
+                ),
+            ));
+        }
         Ok(Self {
             userpool_id,
-            name: DnsName::parse("domain", domain)?,
+            name,
             status: DomainStatus::NeedToValidate,
             created_at: now,
             validated_at: None,
@@ -115,7 +140,52 @@ impl UserpoolDomain {
                 created_at: now,
                 updated_at: now,
             }),
+            last_failure: None,
+            validation: None,
         })
+    }
+
+    /// Refuses a name at or below `suffix`, where only the hub itself gives out names.
+    ///
+    /// # Errors
+    /// `Invalid` naming `domain`.
+    pub fn require_outside(&self, suffix: &str) -> Result<(), Refusal> {
+        let suffix = suffix.to_ascii_lowercase();
+        let name = self.name.as_str();
+        let rest = name.strip_suffix(suffix.as_str());
+        if rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.')) {
+            return Err(Refusal::invalid(
+                "domain",
+                format!("names in {suffix} are built in: a pool gets its own when it is created"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether the domain can be untied, when `users` logins end in it.
+    ///
+    /// # Errors
+    /// `Precondition` that says what stands in the way.
+    pub fn check_deletable(&self, users: u64) -> Result<(), Refusal> {
+        if self.deletion_protection {
+            return Err(Refusal::precondition(
+                "DOMAIN_PROTECTED",
+                format!(
+                    "domain {} is built in: it goes with its pool only",
+                    self.name
+                ),
+            ));
+        }
+        if users > 0 {
+            return Err(Refusal::precondition(
+                "DOMAIN_IN_USE",
+                format!(
+                    "the logins of {users} users of the pool end in domain {}: rename or delete them first",
+                    self.name
+                ),
+            ));
+        }
+        Ok(())
     }
 
     /// Marks the domain as proven at `now`; a proven domain stays as it is.
@@ -125,13 +195,22 @@ impl UserpoolDomain {
             return self.clone();
         }
         Self {
-            status: DomainStatus::Valid,
             validated_at: Some(now),
-            challenge: self.challenge.clone().map(|challenge| DnsChallenge {
-                status: ChallengeStatus::Valid,
-                updated_at: now,
-                ..challenge
-            }),
+            last_failure: None,
+            validation: None,
+            ..self.with_status(DomainStatus::Valid, ChallengeStatus::Valid, now)
+        }
+    }
+
+    fn with_status(&self, status: DomainStatus, proof: ChallengeStatus, now: Timestamp) -> Self {
+        let challenge = self.challenge.clone().map(|challenge| DnsChallenge {
+            status: proof,
+            updated_at: now,
+            ..challenge
+        });
+        Self {
+            status,
+            challenge,
             ..self.clone()
         }
     }
@@ -146,7 +225,10 @@ impl UserpoolDomain {
     #[must_use]
     pub fn status_code(&self) -> String {
         let anchor = match self.status {
-            DomainStatus::NeedToValidate => "need-to-validate",
+            DomainStatus::NeedToValidate => match self.last_failure {
+                None => "need-to-validate",
+                Some(failure) => failure.anchor(),
+            },
             DomainStatus::Validating => "validating",
             DomainStatus::Valid => "valid",
             DomainStatus::Invalid => "invalid",
@@ -181,5 +263,48 @@ mod tests {
         assert_eq!(valid.validated_at, Some(later));
         assert_eq!(valid.mark_valid(Timestamp::from_seconds(10)), valid);
         assert!(UserpoolDomain::add("ek01".into(), "corp example", "v".into(), now).is_err());
+    }
+
+    #[test]
+    fn the_name_of_the_proof_must_fit_too() {
+        let add = |domain: &str| {
+            UserpoolDomain::add(
+                "ek01".into(),
+                domain,
+                "v".into(),
+                Timestamp::from_seconds(5),
+            )
+        };
+        let label = "a".repeat(49);
+        let longest = format!("{label}.{label}.{label}.{label}.{}", "b".repeat(30));
+        assert_eq!(longest.len(), 230);
+        assert_eq!(add(&longest).unwrap().challenge_record_name().len(), 253);
+        assert!(add(&format!("{longest}b")).is_err());
+    }
+
+    #[test]
+    fn names_below_the_suffix_of_the_hub_are_reserved() {
+        let now = Timestamp::from_seconds(5);
+        for (domain, expected) in [
+            ("idp.hub.example", false),
+            ("x.idp.hub.example", false),
+            ("xidp.hub.example", true),
+            ("hub.example", true),
+        ] {
+            let added = UserpoolDomain::add("ek01".into(), domain, "v".into(), now).unwrap();
+            let outside = added.require_outside("IDP.hub.example");
+            assert_eq!(outside.is_ok(), expected, "{domain}");
+        }
+    }
+
+    #[test]
+    fn what_is_protected_or_in_use_stays() {
+        let now = Timestamp::from_seconds(5);
+        let added = UserpoolDomain::add("ek01".into(), "corp.example", "v".into(), now).unwrap();
+        assert_eq!(added.check_deletable(0), Ok(()));
+        let refusal = added.check_deletable(3).unwrap_err().to_string();
+        assert!(refusal.contains("the logins of 3 users"), "{refusal}");
+        let built_in = UserpoolDomain::built_in("ek01".into(), added.name, now);
+        assert!(built_in.check_deletable(0).is_err());
     }
 }

@@ -14,8 +14,8 @@ use rollcall_domain::access::{
     self, AccessBinding, Permission, ResourceKind, ResourceRef, Subject,
 };
 use rollcall_domain::group::Group;
-use rollcall_domain::id::{OrganizationId, UserpoolId};
-use rollcall_domain::operation::{OperationResource, Payload};
+use rollcall_domain::id::{OperationId, OrganizationId, UserpoolId};
+use rollcall_domain::operation::{Operation, OperationResource, Payload};
 use rollcall_domain::quota::QuotaScope;
 use rollcall_domain::refusal::Refusal;
 use rollcall_domain::service_account::ServiceAccount;
@@ -104,10 +104,21 @@ impl Placed for ServiceAccount {
 pub struct Done {
     /// Metadata of the operation.
     pub metadata: Payload,
-    /// Response of the operation.
-    pub response: Payload,
+    /// How the operation stands.
+    pub standing: Standing,
     /// What the operation is about.
     pub resource: OperationResource,
+}
+
+/// How the operation of a mutation stands when the call answers.
+#[derive(Debug)]
+pub enum Standing {
+    /// A new one, finished with this response.
+    Finished(Payload),
+    /// A new one with this id, which a job will finish.
+    Started(OperationId),
+    /// An earlier one, which the call joined, or changed and saved.
+    Earlier(Box<Operation>),
 }
 
 impl Done {
@@ -119,8 +130,31 @@ impl Done {
     ) -> Self {
         Self {
             metadata: to_payload(metadata),
-            response: to_payload(response),
+            standing: Standing::Finished(to_payload(response)),
             resource,
+        }
+    }
+
+    /// A beginning that a job goes on with, under the operation `id`.
+    pub fn started<M: Message + Name>(
+        id: OperationId,
+        metadata: &M,
+        resource: OperationResource,
+    ) -> Self {
+        Self {
+            metadata: to_payload(metadata),
+            standing: Standing::Started(id),
+            resource,
+        }
+    }
+
+    /// An operation of an earlier call.
+    #[must_use]
+    pub fn earlier(operation: Operation) -> Self {
+        Self {
+            metadata: operation.metadata.clone(),
+            resource: operation.resource.clone(),
+            standing: Standing::Earlier(Box::new(operation)),
         }
     }
 }
@@ -350,7 +384,11 @@ impl Context {
         }
     }
 
-    async fn check_fence(&self, tx: &Tx, scope: Scope<'_>) -> Result<(), Error> {
+    /// Requires that the session of the call, if it names one, is open for what is in `scope`.
+    ///
+    /// # Errors
+    /// `Precondition` when it is over or of another pool.
+    pub async fn check_fence(&self, tx: &Tx, scope: Scope<'_>) -> Result<(), Error> {
         let Some(named) = &self.call.session_id else {
             return Ok(());
         };

@@ -20,16 +20,16 @@ use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
 use prost::Message;
-use rollcall_domain::id::OperationId;
+use rollcall_domain::id::{OperationId, SubjectId};
 use rollcall_domain::idempotency::{self, IdempotencyRecord, Repetition};
-use rollcall_domain::operation::Operation;
+use rollcall_domain::operation::{Operation, Outcome};
 use rollcall_proto::{Check, operation as wire};
 use rollcall_store::Tx;
 use sha2::Sha256;
 use tonic::{Request, Response, Status};
 
 use crate::call::Call;
-use crate::context::{Context, Done, Effect};
+use crate::context::{Context, Done, Effect, Standing};
 use crate::error::Error;
 use crate::hub::Hub;
 
@@ -228,26 +228,49 @@ async fn record(
     digest: &[u8],
 ) -> Result<Operation, Error> {
     let caller = cx.caller()?.id.clone();
-    let operation = Operation::finished(
-        OperationId::new(cx.new_id(OperationId::PREFIX)),
+    let (id, outcome) = match done.standing {
+        Standing::Finished(response) => (
+            OperationId::new(cx.new_id(OperationId::PREFIX)),
+            Outcome::Response(response),
+        ),
+        Standing::Started(id) => (id, Outcome::Running),
+        Standing::Earlier(operation) => {
+            save_key(cx, tx, caller, digest, &operation.id).await?;
+            return Ok(*operation);
+        }
+    };
+    let operation = Operation::new(
+        id,
         description,
         caller.clone(),
         done.resource,
         done.metadata,
-        done.response,
+        outcome,
         cx.call.now,
     );
     tx.insert_operation(&operation).await?;
+    save_key(cx, tx, caller, digest, &operation.id).await?;
+    Ok(operation)
+}
+
+/// Remembers which operation the key of a call, if it has one, led to.
+async fn save_key(
+    cx: &Context,
+    tx: &Tx,
+    caller: SubjectId,
+    digest: &[u8],
+    operation_id: &OperationId,
+) -> Result<(), Error> {
     if let Some(key) = &cx.call.idempotency_key {
         tx.save_idempotency_record(&IdempotencyRecord {
             subject_id: caller,
             method: cx.method().to_owned(),
             key: key.clone(),
             request_digest: digest.to_vec(),
-            operation_id: operation.id.clone(),
+            operation_id: operation_id.clone(),
             created_at: cx.call.now,
         })
         .await?;
     }
-    Ok(operation)
+    Ok(())
 }

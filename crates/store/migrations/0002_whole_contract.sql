@@ -12,11 +12,11 @@ alter table iam_tokens add column id text not null default '';
 alter table iam_tokens add column impersonator_id text;
 alter table iam_tokens add column impersonator_kind text;
 
-alter table userpool_domains add column status_code text not null default '';
+alter table userpool_domains add column last_failure text;
 alter table userpool_domains add column validation_operation_id text;
 alter table userpool_domains add column validation_started_at bigint;
 alter table userpool_domains add column next_attempt_at bigint;
-alter table userpool_domains add column claimed_until bigint not null default 0;
+alter table userpool_domains add column claimed_until bigint;
 create index userpool_domains_attempts on userpool_domains (next_attempt_at)
     where next_attempt_at is not null;
 

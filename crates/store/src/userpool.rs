@@ -8,8 +8,8 @@ use rollcall_domain::password_policy::{
     BlacklistPolicy, BruteforcePolicy, Complexity, FixedComplexity, LifetimePolicy, QualityPolicy,
     SmartComplexity,
 };
-use rollcall_domain::userpool::{UserSettings, Userpool};
-use rollcall_kit::timestamp::Span;
+use rollcall_domain::userpool::{UserSettings, Userpool, UserpoolContents};
+use rollcall_kit::timestamp::{Span, Timestamp};
 
 use crate::db::Tx;
 use crate::db::value::{Row, params};
@@ -160,6 +160,37 @@ impl Tx {
         )
         .await?;
         Ok(())
+    }
+
+    /// How many things of a pool stand in the way of its deletion at `now`.
+    pub async fn count_userpool_contents(
+        &self,
+        id: &UserpoolId,
+        now: Timestamp,
+    ) -> Result<UserpoolContents, Error> {
+        Ok(UserpoolContents {
+            users: self.count_users(id).await?,
+            external_groups: self.count_external_groups(id).await?,
+            open_sessions: self.count_opened_sync_sessions(id, now).await?,
+        })
+    }
+
+    /// Deletes a pool with its domains, settings, tokens, ended sessions and bindings; tells
+    /// whether it was there. It must hold no users and no external groups.
+    pub async fn delete_userpool(&self, id: &UserpoolId) -> Result<bool, Error> {
+        for sql in [
+            "delete from replication_tokens where subject_container_id = $1",
+            "delete from sync_settings where subject_container_id = $1",
+            "delete from sync_sessions where subject_container_id = $1",
+            "delete from userpool_domains where userpool_id = $1",
+            "delete from access_bindings where resource_kind = 'userpool' and resource_id = $1",
+        ] {
+            self.execute(sql, params![id]).await?;
+        }
+        let deleted = self
+            .execute("delete from userpools where id = $1", params![id])
+            .await?;
+        Ok(deleted > 0)
     }
 
     /// A page of the pools of an organization, oldest first.

@@ -18,6 +18,8 @@ mod sync_session;
 mod sync_settings;
 mod transaction;
 mod user;
+mod userpool;
+mod userpool_domain;
 mod world;
 
 /// Runs each of the named cases on both engines.

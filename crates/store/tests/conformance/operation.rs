@@ -20,7 +20,7 @@ fn payload(name: &str) -> Payload {
 }
 
 fn operation(n: i64) -> Operation {
-    Operation::finished(
+    Operation::new(
         format!("ops{n}").into(),
         "Create user",
         "aje1".into(),
@@ -30,7 +30,7 @@ fn operation(n: i64) -> Operation {
             parent_id: "ek01".into(),
         },
         payload("a.CreateUserMetadata"),
-        payload("a.User"),
+        Outcome::Response(payload("a.User")),
         at(n),
     )
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rollcall_domain::idempotency::IdempotencyRecord;
-use rollcall_domain::operation::{Operation, OperationResource, OperationResourceKind, Payload};
+use rollcall_domain::operation::{
+    Operation, OperationResource, OperationResourceKind, Outcome, Payload,
+};
 use rollcall_domain::organization::Organization;
 use rollcall_store::{Error, Store, Tx};
 
@@ -122,7 +124,7 @@ async fn concurrent_updates_are_all_kept(world: &World) {
 async fn create_user(store: &Store, n: u32) -> Result<(), Error> {
     const METHOD: &str = "UserService/Create";
     let user = user(n);
-    let operation = Operation::finished(
+    let operation = Operation::new(
         format!("ops{n:05}").as_str().into(),
         "Create user",
         "aje1".into(),
@@ -132,7 +134,7 @@ async fn create_user(store: &Store, n: u32) -> Result<(), Error> {
             parent_id: pool_id().to_string(),
         },
         Payload::default(),
-        Payload::default(),
+        Outcome::Response(Payload::default()),
         NOW,
     );
     let record = IdempotencyRecord {
