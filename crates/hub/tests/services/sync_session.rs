@@ -253,6 +253,7 @@ async fn a_stored_token_makes_the_next_run_a_delta() {
 #[tokio::test]
 async fn a_session_waits_for_its_hashes_to_be_strengthened() {
     let hub = Harness::start().await;
+    hub.without_transcript("a job beside the calls decides how often they ask");
     let agent = hub.agent().await;
     let user_id = hub.create_user("ann").await;
     let opened = session(
@@ -414,6 +415,7 @@ async fn bad_requests_name_their_field() {
 #[tokio::test]
 async fn a_hash_that_does_not_open_fails_its_session() {
     let hub = Harness::start().await;
+    hub.without_transcript("a job beside the calls decides how often they ask");
     let ann = hub.create_user("ann").await;
     let opened = session(
         &hub.open(&hub.administrator, "agent-1", SessionType::AdPasswordHash)

@@ -1,8 +1,12 @@
-//! A hub in this process, and callers that check every answer against the contract.
+//! A hub in this process, whose clock the test moves.
+
+mod caller;
+mod rest_transport;
+mod transcript;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use prost::{Message, Name};
 use rollcall_client::ServiceAccountKey;
 use rollcall_domain::access::{AccessBinding, ResourceRef, Role, Subject};
 use rollcall_domain::iam_token::IamToken;
@@ -10,19 +14,19 @@ use rollcall_hub::data_directory::DataDirectory;
 use rollcall_hub::init::{self, Made};
 use rollcall_hub::server::{self, Options, RunningHub};
 use rollcall_kit::clock::{Clock as _, ManualClock, SystemClock};
-use rollcall_kit::entropy::{Entropy as _, SystemEntropy};
+use rollcall_kit::entropy::{Entropy, SystemEntropy};
 use rollcall_kit::timestamp::Span;
-use rollcall_proto::operation::{Operation, operation};
-use rollcall_proto::{METHODS, Method, iam, idp};
+use rollcall_proto::{iam, idp};
 use rollcall_store::Tx;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
-use tonic::client::Grpc;
-use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
-use tonic::{Code, Request, Status};
-use tonic_prost::ProstCodec;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
+use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
+
+pub use caller::Caller;
+use rest_transport::RestTransport;
+use transcript::{Comparison, Transcript};
 
 /// A hub that runs until it is dropped, with one pool in it.
 pub struct Harness {
@@ -31,14 +35,23 @@ pub struct Harness {
     pub made: Made,
     pub pool_id: String,
     pub administrator: Caller,
+    entropy: Arc<OrderedEntropy>,
+    transcript: Transcript,
+    comparison: Option<Comparison>,
     directory: TempDir,
 }
 
-/// Somebody who calls.
-#[derive(Clone)]
-pub struct Caller {
-    channel: Channel,
-    metadata: Vec<(&'static str, String)>,
+/// Randomness whose numbers grow, so that ids of one moment sort by their creation.
+struct OrderedEntropy(AtomicU64);
+
+impl Entropy for OrderedEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        SystemEntropy.fill(bytes);
+    }
+
+    fn next_u64(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::SeqCst)
+    }
 }
 
 impl Harness {
@@ -60,23 +73,42 @@ impl Harness {
         let made = init::init(request, clock.as_ref(), &SystemEntropy)
             .await
             .unwrap();
-        let (running, administrator) = serve(&directory, &clock, &made).await;
+        let entropy = Arc::new(OrderedEntropy(AtomicU64::new(1)));
+        let transcript = Transcript::new(clock.now());
+        let (running, administrator) =
+            serve(&directory, &clock, &entropy, &made, &transcript).await;
         let mut harness = Self {
             clock,
             running,
             made,
             pool_id: String::new(),
             administrator,
+            entropy,
+            transcript,
+            comparison: None,
             directory,
         };
         harness.pool_id = harness.create_pool("staff").await;
+        let organization_id = harness.made.organization_id.as_str();
+        harness
+            .transcript
+            .call_it(organization_id, "<organization>");
+        harness.transcript.call_it(&harness.pool_id, "<staff>");
+        harness.comparison = Some(harness.transcript.begin());
         harness
     }
 
     /// Stops the hub and starts it again on the same directory.
     pub async fn restart(self) -> Self {
         self.running.stop().await;
-        let (running, administrator) = serve(&self.directory, &self.clock, &self.made).await;
+        let (running, administrator) = serve(
+            &self.directory,
+            &self.clock,
+            &self.entropy,
+            &self.made,
+            &self.transcript,
+        )
+        .await;
         Self {
             running,
             administrator,
@@ -99,15 +131,36 @@ impl Harness {
             ca: self.made.ca.clone(),
             key: self.made.key.clone(),
         };
-        let (running, administrator) = serve(&directory, &self.clock, &made).await;
+        let (running, administrator) = serve(
+            &directory,
+            &self.clock,
+            &self.entropy,
+            &made,
+            &self.transcript,
+        )
+        .await;
         Self {
             clock: Arc::clone(&self.clock),
             running,
             made,
             pool_id: self.pool_id.clone(),
             administrator,
+            entropy: Arc::clone(&self.entropy),
+            transcript: self.transcript.clone(),
+            comparison: None,
             directory,
         }
+    }
+
+    /// Compares no transcript of this test, because of `reason`.
+    pub fn without_transcript(&self, reason: &str) {
+        assert!(!reason.is_empty());
+        self.transcript.give_up();
+    }
+
+    /// Writes `name` into the transcript wherever a random `text` appears.
+    pub fn call_it(&self, text: &str, name: &str) {
+        self.transcript.call_it(text, name);
     }
 
     /// Lets time pass.
@@ -122,10 +175,7 @@ impl Harness {
 
     /// Somebody without a token.
     pub fn anonymous(&self) -> Caller {
-        Caller {
-            metadata: Vec::new(),
-            ..self.administrator.clone()
-        }
+        self.administrator.without_token()
     }
 
     /// A service account with these roles, named without their common prefix, on `resource`.
@@ -161,7 +211,12 @@ impl Harness {
             })
             .await
             .unwrap();
+        let name = match roles {
+            [] => "an account without roles".to_owned(),
+            roles => format!("an account with {}", roles.join(", ")),
+        };
         self.anonymous()
+            .named(&name)
             .with("authorization", &format!("Bearer {token}"))
     }
 
@@ -183,7 +238,8 @@ impl Harness {
             "groups.externalCreator",
             "groups.externalConverter",
         ];
-        self.account(&roles, self.organization()).await
+        let agent = self.account(&roles, self.organization()).await;
+        agent.named("an agent")
     }
 
     /// Makes a pool and returns its id.
@@ -246,9 +302,16 @@ impl Harness {
     }
 }
 
-async fn serve(directory: &TempDir, clock: &Arc<ManualClock>, made: &Made) -> (RunningHub, Caller) {
+async fn serve(
+    directory: &TempDir,
+    clock: &Arc<ManualClock>,
+    entropy: &Arc<OrderedEntropy>,
+    made: &Made,
+    transcript: &Transcript,
+) -> (RunningHub, Caller) {
     let mut options = Options::new(DataDirectory::at(&directory.path().join("hub")));
     options.clock = Arc::clone(clock) as _;
+    options.entropy = Arc::clone(entropy) as _;
     let running = server::start(options).await.unwrap();
     let ca = Certificate::from_pem(std::fs::read(&made.ca).unwrap());
     let channel = Endpoint::from_shared(format!("https://{}", running.address))
@@ -258,10 +321,9 @@ async fn serve(directory: &TempDir, clock: &Arc<ManualClock>, made: &Made) -> (R
         .connect()
         .await
         .unwrap();
-    let anonymous = Caller {
-        channel,
-        metadata: Vec::new(),
-    };
+    transcript.call_it(&running.address, "<address>");
+    let rest = RestTransport::new(&running.address, &made.ca);
+    let anonymous = Caller::anonymous(channel, rest, transcript.clone());
     let key = ServiceAccountKey::read(&made.key).unwrap();
     let jwt = key.sign(clock.now()).unwrap();
     let request = iam::CreateIamTokenRequest {
@@ -274,113 +336,10 @@ async fn serve(directory: &TempDir, clock: &Arc<ManualClock>, made: &Made) -> (R
         .await
         .unwrap();
     let bearer = format!("Bearer {}", token.iam_token);
-    let administrator = anonymous.with("authorization", &bearer);
+    let administrator = anonymous
+        .named("the administrator")
+        .with("authorization", &bearer);
     (running, administrator)
-}
-
-impl Caller {
-    /// The same caller with one more metadata entry, in place of one with the same key.
-    pub fn with(&self, key: &'static str, value: &str) -> Self {
-        let mut caller = self.clone();
-        caller.metadata.retain(|(name, _)| *name != key);
-        caller.metadata.push((key, value.to_owned()));
-        caller
-    }
-
-    /// The metadata entry `key`.
-    pub fn metadata(&self, key: &str) -> &str {
-        let entry = self.metadata.iter().find(|(name, _)| *name == key);
-        entry.map_or("", |(_, value)| value)
-    }
-
-    /// Calls `service/method`; the service is named without its package.
-    pub async fn call<Q, A>(&self, method: &str, request: &Q) -> Result<A, Status>
-    where
-        Q: Message + Clone + 'static,
-        A: Message + Default + 'static,
-    {
-        let method = find_method(method);
-        let mut message = Request::new(request.clone());
-        for (key, value) in &self.metadata {
-            message.metadata_mut().insert(
-                AsciiMetadataKey::from_static(key),
-                AsciiMetadataValue::try_from(value).unwrap(),
-            );
-        }
-        let mut grpc = Grpc::new(self.channel.clone());
-        grpc.ready().await.unwrap();
-        let path = http::uri::PathAndQuery::from_static(method.path);
-        let answer = grpc
-            .unary(message, path, ProstCodec::<Q, A>::default())
-            .await;
-        answer.map(tonic::Response::into_inner)
-    }
-
-    /// Calls a method that changes something, and returns metadata and response of its operation
-    /// after comparing their types with the contract.
-    pub async fn change<Q, M, R>(&self, method: &str, request: &Q) -> Result<(M, R), Status>
-    where
-        Q: Message + Clone + 'static,
-        M: Message + Name + Default,
-        R: Message + Name + Default,
-    {
-        let operation: Operation = self.call(method, request).await?;
-        let declared = find_method(method)
-            .operation
-            .expect("the method makes an operation");
-        assert!(operation.done, "{method} is done at once");
-        let metadata = operation.metadata.clone().expect("metadata");
-        assert_eq!(metadata.type_url, url(declared.metadata), "{method}");
-        let Some(operation::Result::Response(response)) = operation.result.clone() else {
-            panic!("{method} answered {:?}", operation.result);
-        };
-        assert_eq!(response.type_url, url(declared.response), "{method}");
-        assert_eq!(
-            (M::full_name(), R::full_name()),
-            (declared.metadata.to_owned(), declared.response.to_owned())
-        );
-        let request = rollcall_proto::operation::GetOperationRequest {
-            operation_id: operation.id.clone(),
-        };
-        let stored: Operation = self.call("OperationService/Get", &request).await?;
-        assert_eq!(stored, operation, "{method} stored what it answered");
-        Ok((
-            M::decode(metadata.value.as_slice()).unwrap(),
-            R::decode(response.value.as_slice()).unwrap(),
-        ))
-    }
-
-    /// The status of a call that must fail, whatever it would answer.
-    pub async fn refused<Q>(&self, method: &str, request: &Q) -> Status
-    where
-        Q: Message + Clone + 'static,
-    {
-        match self.call::<Q, Operation>(method, request).await {
-            Ok(_) => panic!("{method} was not refused"),
-            Err(status) => status,
-        }
-    }
-
-    /// A channel for clients that the helpers here do not cover.
-    pub fn channel(&self) -> Channel {
-        self.channel.clone()
-    }
-}
-
-/// The method `Service/Name` of the contract.
-pub fn find_method(name: &str) -> &'static Method {
-    let suffix = format!(".{name}");
-    let mut found = METHODS
-        .iter()
-        .filter(|method| method.path.ends_with(&suffix));
-    match (found.next(), found.next()) {
-        (Some(method), None) => method,
-        _ => panic!("{name} is not one method of the contract"),
-    }
-}
-
-fn url(type_name: &str) -> String {
-    format!("type.googleapis.com/{type_name}")
 }
 
 /// An NT hash in the form of the interface.

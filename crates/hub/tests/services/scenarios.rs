@@ -1,0 +1,17 @@
+//! The scenarios that run over gRPC (`services.rs`) and over REST (`services_rest.rs`).
+//!
+//! Each is compared with the one transcript of its name in `snapshots`. After a change accept it
+//! with `INSTA_UPDATE=always`, and read it: it is what the interface promises.
+
+mod call;
+mod endpoint;
+mod group;
+mod iam_token;
+mod operation;
+mod organization;
+mod password;
+mod replication_token;
+mod sync_session;
+mod sync_settings;
+mod user;
+mod userpool;
