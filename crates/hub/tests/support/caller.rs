@@ -25,9 +25,8 @@ enum Transport {
 /// The transport of this test binary.
 fn transport() -> Transport {
     match env!("CARGO_CRATE_NAME") {
-        "services" => Transport::Grpc,
         "services_rest" => Transport::Rest,
-        other => panic!("give the test binary {other} a transport"),
+        _ => Transport::Grpc,
     }
 }
 
