@@ -97,6 +97,9 @@ pub const GROUP_FIELDS: &[FilterField] = &[
     FilterField::text("name"),
     FilterField::text("external_id"),
 ];
+/// Fields of the groups of a subject.
+pub const EFFECTIVE_GROUP_FIELDS: &[FilterField] =
+    &[FilterField::text("id"), FilterField::text("name")];
 /// Fields of organizations.
 pub const ORGANIZATION_FIELDS: &[FilterField] =
     &[FilterField::text("id"), FilterField::text("name")];

@@ -136,8 +136,14 @@ impl Operation {
     /// Whether it is past its retention and must look as if it never was.
     #[must_use]
     pub fn is_forgotten(&self, now: Timestamp) -> bool {
-        self.created_at.plus(RETENTION) <= now
+        self.created_at <= forgotten_until(now)
     }
+}
+
+/// Operations created then or before are past their retention.
+#[must_use]
+pub fn forgotten_until(now: Timestamp) -> Timestamp {
+    now.minus(RETENTION)
 }
 
 #[cfg(test)]

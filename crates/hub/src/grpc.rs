@@ -7,6 +7,7 @@
 pub mod endpoint;
 pub mod group;
 pub mod iam_token;
+pub mod membership;
 pub mod operation;
 pub mod organization;
 pub mod password;

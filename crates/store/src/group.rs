@@ -1,9 +1,12 @@
 //! Rows of groups.
 
+use rollcall_domain::access::Role;
 use rollcall_domain::filter::Filter;
 use rollcall_domain::group::{ExternalKey, Group};
 use rollcall_domain::id::{GroupId, OrganizationId, UserpoolId};
+use rollcall_domain::named::Named;
 use rollcall_domain::page::{Cursor, Page, PageRequest};
+use rollcall_kit::timestamp::Timestamp;
 
 use crate::db::Tx;
 use crate::db::value::{Row, params};
@@ -185,12 +188,35 @@ impl Tx {
         list::page(self, condition, scope, filter, Order::OldestFirst, page).await
     }
 
+    /// Makes all groups that mirror objects of a container basic, and takes back the grants that
+    /// `make_editor` made on them; tells how many groups there were.
+    pub async fn convert_groups_to_basic(
+        &self,
+        subject_container_id: &UserpoolId,
+        now: Timestamp,
+    ) -> Result<u64, Error> {
+        self.execute(
+            "delete from access_bindings where resource_kind = 'group' and role = $2 \
+             and resource_id in (select id from groups \
+             where subject_container_id = $1 and external_id is not null)",
+            params![subject_container_id, Role::GroupsExternalManager.name()],
+        )
+        .await?;
+        self.execute(
+            "update groups set subject_container_id = null, external_id = null, updated_at = $2 \
+             where subject_container_id = $1 and external_id is not null",
+            params![subject_container_id, now],
+        )
+        .await
+    }
+
     /// How many groups mirror objects of a container.
     pub async fn count_external_groups(
         &self,
         subject_container_id: &UserpoolId,
     ) -> Result<u64, Error> {
-        let sql = "select count(*) from groups where subject_container_id = $1";
+        let sql = "select count(*) from groups \
+             where subject_container_id = $1 and external_id is not null";
         self.count(sql, params![subject_container_id]).await
     }
 }

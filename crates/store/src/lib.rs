@@ -28,6 +28,6 @@ mod userpool_domain;
 
 pub use db::{Store, Tx};
 pub use error::Error;
-pub use membership::MemberScope;
+pub use membership::{GroupOfUser, MemberScope};
 pub use password::SealedPassword;
 pub use user::ResolvedUser;

@@ -26,6 +26,17 @@ pub enum MemberScope {
     All,
 }
 
+/// A membership from the side of the user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupOfUser {
+    /// The group.
+    pub group_id: GroupId,
+    /// Its name.
+    pub group_name: String,
+    /// When the user was added.
+    pub created_at: Timestamp,
+}
+
 impl Listed for Membership {
     const SELECT: &'static str = "select m.group_id, m.user_id, m.created_at from memberships m \
          join users u on u.id = m.user_id";
@@ -129,26 +140,24 @@ impl Tx {
         .await
     }
 
-    /// A page of the memberships of a user, oldest first.
-    pub async fn list_memberships_of_user(
+    /// A page of the groups that a user is in, those first that it was added to first. It makes no
+    /// difference whether the user may sign in.
+    pub async fn list_groups_of_user(
         &self,
         user_id: &UserId,
+        filter: &Filter,
         page: &PageRequest,
-    ) -> Result<Page<Membership>, Error> {
-        let filter = Filter::default();
-        let page: Page<GroupOfUser> = list::page(
+    ) -> Result<Page<GroupOfUser>, Error> {
+        let scope = params![user_id];
+        list::page(
             self,
-            "user_id = $1",
-            params![user_id],
-            &filter,
+            "m.user_id = $1",
+            scope,
+            filter,
             Order::OldestFirst,
             page,
         )
-        .await?;
-        Ok(Page {
-            items: page.items.into_iter().map(|row| row.0).collect(),
-            next: page.next,
-        })
+        .await
     }
 
     /// How many members a group has.
@@ -161,21 +170,39 @@ impl Tx {
     }
 }
 
-/// A membership listed from the user's side, ordered by group.
-struct GroupOfUser(Membership);
-
 impl Listed for GroupOfUser {
-    const SELECT: &'static str = "select group_id, user_id, created_at from memberships";
-    const KEY: [&'static str; 2] = ["created_at", "group_id"];
+    const SELECT: &'static str = "select m.group_id, g.name, m.created_at from memberships m \
+         join groups g on g.id = m.group_id";
+    const KEY: [&'static str; 2] = ["m.created_at", "m.group_id"];
 
     fn read(row: &mut Row) -> Result<Self, Error> {
-        Membership::read(row).map(Self)
+        Ok(Self {
+            group_id: row.id()?,
+            group_name: row.text()?,
+            created_at: row.time()?,
+        })
     }
 
     fn cursor(&self) -> Cursor {
         Cursor {
-            created_at: self.0.created_at,
-            id: self.0.group_id.to_string(),
+            created_at: self.created_at,
+            id: self.group_id.to_string(),
+        }
+    }
+
+    fn column(field: &str) -> Option<&'static str> {
+        match field {
+            "id" => Some("m.group_id"),
+            "name" => Some("g.name"),
+            _ => None,
+        }
+    }
+
+    fn value(&self, field: &str) -> String {
+        match field {
+            "id" => self.group_id.to_string(),
+            "name" => self.group_name.clone(),
+            _ => String::new(),
         }
     }
 }

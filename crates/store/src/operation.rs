@@ -120,15 +120,16 @@ impl Tx {
         Ok(())
     }
 
-    /// A page of the operations about one thing, newest first.
+    /// A page of the operations about one thing that were created after `since`, newest first.
     pub async fn list_operations(
         &self,
         kind: OperationResourceKind,
         resource_id: &str,
+        since: Timestamp,
         page: &PageRequest,
     ) -> Result<Page<Operation>, Error> {
-        let scope = params![kind.name(), resource_id];
-        let condition = "resource_kind = $1 and resource_id = $2";
+        let scope = params![kind.name(), resource_id, since];
+        let condition = "resource_kind = $1 and resource_id = $2 and created_at > $3";
         let filter = Filter::default();
         list::page(self, condition, scope, &filter, Order::NewestFirst, page).await
     }

@@ -5,7 +5,7 @@ use rollcall_domain::id::{SessionId, UserpoolId};
 use rollcall_domain::named::Named;
 use rollcall_domain::page::{Cursor, Page, PageRequest};
 use rollcall_domain::progress::{ChangeType, Counts, ObjectType, Progress};
-use rollcall_domain::sync_session::{OpenFacts, SessionType, SyncSession};
+use rollcall_domain::sync_session::{OpenFacts, SessionStatus, SessionType, SyncSession};
 use rollcall_domain::sync_settings::INTERVAL_DEFAULT;
 use rollcall_kit::timestamp::Timestamp;
 
@@ -45,14 +45,46 @@ impl Listed for SyncSession {
             id: self.id.to_string(),
         }
     }
+}
+
+/// The status of a session at the moment `$2`: an open one whose lease has ended is expired, swept
+/// or not (decision U9).
+macro_rules! status_now {
+    () => {
+        "(case when status = 'OPENED' and expires_at <= $2 then 'EXPIRED' else status end)"
+    };
+}
+
+/// A session as stored, and its status at the moment of the list.
+struct ListedSession {
+    session: SyncSession,
+    status_now: SessionStatus,
+}
+
+impl Listed for ListedSession {
+    const SELECT: &'static str = concat!(
+        "select id, subject_container_id, session_type, agent_id, opened_by, created_at, \
+         expires_at, closed_at, sync_mode, status, progress, fail_reason, settings_revision, ",
+        status_now!(),
+        " from sync_sessions"
+    );
+    const KEY: [&'static str; 2] = SyncSession::KEY;
+
+    fn read(row: &mut Row) -> Result<Self, Error> {
+        Ok(Self {
+            session: SyncSession::read(row)?,
+            status_now: row.named()?,
+        })
+    }
+
+    fn cursor(&self) -> Cursor {
+        self.session.cursor()
+    }
 
     fn column(field: &str) -> Option<&'static str> {
         match field {
             "session_type" => Some("session_type"),
-            // An open session whose lease has ended is expired, swept or not (decision U9).
-            "status" => Some(
-                "(case when status = 'OPENED' and expires_at <= $2 then 'EXPIRED' else status end)",
-            ),
+            "status" => Some(status_now!()),
             "agent_id" => Some("agent_id"),
             "sync_mode" => Some("sync_mode"),
             _ => None,
@@ -61,10 +93,10 @@ impl Listed for SyncSession {
 
     fn value(&self, field: &str) -> String {
         match field {
-            "session_type" => self.session_type.to_string(),
-            "status" => self.status.to_string(),
-            "agent_id" => self.agent_id.clone(),
-            "sync_mode" => self.sync_mode.to_string(),
+            "session_type" => self.session.session_type.to_string(),
+            "status" => self.status_now.to_string(),
+            "agent_id" => self.session.agent_id.clone(),
+            "sync_mode" => self.session.sync_mode.to_string(),
             _ => String::new(),
         }
     }
@@ -196,9 +228,13 @@ impl Tx {
         page: &PageRequest,
     ) -> Result<Page<SyncSession>, Error> {
         let scope = params![container, now];
-        // Always true for $2, which is there for the status of filters.
-        let condition = "subject_container_id = $1 and (expires_at <= $2 or expires_at > $2)";
-        list::page(self, condition, scope, filter, Order::NewestFirst, page).await
+        let condition = "subject_container_id = $1";
+        let page: Page<ListedSession> =
+            list::page(self, condition, scope, filter, Order::NewestFirst, page).await?;
+        Ok(Page {
+            items: page.items.into_iter().map(|row| row.session).collect(),
+            next: page.next,
+        })
     }
 
     /// Sessions stored as open whose lease has ended, for the sweeper.

@@ -1,29 +1,25 @@
-//! `GroupService`: groups and their members.
+//! `GroupService`: groups. Its calls about members are in `membership`.
 
 use rollcall_domain::access::Permission;
 use rollcall_domain::filter::{Filter, GROUP_FIELDS};
 use rollcall_domain::group::{ExternalKey, Group, GroupField, GroupInput};
-use rollcall_domain::id::{GroupId, OrganizationId, UserId, UserpoolId};
+use rollcall_domain::id::{GroupId, OrganizationId, UserpoolId};
 use rollcall_domain::mask::Mask;
-use rollcall_domain::membership::{self, MemberDelta};
 use rollcall_domain::operation::{OperationResource, OperationResourceKind};
-use rollcall_domain::quota::{Quota, QuotaScope};
+use rollcall_domain::quota::QuotaScope;
 use rollcall_domain::refusal::Refusal;
 use rollcall_proto::access as wire_access;
 use rollcall_proto::operation::Operation;
 use rollcall_proto::organizationmanager as om;
 use rollcall_proto::organizationmanager::group_service_server::GroupService;
-use rollcall_store::{MemberScope, Tx};
+use rollcall_store::Tx;
 use tonic::{Request, Response, Status};
 
 use crate::context::{Context, Done, Scope};
 use crate::error::Error;
-use crate::grpc::{Service, not_served};
+use crate::grpc::{Service, membership, not_served, operation};
 use crate::page_token::ListKey;
-use crate::wire::{WireEnum, parse_mask, render_timestamp};
-
-/// What a member of a group is, as the interface calls it.
-const MEMBER_TYPE: &str = "userAccount";
+use crate::wire::{parse_mask, render_timestamp};
 
 #[tonic::async_trait]
 impl GroupService for Service {
@@ -55,6 +51,13 @@ impl GroupService for Service {
         self.read(request, list_external).await
     }
 
+    async fn create(
+        &self,
+        request: Request<om::CreateGroupRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        self.mutate(request, "Create a group", create).await
+    }
+
     async fn create_external(
         &self,
         request: Request<om::CreateExternalGroupRequest>,
@@ -75,6 +78,25 @@ impl GroupService for Service {
         .await
     }
 
+    async fn convert_all_to_basic(
+        &self,
+        request: Request<om::ConvertAllToBasicGroupsRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        self.mutate(
+            request,
+            "Convert all external groups of a user pool to basic groups",
+            convert_all_to_basic,
+        )
+        .await
+    }
+
+    async fn list_operations(
+        &self,
+        request: Request<om::ListGroupOperationsRequest>,
+    ) -> Result<Response<om::ListGroupOperationsResponse>, Status> {
+        self.read(request, list_operations).await
+    }
+
     async fn update(
         &self,
         request: Request<om::UpdateGroupRequest>,
@@ -93,26 +115,33 @@ impl GroupService for Service {
         &self,
         request: Request<om::ListGroupMembersRequest>,
     ) -> Result<Response<om::ListGroupMembersResponse>, Status> {
-        self.read(request, list_members).await
+        self.read(request, membership::list_members).await
     }
 
     async fn update_members(
         &self,
         request: Request<om::UpdateGroupMembersRequest>,
     ) -> Result<Response<Operation>, Status> {
-        self.mutate(request, "Update members of a group", update_members)
-            .await
+        self.mutate(
+            request,
+            "Update members of a group",
+            membership::update_members,
+        )
+        .await
+    }
+
+    async fn list_effective(
+        &self,
+        request: Request<om::ListEffectiveRequest>,
+    ) -> Result<Response<om::ListEffectiveResponse>, Status> {
+        self.read(request, membership::list_effective).await
     }
 
     not_served! {
-        create(om::CreateGroupRequest) -> Operation;
-        convert_all_to_basic(om::ConvertAllToBasicGroupsRequest) -> Operation;
-        list_operations(om::ListGroupOperationsRequest) -> om::ListGroupOperationsResponse;
         list_access_bindings(wire_access::ListAccessBindingsRequest)
             -> wire_access::ListAccessBindingsResponse;
         set_access_bindings(wire_access::SetAccessBindingsRequest) -> Operation;
         update_access_bindings(wire_access::UpdateAccessBindingsRequest) -> Operation;
-        list_effective(om::ListEffectiveRequest) -> om::ListEffectiveResponse;
     }
 }
 
@@ -186,6 +215,25 @@ async fn list_external(
     })
 }
 
+async fn create(cx: &Context, tx: &Tx, request: &om::CreateGroupRequest) -> Result<Done, Error> {
+    let organization_id = OrganizationId::from(request.organization_id.as_str());
+    let scope = Scope::Organization(&organization_id);
+    cx.authorize(tx, Permission::GroupsManage, scope).await?;
+    let input = GroupInput {
+        name: request.name.clone(),
+        description: request.description.clone(),
+        labels: request.labels.clone(),
+    };
+    let id = GroupId::new(cx.new_id(GroupId::PREFIX));
+    let group = Group::create(organization_id, input, None, id, cx.call.now)?;
+    insert(cx, tx, &group).await?;
+    let metadata = om::CreateGroupMetadata {
+        group_id: group.id.to_string(),
+    };
+    let resource = resource(&group);
+    Ok(Done::new(&metadata, &render(group), resource))
+}
+
 async fn create_external(
     cx: &Context,
     tx: &Tx,
@@ -254,6 +302,46 @@ async fn convert_to_external(
     Ok(Done::new(&metadata, &render(group), resource))
 }
 
+/// Unties every group of a pool in one step, however many there are; groups and members stay
+/// (decision U80).
+async fn convert_all_to_basic(
+    cx: &Context,
+    tx: &Tx,
+    request: &om::ConvertAllToBasicGroupsRequest,
+) -> Result<Done, Error> {
+    let pool_id = UserpoolId::from(request.subject_container_id.as_str());
+    cx.authorize(tx, Permission::ExtGroupsUnbind, Scope::Userpool(&pool_id))
+        .await?;
+    let Some(pool) = tx.find_userpool(&pool_id).await? else {
+        return Err(Refusal::not_found("user pool", pool_id).into());
+    };
+    tx.convert_groups_to_basic(&pool.id, cx.call.now).await?;
+    let metadata = om::ConvertAllToBasicGroupsMetadata {
+        subject_container_id: pool.id.to_string(),
+    };
+    let resource = OperationResource {
+        kind: OperationResourceKind::Userpool,
+        id: pool.id.into_string(),
+        parent_id: pool.organization_id.into_string(),
+    };
+    Ok(Done::new(&metadata, &(), resource))
+}
+
+async fn list_operations(
+    cx: &Context,
+    tx: &Tx,
+    request: &om::ListGroupOperationsRequest,
+) -> Result<om::ListGroupOperationsResponse, Error> {
+    let group = find(cx, tx, &request.group_id, Permission::GroupsGet).await?;
+    let of = (OperationResourceKind::Group, group.id.as_str());
+    let page = (request.page_size, request.page_token.as_str());
+    let (operations, next_page_token) = operation::list(cx, tx, of, page).await?;
+    Ok(om::ListGroupOperationsResponse {
+        operations,
+        next_page_token,
+    })
+}
+
 async fn update(cx: &Context, tx: &Tx, request: &om::UpdateGroupRequest) -> Result<Done, Error> {
     let group = find(cx, tx, &request.group_id, Permission::GroupsGet).await?;
     let mask: Mask<GroupField> = parse_mask(request.update_mask.as_ref())?;
@@ -307,76 +395,6 @@ async fn delete(cx: &Context, tx: &Tx, request: &om::DeleteGroupRequest) -> Resu
     Ok(Done::new(&metadata, &(), resource(&group)))
 }
 
-async fn list_members(
-    cx: &Context,
-    tx: &Tx,
-    request: &om::ListGroupMembersRequest,
-) -> Result<om::ListGroupMembersResponse, Error> {
-    let group = find(cx, tx, &request.group_id, Permission::GroupsListMembers).await?;
-    let list = ListKey {
-        method: cx.method(),
-        parent: group.id.as_str(),
-        filter: "",
-    };
-    let tokens = &cx.hub.page_tokens;
-    let page = tokens.parse(list, request.page_size, &request.page_token)?;
-    let page = tx
-        .list_members(&group.id, MemberScope::Active, &page)
-        .await?;
-    Ok(om::ListGroupMembersResponse {
-        members: page
-            .items
-            .into_iter()
-            .map(|member| om::GroupMember {
-                subject_id: member.user_id.into_string(),
-                subject_type: MEMBER_TYPE.to_owned(),
-            })
-            .collect(),
-        next_page_token: tokens.render(list, page.next.as_ref())?,
-    })
-}
-
-async fn update_members(
-    cx: &Context,
-    tx: &Tx,
-    request: &om::UpdateGroupMembersRequest,
-) -> Result<Done, Error> {
-    let group = find(cx, tx, &request.group_id, Permission::GroupsGet).await?;
-    let permission = managing(&group, Permission::GroupsUpdateMembers);
-    cx.authorize(tx, permission, Scope::Group(&group)).await?;
-    let deltas = parse_deltas(&request.member_deltas)?;
-    membership::check_deltas(&deltas)?;
-    let facts = tx.find_membership_facts(&group, &deltas).await?;
-    let change = membership::update_members(&deltas, &facts)?;
-    tx.remove_members(&group.id, &change.removed).await?;
-    require_room(cx, tx, &group.id, &change.added).await?;
-    tx.add_members(&group.id, &change.added, cx.call.now)
-        .await?;
-    let metadata = om::UpdateGroupMembersMetadata {
-        group_id: group.id.to_string(),
-    };
-    Ok(Done::new(&metadata, &(), resource(&group)))
-}
-
-/// Requires room for these new members: in the group, and in the number of groups of each.
-async fn require_room(
-    cx: &Context,
-    tx: &Tx,
-    group_id: &GroupId,
-    added: &[UserId],
-) -> Result<(), Error> {
-    let count = added.len() as u64;
-    cx.require_quota(tx, QuotaScope::MembersOf(group_id), count)
-        .await?;
-    let quotas = &cx.hub.quotas;
-    if quotas.limit(Quota::GroupsPerUser).is_some() {
-        for (user_id, present) in tx.count_groups_of_users(added).await? {
-            quotas.require(QuotaScope::GroupsOfUser(&user_id), present, 1)?;
-        }
-    }
-    Ok(())
-}
-
 async fn insert(cx: &Context, tx: &Tx, group: &Group) -> Result<(), Error> {
     cx.require_quota(tx, QuotaScope::GroupsOf(&group.organization_id), 1)
         .await?;
@@ -384,13 +402,13 @@ async fn insert(cx: &Context, tx: &Tx, group: &Group) -> Result<(), Error> {
 }
 
 /// Finds a group the caller has `permission` on.
-async fn find(cx: &Context, tx: &Tx, id: &str, permission: Permission) -> Result<Group, Error> {
+pub async fn find(cx: &Context, tx: &Tx, id: &str, permission: Permission) -> Result<Group, Error> {
     let found = tx.find_group(&GroupId::from(id)).await?;
     Ok(cx.admit(tx, permission, id, found).await?.0)
 }
 
 /// What a change of `group` needs: external groups have their own managers (decision U79).
-fn managing(group: &Group, basic: Permission) -> Permission {
+pub fn managing(group: &Group, basic: Permission) -> Permission {
     if group.is_external() {
         Permission::GroupsManageExternal
     } else {
@@ -414,21 +432,8 @@ async fn require_pool_of(
     .into())
 }
 
-fn parse_deltas(deltas: &[om::MemberDelta]) -> Result<Vec<MemberDelta>, Refusal> {
-    deltas
-        .iter()
-        .enumerate()
-        .map(|(index, delta)| {
-            let field = format!("member_deltas[{index}].action");
-            Ok(MemberDelta {
-                action: WireEnum::parse_wire(&field, delta.action)?,
-                user_id: delta.subject_id.as_str().into(),
-            })
-        })
-        .collect()
-}
-
-fn resource(group: &Group) -> OperationResource {
+/// What an operation about `group` is about.
+pub fn resource(group: &Group) -> OperationResource {
     OperationResource {
         kind: OperationResourceKind::Group,
         id: group.id.to_string(),

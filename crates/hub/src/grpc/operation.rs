@@ -2,7 +2,7 @@
 
 use rollcall_domain::access::Permission;
 use rollcall_domain::id::{GroupId, OperationId, OrganizationId, UserpoolId};
-use rollcall_domain::operation::{Operation, OperationResourceKind, Outcome};
+use rollcall_domain::operation::{Operation, OperationResourceKind, Outcome, forgotten_until};
 use rollcall_domain::refusal::Refusal;
 use rollcall_proto::operation as wire;
 use rollcall_proto::operation::operation_service_server::OperationService;
@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status};
 use crate::context::{Context, Scope};
 use crate::error::Error;
 use crate::grpc::Service;
+use crate::page_token::ListKey;
 use crate::wire::{render_payload, render_timestamp};
 
 #[tonic::async_trait]
@@ -55,6 +56,31 @@ async fn cancel(
         ),
     )
     .into())
+}
+
+/// A page of the operations about the thing `of` (its kind and id), newest first, and the token of
+/// the next page. `page` is the page size and token of the request. The caller of this has checked
+/// the right to see the thing.
+pub async fn list(
+    cx: &Context,
+    tx: &Tx,
+    of: (OperationResourceKind, &str),
+    page: (i64, &str),
+) -> Result<(Vec<wire::Operation>, String), Error> {
+    let ((kind, id), (page_size, page_token)) = (of, page);
+    let list = ListKey {
+        method: cx.method(),
+        parent: id,
+        filter: "",
+    };
+    let tokens = &cx.hub.page_tokens;
+    let page = tokens.parse(list, page_size, page_token)?;
+    let since = forgotten_until(cx.call.now);
+    let page = tx.list_operations(kind, id, since, &page).await?;
+    Ok((
+        page.items.into_iter().map(render).collect(),
+        tokens.render(list, page.next.as_ref())?,
+    ))
 }
 
 /// Finds an operation that the caller made or whose subject it may see. Others learn nothing.

@@ -3,7 +3,9 @@
 use rollcall_domain::access::Permission;
 use rollcall_domain::filter::{Filter, ORGANIZATION_FIELDS};
 use rollcall_domain::id::OrganizationId;
-use rollcall_domain::organization::Organization;
+use rollcall_domain::mask::Mask;
+use rollcall_domain::operation::{OperationResource, OperationResourceKind};
+use rollcall_domain::organization::{Organization, OrganizationInput};
 use rollcall_domain::refusal::Refusal;
 use rollcall_proto::access;
 use rollcall_proto::operation::Operation;
@@ -12,12 +14,11 @@ use rollcall_proto::organizationmanager::organization_service_server::Organizati
 use rollcall_store::Tx;
 use tonic::{Request, Response, Status};
 
-use crate::context::{Context, Scope};
+use crate::context::{Context, Done, Scope};
 use crate::error::Error;
-use crate::grpc::Service;
-use crate::grpc::not_served;
+use crate::grpc::{Service, not_served, operation};
 use crate::page_token::ListKey;
-use crate::wire::render_timestamp;
+use crate::wire::{parse_mask, render_timestamp};
 
 #[tonic::async_trait]
 impl OrganizationService for Service {
@@ -35,10 +36,21 @@ impl OrganizationService for Service {
         self.read(request, list).await
     }
 
+    async fn update(
+        &self,
+        request: Request<om::UpdateOrganizationRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        self.mutate(request, "Update an organization", update).await
+    }
+
+    async fn list_operations(
+        &self,
+        request: Request<om::ListOrganizationOperationsRequest>,
+    ) -> Result<Response<om::ListOrganizationOperationsResponse>, Status> {
+        self.read(request, list_operations).await
+    }
+
     not_served! {
-        update(om::UpdateOrganizationRequest) -> Operation;
-        list_operations(om::ListOrganizationOperationsRequest)
-            -> om::ListOrganizationOperationsResponse;
         list_access_bindings(access::ListAccessBindingsRequest)
             -> access::ListAccessBindingsResponse;
         set_access_bindings(access::SetAccessBindingsRequest) -> Operation;
@@ -93,6 +105,57 @@ async fn list(
     Ok(om::ListOrganizationsResponse {
         organizations,
         next_page_token: tokens.render(list, page.next.as_ref())?,
+    })
+}
+
+async fn update(
+    cx: &Context,
+    tx: &Tx,
+    request: &om::UpdateOrganizationRequest,
+) -> Result<Done, Error> {
+    let id = OrganizationId::from(request.organization_id.as_str());
+    let scope = Scope::Organization(&id);
+    cx.authorize(tx, Permission::OrganizationsUpdate, scope)
+        .await?;
+    let Some(organization) = tx.find_organization(&id).await? else {
+        return Err(Refusal::not_found("organization", id).into());
+    };
+    let mask: Mask<_> = parse_mask(request.update_mask.as_ref())?;
+    let input = OrganizationInput {
+        name: request.name.clone(),
+        title: request.title.clone(),
+        description: request.description.clone(),
+        labels: request.labels.clone(),
+    };
+    let organization = organization.update(input, &mask, cx.call.now)?;
+    tx.save_organization(&organization).await?;
+    let metadata = om::UpdateOrganizationMetadata {
+        organization_id: id.to_string(),
+    };
+    // An organization has nothing above it.
+    let resource = OperationResource {
+        kind: OperationResourceKind::Organization,
+        id: id.to_string(),
+        parent_id: id.into_string(),
+    };
+    Ok(Done::new(&metadata, &render(organization), resource))
+}
+
+async fn list_operations(
+    cx: &Context,
+    tx: &Tx,
+    request: &om::ListOrganizationOperationsRequest,
+) -> Result<om::ListOrganizationOperationsResponse, Error> {
+    let id = OrganizationId::from(request.organization_id.as_str());
+    let scope = Scope::Organization(&id);
+    cx.authorize(tx, Permission::OrganizationsGet, scope)
+        .await?;
+    let of = (OperationResourceKind::Organization, id.as_str());
+    let page = (request.page_size, request.page_token.as_str());
+    let (operations, next_page_token) = operation::list(cx, tx, of, page).await?;
+    Ok(om::ListOrganizationOperationsResponse {
+        operations,
+        next_page_token,
     })
 }
 

@@ -22,11 +22,7 @@ const ANONYMOUS: &[&str] = &[
 
 /// Methods that a later version will serve.
 const NOT_SERVED: &[&str] = &[
-    "GroupService/ConvertAllToBasic",
-    "GroupService/Create",
     "GroupService/ListAccessBindings",
-    "GroupService/ListEffective",
-    "GroupService/ListOperations",
     "GroupService/SetAccessBindings",
     "GroupService/UpdateAccessBindings",
     "IamTokenService/CreateForServiceAccount",
@@ -34,10 +30,8 @@ const NOT_SERVED: &[&str] = &[
     "OrganizationService/BindAccessPolicy",
     "OrganizationService/ListAccessBindings",
     "OrganizationService/ListAccessPolicyBindings",
-    "OrganizationService/ListOperations",
     "OrganizationService/SetAccessBindings",
     "OrganizationService/UnbindAccessPolicy",
-    "OrganizationService/Update",
     "OrganizationService/UpdateAccessBindings",
     "OrganizationService/UpdateAccessPolicyBindingParameters",
     "UserService/CommitPassword",

@@ -29,7 +29,7 @@ use crate::error::Error;
 const ATTEMPTS_MAX: u32 = 32;
 /// After this time a closure that met a collision is not run again.
 const RETRY_TIME_MAX: Duration = Duration::from_secs(5);
-/// Runs of one closure that breaks a unique index.
+/// Runs of one closure that break a unique index.
 const CONFLICT_ATTEMPTS_MAX: u32 = 2;
 /// The longest wait after the first collision; it doubles with each one.
 const FIRST_WAIT_MAX: Duration = Duration::from_millis(2);
@@ -164,20 +164,26 @@ where
     F: AsyncFn(&Tx) -> Result<T, E>,
 {
     let mut attempts = 1;
+    // Counted apart: a call that met collisions before still has to see the row that broke its
+    // index, which may be that of its own repetition.
+    let mut conflicts = 0;
     let mut out_of_time = pin!(tokio::time::sleep(RETRY_TIME_MAX));
     loop {
         let ended = attempt(tx, BEGIN_WRITE, &work).await;
-        let attempts_max = match ended.trouble {
-            Trouble::None => 1,
-            Trouble::Collision => ATTEMPTS_MAX,
-            Trouble::Conflict => CONFLICT_ATTEMPTS_MAX,
+        let again = match ended.trouble {
+            Trouble::None => false,
+            Trouble::Collision => attempts < ATTEMPTS_MAX,
+            Trouble::Conflict => {
+                conflicts += 1;
+                conflicts < CONFLICT_ATTEMPTS_MAX && attempts < ATTEMPTS_MAX
+            }
         };
         match (ended.outcome, ended.tx) {
-            (Err(error), Some(again)) if attempts < attempts_max => {
+            (Err(error), Some(next)) if again => {
                 tokio::select! {
                     biased;
                     () = &mut out_of_time => return Err(error),
-                    () = tokio::time::sleep(wait_after(attempts, &SystemEntropy)) => tx = again,
+                    () = tokio::time::sleep(wait_after(attempts, &SystemEntropy)) => tx = next,
                 }
             }
             (outcome, _) => return outcome,

@@ -1,7 +1,8 @@
 //! Groups and their members.
 
+use rollcall_domain::access::{AccessBinding, Role, Subject};
 use rollcall_domain::filter::{self, Filter};
-use rollcall_domain::group::Group;
+use rollcall_domain::group::{ExternalKey, Group};
 use rollcall_domain::id::UserId;
 use rollcall_domain::membership::{self, MemberAction, MemberDelta};
 use rollcall_domain::page::PageRequest;
@@ -9,10 +10,17 @@ use rollcall_domain::user::Actor;
 use rollcall_store::MemberScope;
 
 use crate::world::{
-    World, at, group, insert_users, organization_id, pool_id, read, refused, user, user_id, write,
+    World, at, group, insert_users, organization_id, pool, pool_id, read, refused, user, user_id,
+    write,
 };
 
-crate::on_both_engines!(groups, members, large_batches);
+crate::on_both_engines!(
+    groups,
+    members,
+    large_batches,
+    groups_of_a_user,
+    converted_groups
+);
 
 async fn groups(world: &World) {
     let store = &world.store;
@@ -118,7 +126,9 @@ async fn members(world: &World) {
             tx.list_members(&group(1).id, MemberScope::Active, &page)
                 .await?
                 .items,
-            tx.list_memberships_of_user(&user_id(2), &page).await?.items,
+            tx.list_groups_of_user(&user_id(2), &Filter::default(), &page)
+                .await?
+                .items,
         ))
     })
     .await;
@@ -131,7 +141,7 @@ async fn members(world: &World) {
     assert_eq!(ids(lists.0), [user_id(1), user_id(2)]);
     assert_eq!(ids(lists.1), [user_id(0)]);
     assert_eq!(ids(lists.2), [user_id(2), user_id(0)]);
-    let groups: Vec<_> = lists.3.into_iter().map(|member| member.group_id).collect();
+    let groups: Vec<_> = lists.3.into_iter().map(|found| found.group_id).collect();
     assert_eq!(groups, [group(1).id, group(2).id]);
 
     let facts = read(store, async |tx| {
@@ -178,4 +188,100 @@ async fn large_batches(world: &World) {
     .await;
     assert_eq!(left.items.len(), 1);
     assert_eq!(left.items[0].user_id, user_id(1_599));
+}
+
+/// A suspended user keeps its groups, and they are shown.
+async fn groups_of_a_user(world: &World) {
+    let store = &world.store;
+    insert_users(store, 2).await;
+    let suspended = user(1).suspend(Actor::Agent, "", None, at(5)).unwrap();
+    write(store, async move |tx| {
+        tx.save_user(&suspended).await?;
+        for n in 1..=4 {
+            tx.insert_group(&group(n)).await?;
+            if n != 3 {
+                tx.add_members(&group(n).id, &[user_id(1)], at(7)).await?;
+            }
+        }
+        Ok(())
+    })
+    .await;
+    let names = async |filter: &'static str, size: i64| {
+        read(store, async move |tx| {
+            let filter = Filter::parse(filter, filter::EFFECTIVE_GROUP_FIELDS).unwrap();
+            let page = PageRequest::new(size, None).unwrap();
+            let first = tx.list_groups_of_user(&user_id(1), &filter, &page).await?;
+            let mut names: Vec<_> = first.items.into_iter().map(|row| row.group_name).collect();
+            if let Some(cursor) = first.next {
+                let page = page.following(cursor);
+                let rest = tx.list_groups_of_user(&user_id(1), &filter, &page).await?;
+                names.extend(rest.items.into_iter().map(|row| row.group_name));
+            }
+            Ok(names)
+        })
+        .await
+    };
+    assert_eq!(names("", 2).await, ["Group-1", "Group-2", "Group-4"]);
+    assert_eq!(names("name = 'Group-2'", 9).await, ["Group-2"]);
+    assert_eq!(names("name contains 'UP-4'", 9).await, ["Group-4"]);
+    assert_eq!(
+        names("name IN ('Group-4', \"Group-3\") and name : 'group'", 9).await,
+        ["Group-4"]
+    );
+    assert_eq!(names("id = 'ajeg0000000000000001'", 9).await, ["Group-1"]);
+    assert!(names("id = 'none'", 9).await.is_empty());
+}
+
+async fn converted_groups(world: &World) {
+    let store = &world.store;
+    let editor = Subject::service_account("aje-editor");
+    write(store, async move |tx| {
+        let other = pool("ek02", "other");
+        tx.insert_userpool(&other.userpool).await?;
+        let mut elsewhere = group(3);
+        elsewhere.external = Some(ExternalKey::new(other.userpool.id, "group-guid-1").unwrap());
+        for group in [group(1), group(2), elsewhere] {
+            tx.insert_group(&group).await?;
+            let grant = group.editor_binding(editor.clone());
+            tx.insert_access_binding(&grant).await?;
+            let role = Role::GroupsViewer;
+            tx.insert_access_binding(&AccessBinding { role, ..grant })
+                .await?;
+        }
+        Ok(())
+    })
+    .await;
+    let converted = write(store, async |tx| {
+        Ok((
+            tx.convert_groups_to_basic(&pool_id(), at(9)).await?,
+            tx.convert_groups_to_basic(&pool_id(), at(10)).await?,
+        ))
+    })
+    .await;
+    assert_eq!(converted, (2, 0));
+    let (found, bindings) = read(store, async |tx| {
+        let all = Filter::default();
+        let page = PageRequest::first();
+        let groups = tx.list_groups(&organization_id(), &all, &page).await?;
+        let bindings = tx
+            .list_all_access_bindings_of_subject(&"aje-editor".into())
+            .await?;
+        Ok((groups.items, bindings))
+    })
+    .await;
+    let tied: Vec<_> = found.iter().map(Group::is_external).collect();
+    assert_eq!(tied, [false, false, true]);
+    let basic = Group {
+        external: None,
+        updated_at: at(9),
+        ..group(1)
+    };
+    assert_eq!(found[0], basic);
+    let managed: Vec<_> = bindings
+        .iter()
+        .filter(|binding| binding.role == Role::GroupsExternalManager)
+        .map(|binding| binding.resource.id.clone())
+        .collect();
+    assert_eq!(managed, [group(3).id.to_string()]);
+    assert_eq!(bindings.len(), 4);
 }

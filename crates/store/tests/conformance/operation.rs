@@ -65,11 +65,16 @@ async fn operations(world: &World) {
         assert_eq!(found, Some(changed));
     }
     let page = read(store, async |tx| {
-        tx.list_operations(OperationResourceKind::User, "aje0", &PageRequest::first())
-            .await
+        let first = PageRequest::first();
+        let kind = OperationResourceKind::User;
+        Ok((
+            tx.list_operations(kind, "aje0", at(-1), &first).await?,
+            tx.list_operations(kind, "aje0", at(0), &first).await?,
+        ))
     })
     .await;
-    assert_eq!(page.items, [operation(4), operation(2), operation(0)]);
+    assert_eq!(page.0.items, [operation(4), operation(2), operation(0)]);
+    assert_eq!(page.1.items, [operation(4), operation(2)]);
     let left = write(store, async |tx| {
         let first = tx.delete_old_operations(at(4), 3).await?;
         let second = tx.delete_old_operations(at(4), 3).await?;
