@@ -25,10 +25,12 @@ pub enum Need {
     LdapUtils,
     /// `python3 -m venv`, for the official SDK.
     PythonVenv,
+    /// `node` and `npm`, for the official SDK.
+    Node,
 }
 
 impl Need {
-    /// All of them.
+    /// All but [`Self::Node`], which many machines have from elsewhere.
     pub const ALL: [Self; 4] = [
         Self::Samba,
         Self::Postgres,
@@ -55,6 +57,7 @@ impl Need {
             Self::Postgres => &["postgresql", "python3"],
             Self::LdapUtils => &["ldap-utils"],
             Self::PythonVenv => &["python3", "python3-venv"],
+            Self::Node => &["nodejs", "npm"],
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The one command that passes all tests: it installs what they need and then runs them.
 //!
 //! The tests start and stop their own servers (Samba, PostgreSQL, hubs); this command only sees to
-//! it that the programs are there, and that a Python with the official SDK is found by the tests
-//! through `ROLLCALL_PYTHON`.
+//! it that the programs are there, and that the tests find the official SDKs: a Python with one
+//! through `ROLLCALL_PYTHON`, the packages of Node.js with the other through
+//! `ROLLCALL_NODE_MODULES`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,6 +15,10 @@ use crate::shell;
 
 /// The official client that the hub must satisfy unmodified.
 const PYTHON_REQUIREMENTS: &str = "crates/hub/tests/python_sdk/requirements.txt";
+
+/// The official client for Node.js; the lock file comes last.
+const NODE_PACKAGES: [&str; 2] = ["package.json", "package-lock.json"];
+const NODE_SOURCE: &str = "crates/hub/tests/node_sdk";
 
 /// Options of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -33,9 +38,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     } else {
         Consent::Ask
     };
-    packages::install(&Need::ALL, consent)?;
+    let mut needs = Need::ALL.to_vec();
+    if !shell::is_installed("npm") {
+        needs.push(Need::Node);
+    }
+    packages::install(&needs, consent)?;
     let root = shell::workspace_root();
     let python = ensure_python(&root)?;
+    let node_modules = ensure_node_modules(&root)?;
     let mut runner = shell::cargo();
     if shell::is_installed("cargo-nextest") {
         runner.args(["nextest", "run", "--workspace", "--locked"]);
@@ -48,7 +58,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     shell::run(
         runner
             .args(&arguments.runner_arguments)
-            .env("ROLLCALL_PYTHON", python),
+            .env("ROLLCALL_PYTHON", python)
+            .env("ROLLCALL_NODE_MODULES", node_modules),
     )
 }
 
@@ -82,4 +93,30 @@ fn ensure_python(root: &Path) -> anyhow::Result<PathBuf> {
     )?;
     std::fs::write(&mark, wanted).context("cannot mark the environment as complete")?;
     Ok(python)
+}
+
+/// A folder `node_modules` below `target` with the locked packages, made once per lock file.
+fn ensure_node_modules(root: &Path) -> anyhow::Result<PathBuf> {
+    let folder = root.join("target/node");
+    let modules = folder.join("node_modules");
+    let mark = folder.join("installed.json");
+    std::fs::create_dir_all(&folder).context("cannot make target/node")?;
+    let mut wanted = String::new();
+    for name in NODE_PACKAGES {
+        let source = root.join(NODE_SOURCE).join(name);
+        wanted = std::fs::read_to_string(&source)
+            .with_context(|| format!("cannot read {NODE_SOURCE}/{name}"))?;
+        std::fs::write(folder.join(name), &wanted).context("cannot write to target/node")?;
+    }
+    if modules.is_dir() && std::fs::read_to_string(&mark).is_ok_and(|found| found == wanted) {
+        return Ok(modules);
+    }
+    shell::run(
+        Command::new("npm")
+            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+            .arg("--prefix")
+            .arg(&folder),
+    )?;
+    std::fs::write(&mark, wanted).context("cannot mark the packages as complete")?;
+    Ok(modules)
 }

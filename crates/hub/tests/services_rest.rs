@@ -3,6 +3,7 @@
 // Helpers of tests fail by panicking, as tests do.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+#[allow(dead_code)] // not every test binary needs all of it
 #[path = "support/harness.rs"]
 mod harness;
 #[path = "services/scenarios.rs"]
