@@ -1,24 +1,30 @@
 //! The command line as a whole, and what all commands share.
 
+use std::time::Duration;
+
 use clap::{Args, Parser, Subcommand};
-use rollcall_client::{AuthorizedChannel, CallContext, Client, ClientError};
+use rollcall_client::{AuthorizedChannel, CallContext, Client, ClientError, operation_response};
 use rollcall_proto::operation::Operation;
 use tonic::{Request, Response, Status};
 
 use crate::connection::{ConnectionArguments, Environment, Target};
 use crate::failure::Failure;
+use crate::operation::Patience;
 use crate::output::{Format, Output};
 use crate::{
-    connection, group, operation, organization, profile, prompt, session, settings, token, user,
-    userpool,
+    access, audit, connection, endpoint, group, key, operation, organization, profile, prompt,
+    service_account, session, settings, token, user, userpool,
 };
+
+/// How long a change is waited for.
+const CHANGE_PATIENCE: Patience = Patience::AtMost(Duration::from_secs(240));
 
 const AFTER_HELP: &str = "\
 Connection: each value comes from its flag, else from the environment (ROLLCALL_ADDRESS, \
 ROLLCALL_CA, ROLLCALL_KEY, ROLLCALL_TOKEN, ROLLCALL_ORGANIZATION, ROLLCALL_USERPOOL), else from \
 the profile (--profile, ROLLCALL_PROFILE, or the one chosen with `rollcall profile use`).
 
-Exit codes: 0 done, 1 error, 2 usage or configuration, 4 authentication.
+Exit codes: 0 done, 1 error, 2 usage or configuration, 4 authentication, 130 Ctrl-C while waiting.
 
 Examples:
   rollcall profile set main --address hub.corp.example:443 --ca ca.pem --key admin-key.json
@@ -76,6 +82,21 @@ enum Noun {
     /// Organizations.
     #[command(subcommand, visible_alias = "organizations")]
     Organization(organization::Command),
+    /// Who has which role on what.
+    #[command(subcommand)]
+    Access(access::Command),
+    /// Accounts of programs.
+    #[command(subcommand, visible_aliases = ["service-accounts", "sa"])]
+    ServiceAccount(service_account::Command),
+    /// Keys with which programs sign in.
+    #[command(subcommand, visible_alias = "keys")]
+    Key(key::Command),
+    /// What was done and tried, by whom.
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Addresses of the services of the hub.
+    #[command(subcommand, visible_alias = "endpoints")]
+    Endpoint(endpoint::Command),
     /// Tokens for other programs.
     #[command(subcommand)]
     Token(token::Command),
@@ -127,7 +148,12 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Noun::Settings(command) => settings::run(command, &session).await,
         Noun::Operation(command) => operation::run(command, &session).await,
         Noun::Organization(command) => organization::run(command, &session).await,
-        Noun::Token(command) => token::run(&command, &session).await,
+        Noun::Access(command) => access::run(command, &session).await,
+        Noun::ServiceAccount(command) => service_account::run(command, &session).await,
+        Noun::Key(command) => key::run(command, &session).await,
+        Noun::Audit(command) => audit::run(command, &session).await,
+        Noun::Endpoint(command) => endpoint::run(command, &session).await,
+        Noun::Token(command) => token::run(command, &session).await,
         Noun::Profile(_) => Ok(()),
     }
 }
@@ -148,22 +174,35 @@ impl Session {
             .await
     }
 
-    /// Changes something and waits until that is done.
+    /// Changes something and waits until that is done, at most four minutes.
     ///
     /// # Errors
     /// What the call or its operation ends with.
-    pub async fn change<Q, T, F, Fut>(&self, request: Q, call: F) -> Result<T, ClientError>
+    pub async fn change<Q, T, F, Fut>(&self, request: Q, call: F) -> Result<T, Failure>
     where
         Q: Clone,
         T: prost::Message + prost::Name + Default,
         F: FnMut(AuthorizedChannel, Request<Q>) -> Fut,
         Fut: Future<Output = Result<Response<Operation>, Status>>,
     {
-        let operation = self
-            .client
+        let operation = self.begin(request, call).await?;
+        let operation = operation::finish(self, operation, CHANGE_PATIENCE).await?;
+        operation_response(operation).map_err(|status| self.client.error(&status).into())
+    }
+
+    /// Begins a change: its operation may still run.
+    ///
+    /// # Errors
+    /// What the call ends with.
+    pub async fn begin<Q, F, Fut>(&self, request: Q, call: F) -> Result<Operation, ClientError>
+    where
+        Q: Clone,
+        F: FnMut(AuthorizedChannel, Request<Q>) -> Fut,
+        Fut: Future<Output = Result<Response<Operation>, Status>>,
+    {
+        self.client
             .call_with_retry(&CallContext::mutation(), request, call)
-            .await?;
-        self.client.wait(operation).await
+            .await
     }
 
     /// Asks before something is destroyed; without a terminal `--yes` is needed.
@@ -198,6 +237,33 @@ mod tests {
         root.build();
         collect_help(&mut root, &mut text);
         insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn every_command_and_every_flag_is_explained() {
+        let mut root = Arguments::command();
+        root.build();
+        let mut silent = Vec::new();
+        collect_silent(&root, "rollcall", &mut silent);
+        assert!(silent.is_empty(), "without an explanation: {silent:?}");
+    }
+
+    fn collect_silent(command: &clap::Command, path: &str, silent: &mut Vec<String>) {
+        if command
+            .get_about()
+            .is_none_or(|about| about.to_string().is_empty())
+        {
+            silent.push(path.to_owned());
+        }
+        for argument in command.get_arguments() {
+            let help = argument.get_help().map(ToString::to_string);
+            if help.is_none_or(|help| help.is_empty()) {
+                silent.push(format!("{path} {}", argument.get_id()));
+            }
+        }
+        for inner in command.get_subcommands() {
+            collect_silent(inner, &format!("{path} {}", inner.get_name()), silent);
+        }
     }
 
     fn collect_help(command: &mut clap::Command, text: &mut String) {

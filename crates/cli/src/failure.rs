@@ -7,6 +7,8 @@ use rollcall_client::{ClientError, ErrorKind, KeyError};
 const ERROR: u8 = 1;
 const USAGE: u8 = 2;
 const AUTHENTICATION: u8 = 4;
+/// What shells give for a program ended by Ctrl-C.
+const INTERRUPTED: u8 = 130;
 
 /// A command that did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +22,9 @@ pub enum Failure {
     /// The result could not be written.
     #[error("cannot write the result: {0}")]
     Output(io::Error),
+    /// Somebody pressed Ctrl-C while waiting.
+    #[error("{0}")]
+    Interrupted(String),
     /// Anything else.
     #[error("{0}")]
     Other(String),
@@ -31,7 +36,7 @@ impl Failure {
         Self::Usage(message.into())
     }
 
-    /// 1 for errors, 2 for usage and configuration, 4 for authentication.
+    /// 1 for errors, 2 for usage and configuration, 4 for authentication, 130 for Ctrl-C.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => USAGE,
@@ -40,6 +45,7 @@ impl Failure {
                 ErrorKind::Unauthenticated => AUTHENTICATION,
                 _ => ERROR,
             },
+            Self::Interrupted(_) => INTERRUPTED,
             Self::Output(_) | Self::Other(_) => ERROR,
         }
     }

@@ -1,37 +1,26 @@
-//! `rollcall group`.
+//! `rollcall group`. Members are `group_member`.
 
 use clap::{Args, Subcommand};
 use rollcall_client::ClientError;
-use rollcall_proto::organizationmanager::member_delta::MemberAction;
 use rollcall_proto::organizationmanager::{
-    CreateExternalGroupRequest, DeleteGroupRequest, GetGroupRequest, Group, GroupMember,
-    ListExternalGroupsRequest, ListGroupMembersRequest, ListGroupsRequest, MemberDelta,
-    ResolveExternalGroupRequest, UpdateGroupMembersRequest, UpdateGroupRequest,
+    ConvertAllToBasicGroupsRequest, ConvertToExternalGroupRequest, CreateExternalGroupRequest,
+    CreateGroupRequest, DeleteGroupRequest, GetGroupRequest, Group, ListExternalGroupsRequest,
+    ListGroupOperationsRequest, ListGroupsRequest, ResolveExternalGroupRequest, UpdateGroupRequest,
 };
 
 use crate::arguments::{Confirmation, Session};
 use crate::failure::Failure;
+use crate::group_member::{self, MemberChanges};
 use crate::output::Column;
 use crate::page::{FilterArguments, ListArguments};
 use crate::value::{self, Changes};
-use crate::{organization, user, userpool};
-
-/// The most changes of members that one call takes.
-const MEMBER_DELTAS_MAX: usize = 1_000;
-/// Identifiers of groups have this form.
-const ID_PREFIX: &str = "aje";
-const ID_LENGTH: usize = 20;
+use crate::{operation, organization, subject, userpool};
 
 const COLUMNS: [Column<Group>; 4] = [
     ("ID", |group| group.id.clone()),
     ("NAME", |group| group.name.clone()),
     ("EXTERNAL ID", |group| group.external_id.clone()),
     ("DESCRIPTION", |group| group.description.clone()),
-];
-
-const MEMBER_COLUMNS: [Column<GroupMember>; 2] = [
-    ("SUBJECT ID", |member| member.subject_id.clone()),
-    ("TYPE", |member| member.subject_type.clone()),
 ];
 
 /// Commands about groups.
@@ -56,8 +45,32 @@ pub enum Command {
         #[command(flatten)]
         filter: FilterArguments,
     },
+    /// Creates a group without members.
+    #[command(after_help = "Example:\n  rollcall group create Staff --description 'Everybody'")]
+    Create {
+        /// Name of the group.
+        name: String,
+        #[command(flatten)]
+        content: Content,
+    },
     /// Creates the group of a directory object.
     CreateExternal(CreateExternalArguments),
+    /// Ties a group to an object of the directory.
+    ConvertToExternal {
+        /// Name or identifier of the group.
+        group: String,
+        /// Identifier of the object in the directory.
+        #[arg(long, value_name = "ID")]
+        external_id: String,
+        /// Give yourself the role to manage the group from outside.
+        #[arg(long)]
+        make_editor: bool,
+    },
+    /// Makes ordinary groups of all groups that a pool got from its directory; members stay.
+    ConvertAllToBasic {
+        #[command(flatten)]
+        confirmation: Confirmation,
+    },
     /// Finds the group that stands for a directory object.
     ResolveExternal {
         /// Identifier of the object in the directory.
@@ -83,21 +96,36 @@ pub enum Command {
     /// Adds and removes members.
     #[command(after_help = "Example:\n  rollcall group update-members staff --add \
                             anna@corp.example --remove ben@corp.example")]
-    UpdateMembers {
+    UpdateMembers(MemberChanges),
+    /// Lists the groups that somebody is in.
+    #[command(after_help = "Example:
+  rollcall group effective anna@corp.example")]
+    Effective {
+        #[arg(value_name = "SUBJECT", help = subject::HELP)]
+        subject: String,
+        #[command(flatten)]
+        list: ListArguments,
+        #[command(flatten)]
+        filter: FilterArguments,
+    },
+    /// Lists the operations on a group, newest first.
+    Operations {
         /// Name or identifier of the group.
         group: String,
-        /// Login or identifier of somebody to add; can be repeated.
-        #[arg(
-            long,
-            value_name = "USER",
-            value_delimiter = ',',
-            required_unless_present = "remove"
-        )]
-        add: Vec<String>,
-        /// Login or identifier of somebody to remove; can be repeated.
-        #[arg(long, value_name = "USER", value_delimiter = ',')]
-        remove: Vec<String>,
+        #[command(flatten)]
+        list: ListArguments,
     },
+}
+
+/// What is told about a group besides its name.
+#[derive(Debug, Args)]
+pub struct Content {
+    /// Free text.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    description: String,
+    /// A label; can be repeated.
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = value::label)]
+    labels: Vec<(String, String)>,
 }
 
 /// What a new group is like.
@@ -108,12 +136,8 @@ pub struct CreateExternalArguments {
     /// Identifier of the object in the directory.
     #[arg(long, value_name = "ID")]
     external_id: String,
-    /// Free text.
-    #[arg(long, default_value = "", hide_default_value = true)]
-    description: String,
-    /// A label; can be repeated.
-    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = value::label)]
-    labels: Vec<(String, String)>,
+    #[command(flatten)]
+    content: Content,
     /// Give yourself the role to manage the group from outside.
     #[arg(long)]
     make_editor: bool,
@@ -144,7 +168,10 @@ pub struct UpdateArguments {
 /// Whatever the calls end with.
 pub async fn run(command: Command, session: &Session) -> Result<(), Failure> {
     match command {
-        Command::Get { group } => get(session, &group).await,
+        Command::Get { group } => {
+            let id = find(session, &group).await?;
+            session.output.one(&get(session, id).await?)
+        }
         Command::List { list, filter } => {
             let organization = organization::meant(session).await?;
             let groups = list
@@ -163,7 +190,14 @@ pub async fn run(command: Command, session: &Session) -> Result<(), Failure> {
         Command::ListExternal { list, filter } => {
             list_external(session, &list, &filter.filter).await
         }
+        Command::Create { name, content } => create(session, name, content).await,
         Command::CreateExternal(arguments) => create_external(session, arguments).await,
+        Command::ConvertToExternal {
+            group,
+            external_id,
+            make_editor,
+        } => convert(session, &group, external_id, make_editor).await,
+        Command::ConvertAllToBasic { confirmation } => convert_all(session, &confirmation).await,
         Command::ResolveExternal { external_id } => {
             let request = ResolveExternalGroupRequest {
                 subject_container_id: userpool::meant(session).await?,
@@ -181,15 +215,23 @@ pub async fn run(command: Command, session: &Session) -> Result<(), Failure> {
             group,
             confirmation,
         } => delete(session, &group, &confirmation).await,
-        Command::ListMembers { group, list } => list_members(session, &group, &list).await,
-        Command::UpdateMembers { group, add, remove } => {
-            update_members(session, &group, &add, &remove).await
-        }
+        Command::ListMembers { group, list } => group_member::list(session, &group, &list).await,
+        Command::UpdateMembers(changes) => group_member::update(session, &changes).await,
+        Command::Effective {
+            subject,
+            list,
+            filter,
+        } => group_member::list_effective(session, &subject, &list, &filter).await,
+        Command::Operations { group, list } => operations(session, &group, &list).await,
     }
 }
 
-async fn find(session: &Session, group: &str) -> Result<String, Failure> {
-    if group.len() == ID_LENGTH && group.starts_with(ID_PREFIX) {
+/// The identifier of the group with this name or identifier.
+///
+/// # Errors
+/// `Usage` when no group has that name.
+pub async fn find(session: &Session, group: &str) -> Result<String, Failure> {
+    if value::is_subject_id(group) {
         return Ok(group.to_owned());
     }
     let organization = organization::meant(session).await?;
@@ -206,16 +248,17 @@ async fn find(session: &Session, group: &str) -> Result<String, Failure> {
         })
 }
 
-async fn get(session: &Session, group: &str) -> Result<(), Failure> {
-    let request = GetGroupRequest {
-        group_id: find(session, group).await?,
-    };
-    let group = session
+/// The group with this identifier.
+///
+/// # Errors
+/// What the call ends with.
+pub async fn get(session: &Session, id: String) -> Result<Group, ClientError> {
+    let request = GetGroupRequest { group_id: id };
+    session
         .ask(request, |hub, request| async move {
             hub.groups().get(request).await
         })
-        .await?;
-    session.output.one(&group)
+        .await
 }
 
 async fn list_external(
@@ -245,6 +288,57 @@ async fn list_external(
     session.output.list(&groups, &COLUMNS)
 }
 
+async fn create(session: &Session, name: String, content: Content) -> Result<(), Failure> {
+    let request = CreateGroupRequest {
+        organization_id: organization::meant(session).await?,
+        name,
+        description: content.description,
+        labels: value::labels(content.labels),
+    };
+    let group: Group = session
+        .change(request, |hub, request| async move {
+            hub.groups().create(request).await
+        })
+        .await?;
+    session.output.one(&group)
+}
+
+async fn convert(
+    session: &Session,
+    group: &str,
+    external_id: String,
+    make_editor: bool,
+) -> Result<(), Failure> {
+    let request = ConvertToExternalGroupRequest {
+        group_id: find(session, group).await?,
+        subject_container_id: userpool::meant(session).await?,
+        external_id,
+        make_editor,
+    };
+    let group: Group = session
+        .change(request, |hub, request| async move {
+            hub.groups().convert_to_external(request).await
+        })
+        .await?;
+    session.output.one(&group)
+}
+
+async fn convert_all(session: &Session, confirmation: &Confirmation) -> Result<(), Failure> {
+    let pool = userpool::meant(session).await?;
+    let what = format!("Make ordinary groups of all external groups of pool {pool}");
+    session.confirm(confirmation, &what)?;
+    let request = ConvertAllToBasicGroupsRequest {
+        subject_container_id: pool.clone(),
+    };
+    let () = session
+        .change(request, |hub, request| async move {
+            hub.groups().convert_all_to_basic(request).await
+        })
+        .await?;
+    let done = format!("pool {pool} has no external groups");
+    session.output.done(&done)
+}
+
 async fn create_external(
     session: &Session,
     arguments: CreateExternalArguments,
@@ -252,11 +346,11 @@ async fn create_external(
     let request = CreateExternalGroupRequest {
         organization_id: organization::meant(session).await?,
         name: arguments.name,
-        description: arguments.description,
+        description: arguments.content.description,
         subject_container_id: userpool::meant(session).await?,
         external_id: arguments.external_id,
         make_editor: arguments.make_editor,
-        labels: value::labels(arguments.labels),
+        labels: value::labels(arguments.content.labels),
     };
     let group: Group = session
         .change(request, |hub, request| async move {
@@ -306,11 +400,11 @@ async fn delete(
     session.output.done(&format!("group {group} is deleted"))
 }
 
-async fn list_members(session: &Session, group: &str, list: &ListArguments) -> Result<(), Failure> {
+async fn operations(session: &Session, group: &str, list: &ListArguments) -> Result<(), Failure> {
     let group = find(session, group).await?;
-    let members = list
+    let operations = list
         .collect(|page_size, page_token| {
-            let request = ListGroupMembersRequest {
+            let request = ListGroupOperationsRequest {
                 group_id: group.clone(),
                 page_size,
                 page_token,
@@ -318,48 +412,14 @@ async fn list_members(session: &Session, group: &str, list: &ListArguments) -> R
             async move {
                 let page = session
                     .ask(request, |hub, request| async move {
-                        hub.groups().list_members(request).await
+                        hub.groups().list_operations(request).await
                     })
                     .await?;
-                Ok((page.members, page.next_page_token))
+                Ok((page.operations, page.next_page_token))
             }
         })
         .await?;
-    session.output.list(&members, &MEMBER_COLUMNS)
-}
-
-async fn update_members(
-    session: &Session,
-    group: &str,
-    add: &[String],
-    remove: &[String],
-) -> Result<(), Failure> {
-    let group_id = find(session, group).await?;
-    let mut deltas = Vec::new();
-    for (people, action) in [(add, MemberAction::Add), (remove, MemberAction::Remove)] {
-        for person in people {
-            deltas.push(MemberDelta {
-                action: action.into(),
-                subject_id: user::find(session, person).await?,
-            });
-        }
-    }
-    for batch in deltas.chunks(MEMBER_DELTAS_MAX) {
-        let request = UpdateGroupMembersRequest {
-            group_id: group_id.clone(),
-            member_deltas: batch.to_vec(),
-        };
-        let () = session
-            .change(request, |hub, request| async move {
-                hub.groups().update_members(request).await
-            })
-            .await?;
-    }
-    session.output.done(&format!(
-        "group {group}: {} to add, {} to remove, done",
-        add.len(),
-        remove.len()
-    ))
+    session.output.list(&operations, &operation::COLUMNS)
 }
 
 async fn fetch(

@@ -4,18 +4,31 @@
 //! what kind of failure it was. Deliberately absent: the work of the agent (opening sessions,
 //! reporting, storing tokens).
 
+mod access;
+mod access_policy;
 mod arguments;
+mod audit;
 mod connection;
+mod domain;
+mod endpoint;
 mod failure;
 mod group;
+mod group_member;
+mod key;
+mod ldap_settings;
 mod operation;
 mod organization;
 mod output;
 mod page;
+mod password_hash;
+mod pool_policy;
 mod profile;
+mod progress;
 mod prompt;
+mod service_account;
 mod session;
 mod settings;
+mod subject;
 mod token;
 mod user;
 mod userpool;

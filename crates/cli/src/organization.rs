@@ -1,14 +1,17 @@
 //! `rollcall organization`.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use rollcall_proto::organizationmanager::{
-    GetOrganizationRequest, ListOrganizationsRequest, Organization,
+    GetOrganizationRequest, ListOrganizationOperationsRequest, ListOrganizationsRequest,
+    Organization, UpdateOrganizationRequest,
 };
 
 use crate::arguments::Session;
 use crate::failure::Failure;
+use crate::operation;
 use crate::output::{Column, moment};
 use crate::page::{FilterArguments, ListArguments};
+use crate::value::{self, Changes};
 
 /// Enough to see that there is more than one.
 const LOOK: i64 = 2;
@@ -37,6 +40,34 @@ pub enum Command {
         #[command(flatten)]
         filter: FilterArguments,
     },
+    /// Changes what is given of the organization, and nothing else; an empty value clears.
+    #[command(after_help = "Example:\n  rollcall organization update --title 'Corp, Inc.'")]
+    Update(UpdateArguments),
+    /// Lists the operations that changed the organization, newest first.
+    Operations {
+        #[command(flatten)]
+        list: ListArguments,
+    },
+}
+
+/// What changes.
+#[derive(Debug, Args)]
+pub struct UpdateArguments {
+    /// Name.
+    #[arg(long)]
+    name: Option<String>,
+    /// Name as shown to others.
+    #[arg(long)]
+    title: Option<String>,
+    /// Free text.
+    #[arg(long)]
+    description: Option<String>,
+    /// A label; can be repeated; all labels are replaced.
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = value::label)]
+    labels: Option<Vec<(String, String)>>,
+    /// Remove all labels.
+    #[arg(long, conflicts_with = "labels")]
+    no_labels: bool,
 }
 
 /// Does what `command` asks for.
@@ -64,7 +95,53 @@ pub async fn run(command: Command, session: &Session) -> Result<(), Failure> {
                 .await?;
             session.output.list(&organizations, &COLUMNS)
         }
+        Command::Update(arguments) => update(session, arguments).await,
+        Command::Operations { list } => operations(session, &list).await,
     }
+}
+
+async fn update(session: &Session, arguments: UpdateArguments) -> Result<(), Failure> {
+    let mut changes = Changes::default();
+    let labels = arguments
+        .labels
+        .or_else(|| arguments.no_labels.then(Vec::new));
+    let mut request = UpdateOrganizationRequest {
+        name: changes.take("name", arguments.name),
+        title: changes.take("title", arguments.title),
+        description: changes.take("description", arguments.description),
+        labels: value::labels(changes.take("labels", labels)),
+        ..Default::default()
+    };
+    request.update_mask = Some(changes.mask()?);
+    request.organization_id = meant(session).await?;
+    let organization: Organization = session
+        .change(request, |hub, request| async move {
+            hub.organizations().update(request).await
+        })
+        .await?;
+    session.output.one(&organization)
+}
+
+async fn operations(session: &Session, list: &ListArguments) -> Result<(), Failure> {
+    let organization = meant(session).await?;
+    let operations = list
+        .collect(|page_size, page_token| {
+            let request = ListOrganizationOperationsRequest {
+                organization_id: organization.clone(),
+                page_size,
+                page_token,
+            };
+            async move {
+                let page = session
+                    .ask(request, |hub, request| async move {
+                        hub.organizations().list_operations(request).await
+                    })
+                    .await?;
+                Ok((page.operations, page.next_page_token))
+            }
+        })
+        .await?;
+    session.output.list(&operations, &operation::COLUMNS)
 }
 
 /// The identifier of the organization that is meant: the one named, else the only one.

@@ -19,8 +19,10 @@ use crate::failure::Failure;
 pub enum Format {
     /// Columns; a single thing as YAML.
     Table,
-    /// JSON.
+    /// JSON; a list as one array.
     Json,
+    /// JSON, each result in a line of its own.
+    Jsonl,
     /// YAML.
     Yaml,
 }
@@ -39,6 +41,11 @@ impl Output {
         Self { format }
     }
 
+    /// How results are shown.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
     /// Shows one thing.
     ///
     /// # Errors
@@ -47,6 +54,7 @@ impl Output {
         let shown = Shown::new(thing)?;
         match self.format {
             Format::Json => self.json(&shown),
+            Format::Jsonl => self.line(&shown),
             Format::Table | Format::Yaml => self.yaml(&shown),
         }
     }
@@ -63,8 +71,33 @@ impl Output {
         let shown = || things.iter().map(Shown::new).collect::<Result<Vec<_>, _>>();
         match self.format {
             Format::Json => self.json(&shown()?),
+            Format::Jsonl => shown()?.iter().try_for_each(|thing| self.line(thing)),
             Format::Yaml => self.yaml(&shown()?),
             Format::Table => self.text(&table(things, columns)),
+        }
+    }
+
+    /// Shows one more thing of a list without an end: a line.
+    ///
+    /// # Errors
+    /// When standard output cannot be written; `Usage` for forms that need an end.
+    pub fn one_more<T: Message + Name>(
+        &self,
+        thing: &T,
+        columns: &[Column<T>],
+    ) -> Result<(), Failure> {
+        match self.format {
+            Format::Table => {
+                let cells: Vec<String> = columns
+                    .iter()
+                    .map(|(_, cell)| one_line(&cell(thing)))
+                    .collect();
+                self.text(&cells.join("  "))
+            }
+            Format::Jsonl => self.line(&Shown::new(thing)?),
+            Format::Json | Format::Yaml => Err(Failure::usage(
+                "a list without an end has one result in each line: give -o jsonl, or no -o",
+            )),
         }
     }
 
@@ -75,7 +108,7 @@ impl Output {
     pub fn done(&self, what: &str) -> Result<(), Failure> {
         match self.format {
             Format::Table => self.text(what),
-            Format::Json | Format::Yaml => self.text("{}"),
+            Format::Json | Format::Jsonl | Format::Yaml => self.text("{}"),
         }
     }
 
@@ -86,6 +119,7 @@ impl Output {
     pub fn data(&self, data: &impl Serialize) -> Result<(), Failure> {
         match self.format {
             Format::Json => self.json(data),
+            Format::Jsonl => self.line(data),
             Format::Table | Format::Yaml => self.yaml(data),
         }
     }
@@ -103,6 +137,12 @@ impl Output {
 
     fn json(&self, data: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(data)
+            .map_err(|error| Failure::Other(format!("cannot render JSON: {error}")))?;
+        self.text(&text)
+    }
+
+    fn line(&self, data: &impl Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string(data)
             .map_err(|error| Failure::Other(format!("cannot render JSON: {error}")))?;
         self.text(&text)
     }

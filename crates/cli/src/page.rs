@@ -4,6 +4,7 @@ use clap::Args;
 use rollcall_client::ClientError;
 
 use crate::failure::Failure;
+use crate::progress::Progress;
 
 /// The most results that one page may have; the hub accepts no more.
 const PAGE_SIZE_MAX: usize = 1_000;
@@ -35,6 +36,14 @@ pub struct FilterArguments {
 }
 
 impl ListArguments {
+    /// The same pages, but up to `limit` results.
+    pub fn up_to(&self, limit: usize) -> Self {
+        Self {
+            limit,
+            page_size: self.page_size,
+        }
+    }
+
     /// Fetches page after page until the limit or the end; says so when there is more.
     ///
     /// # Errors
@@ -46,6 +55,7 @@ impl ListArguments {
     {
         let mut all = Vec::new();
         let mut token = String::new();
+        let mut progress = Progress::begin("listing");
         loop {
             let left = if self.limit == 0 {
                 PAGE_SIZE_MAX
@@ -70,6 +80,7 @@ impl ListArguments {
                 ));
             }
             token = next;
+            progress.tick(&format!("{} so far", all.len()));
         }
     }
 }

@@ -46,6 +46,18 @@ pub fn new_password() -> Result<SecretString, Failure> {
     Ok(first)
 }
 
+/// Reads a token: from a pipe its first line, from a terminal without echo.
+///
+/// # Errors
+/// When there is none.
+pub fn token() -> Result<SecretString, Failure> {
+    if io::stdin().is_terminal() {
+        ask_secret("Token: ")
+    } else {
+        secret_line()
+    }
+}
+
 fn ask_secret(question: &str) -> Result<SecretString, Failure> {
     eprint!("{question}");
     let _ = io::stderr().flush();
@@ -72,7 +84,7 @@ pub fn secret_line() -> Result<SecretString, Failure> {
     let secret = SecretString::new(line);
     if secret.is_empty() {
         return Err(Failure::usage(
-            "there is no password: type one, or give it on standard input",
+            "there is nothing on standard input: type the secret, or give it there",
         ));
     }
     Ok(secret)

@@ -12,11 +12,16 @@ use rollcall_proto::idp::{
 
 use crate::arguments::{Confirmation, Session};
 use crate::failure::Failure;
+use crate::ldap_settings::{self, LdapArguments};
 use crate::userpool;
 use crate::value::{self, Changes};
 
 const MAPPING_HELP: &str = "Fill an attribute from another source, as in email=userPrincipalName; \
-                            email= leaves it empty; can be repeated, and replaces all mappings";
+                            email= leaves it empty, email=any:workMail takes an attribute that is not \
+                            among the supported ones; can be repeated, and replaces all mappings";
+
+/// Marks a source outside the supported ones.
+const ANY: &str = "any:";
 
 /// Commands about synchronization settings.
 #[derive(Debug, Subcommand)]
@@ -87,6 +92,8 @@ pub struct SettingsArguments {
     /// Write passwords changed here to the directory.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     enable_password_writeback: Option<bool>,
+    #[command(flatten)]
+    ldap: LdapArguments,
 }
 
 /// What happens to users that left.
@@ -190,7 +197,10 @@ async fn create(session: &Session, arguments: SettingsArguments) -> Result<(), F
         user_attribute_mappings: arguments.user_mappings.unwrap_or_default(),
         group_attribute_mappings: arguments.group_mappings.unwrap_or_default(),
         enable_password_writeback: arguments.enable_password_writeback.unwrap_or_default(),
-        ldap_settings: None,
+        ldap_settings: arguments
+            .ldap
+            .applied_to(None)
+            .map(ldap_settings::for_create),
     };
     let settings: SynchronizationSettings = session
         .change(request, |hub, request| async move {
@@ -208,6 +218,12 @@ async fn update(session: &Session, arguments: SettingsArguments) -> Result<(), F
     let filter = new_filter(session, &pool, &arguments).await?;
     if filter.is_some() {
         changes.note("filter");
+    }
+    let mut ldap = None;
+    if arguments.ldap.is_change() {
+        changes.note("ldap_settings");
+        let present = get(session, pool.clone()).await?.ldap_settings;
+        ldap = arguments.ldap.applied_to(present);
     }
     let removal = arguments
         .remove_user_behavior
@@ -233,7 +249,7 @@ async fn update(session: &Session, arguments: SettingsArguments) -> Result<(), F
             arguments.enable_password_writeback,
         ),
         update_mask: Some(changes.mask()?),
-        ldap_settings: None,
+        ldap_settings: ldap.map(ldap_settings::for_update),
     };
     let settings: SynchronizationSettings = session
         .change(request, |hub, request| async move {
@@ -335,10 +351,10 @@ fn mapping(text: &str) -> Result<(String, String, MappingType), String> {
     let (target, source) = text
         .split_once('=')
         .ok_or_else(|| format!("{text:?} is no mapping: write target=source"))?;
-    let mapping = if source.is_empty() {
-        MappingType::Empty
-    } else {
-        MappingType::Direct
+    let (source, mapping) = match source.strip_prefix(ANY) {
+        _ if source.is_empty() => (source, MappingType::Empty),
+        Some(source) => (source, MappingType::DirectArbitraryAttribute),
+        None => (source, MappingType::Direct),
     };
     let target = target.trim().to_uppercase().replace('-', "_");
     Ok((target, source.to_owned(), mapping))
@@ -358,6 +374,9 @@ mod tests {
             user_mapping("phone_number=").unwrap().r#type(),
             MappingType::Empty
         );
+        let any = user_mapping("email=any:workMail").unwrap();
+        assert_eq!(any.r#type(), MappingType::DirectArbitraryAttribute);
+        assert_eq!(any.source, "workMail");
         assert!(user_mapping("shoe_size=x").unwrap_err().contains("email"));
         assert!(user_mapping("email").is_err());
         assert!(group_mapping("email=mail").is_err());

@@ -1,28 +1,25 @@
-//! `rollcall user`.
+//! `rollcall user`. Imported hashes are `password_hash`.
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use prost_types::Timestamp;
 use rollcall_client::ClientError;
-use rollcall_kit::secret::SecretString;
 use rollcall_proto::idp::create_user_request::Credentials;
-use rollcall_proto::idp::password_hash::PasswordHashType;
 use rollcall_proto::idp::{
     ConvertToExternalUserRequest, CreateUserRequest, DeleteUserRequest, GetUserRequest,
-    ListUsersRequest, PasswordHash, PasswordSpec, ReactivateUserRequest, ResolveExternalIdsRequest,
-    ResolvedUser, SuspendUserRequest, UpdateUserRequest, User, user,
+    ListUsersRequest, PasswordSpec, ReactivateUserRequest, ResolveExternalIdsRequest, ResolvedUser,
+    SuspendUserRequest, UpdateUserRequest, User, user,
 };
 
 use crate::arguments::{Confirmation, Session};
 use crate::failure::Failure;
 use crate::output::{Column, choice, moment};
 use crate::page::{FilterArguments, ListArguments};
+use crate::password_hash::{self, HashType, SetHashArguments};
 use crate::value::{self, Changes};
 use crate::{prompt, userpool};
 
 /// The most identifiers one call resolves.
 const RESOLVE_MAX: usize = 1_000;
-/// Stands for "read it from standard input".
-const STANDARD_INPUT: &str = "-";
 
 const COLUMNS: [Column<User>; 5] = [
     ("ID", |user| user.id.clone()),
@@ -107,6 +104,12 @@ pub enum Command {
         #[arg(long)]
         external_id: String,
     },
+    /// Imports the hash of a password.
+    #[command(
+        after_help = "Example:\n  echo \"$HASH\" | rollcall user set-password-hash \
+                            anna@corp.example"
+    )]
+    SetPasswordHash(SetHashArguments),
 }
 
 /// What is known about a person.
@@ -186,33 +189,6 @@ pub struct UpdateArguments {
     no_expiry: bool,
 }
 
-/// Forms of hashes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum HashType {
-    /// NT hash of Active Directory: 32 hexadecimal digits.
-    AdMd4,
-    /// PBKDF2 with SHA-256 of 389 Directory Server.
-    LdapPbkdf2Sha256,
-    /// PBKDF2 with SHA-256 of OpenLDAP.
-    LdapPbkdf2Sha256Openldap,
-    /// PBKDF2 with SHA-512.
-    LdapPbkdf2Sha512,
-    /// PKCS5S2.
-    LdapPkcs5s2,
-}
-
-impl HashType {
-    fn wire(self) -> PasswordHashType {
-        match self {
-            Self::AdMd4 => PasswordHashType::AdMd4,
-            Self::LdapPbkdf2Sha256 => PasswordHashType::LdapPbkdf2Sha256,
-            Self::LdapPbkdf2Sha256Openldap => PasswordHashType::LdapPbkdf2Sha256Openldap,
-            Self::LdapPbkdf2Sha512 => PasswordHashType::LdapPbkdf2Sha512,
-            Self::LdapPkcs5s2 => PasswordHashType::LdapPkcs5s2,
-        }
-    }
-}
-
 /// Does what `command` asks for.
 ///
 /// # Errors
@@ -254,6 +230,7 @@ pub async fn run(command: Command, session: &Session) -> Result<(), Failure> {
                 .await?;
             session.output.done(&format!("user {user} is active"))
         }
+        Command::SetPasswordHash(arguments) => password_hash::set(session, arguments).await,
         Command::ResolveExternalIds { ids } => resolve(session, &ids).await,
         Command::ConvertToExternal { user, external_id } => {
             let request = ConvertToExternalUserRequest {
@@ -279,6 +256,24 @@ pub async fn find(session: &Session, user: &str) -> Result<String, Failure> {
         return Ok(user.to_owned());
     }
     let pool = userpool::meant(session).await?;
+    find_in_pool(session, pool, user).await
+}
+
+/// The identifier of the user with this login: in the pool that has its domain, unless one is
+/// named.
+///
+/// # Errors
+/// `Usage` when nobody has that login.
+pub async fn find_in_any_pool(session: &Session, login: &str) -> Result<String, Failure> {
+    let domain = login.rsplit('@').next().unwrap_or_default();
+    let pool = match &session.target.userpool {
+        Some(pool) => userpool::find(session, pool).await?,
+        None => userpool::find_by_domain(session, domain).await?,
+    };
+    find_in_pool(session, pool, login).await
+}
+
+async fn find_in_pool(session: &Session, pool: String, user: &str) -> Result<String, Failure> {
     let filter = format!("username = {}", value::quoted(user)?);
     let (found, _) = fetch(session, pool, 1, String::new(), filter).await?;
     found
@@ -338,16 +333,8 @@ fn credentials(arguments: &CreateArguments) -> Result<Credentials, Failure> {
             generation_proof: String::new(),
         }));
     };
-    let hash = if hash == STANDARD_INPUT {
-        prompt::secret_line()?
-    } else {
-        SecretString::new(hash.clone())
-    };
-    Ok(Credentials::PasswordHash(PasswordHash {
-        password_hash: hash.expose().to_owned(),
-        password_hash_type: arguments.password_hash_type.wire().into(),
-        created_at: None,
-    }))
+    let hash = password_hash::wire(hash, arguments.password_hash_type, None)?;
+    Ok(Credentials::PasswordHash(hash))
 }
 
 async fn update(session: &Session, arguments: UpdateArguments) -> Result<(), Failure> {

@@ -53,6 +53,43 @@ pub fn moment(text: &str) -> Result<Timestamp, String> {
         .ok_or_else(|| format!("{text:?} is no moment: write for example 2027-01-31T18:00:00Z"))
 }
 
+/// A moment, or how long ago it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// That moment.
+    At(Timestamp),
+    /// So many seconds before now.
+    SecondsAgo(i64),
+}
+
+/// Reads an RFC 3339 moment, or `2h` for two hours ago.
+///
+/// # Errors
+/// A text for people when it is something else.
+pub fn when(text: &str) -> Result<When, String> {
+    if let Ok(ago) = duration(text) {
+        return Ok(When::SecondsAgo(ago.seconds));
+    }
+    moment(text).map(When::At).map_err(|_| {
+        format!(
+            "{text:?} is no moment: write for example 2h for two hours ago, or 2027-01-31T18:00:00Z"
+        )
+    })
+}
+
+impl When {
+    /// The moment, seen from `now`.
+    pub fn seen_from(self, now: rollcall_kit::timestamp::Timestamp) -> Timestamp {
+        match self {
+            Self::At(moment) => moment,
+            Self::SecondsAgo(seconds) => Timestamp {
+                seconds: now.as_seconds().saturating_sub(seconds).max(0),
+                nanos: now.subsecond_nanos(),
+            },
+        }
+    }
+}
+
 /// Reads `KEY=VALUE`.
 ///
 /// # Errors
@@ -62,6 +99,14 @@ pub fn label(text: &str) -> Result<(String, String), String> {
         .filter(|(key, _)| !key.is_empty())
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .ok_or_else(|| format!("{text:?} is no label: write key=value"))
+}
+
+/// Whether `text` has the form of an identifier of a user, service account, group or key. Names
+/// have not that length with these letters by chance.
+pub fn is_subject_id(text: &str) -> bool {
+    const PREFIX: &str = "aje";
+    const LENGTH: usize = 20;
+    text.len() == LENGTH && text.starts_with(PREFIX)
 }
 
 /// Labels given one by one.
@@ -94,6 +139,16 @@ impl Changes {
             self.paths.push(path.to_owned());
         }
         value.unwrap_or_default()
+    }
+
+    /// `message` with what was taken for fields below `path`; `None` when that was nothing.
+    pub fn below<T>(&self, path: &str, message: T) -> Option<T> {
+        let is_below = |taken: &String| {
+            taken
+                .strip_prefix(path)
+                .is_some_and(|rest| rest.starts_with('.'))
+        };
+        self.paths.iter().any(is_below).then_some(message)
     }
 
     /// Notes that field `path` changes.
@@ -173,6 +228,26 @@ mod tests {
         assert_eq!(label("a=b=c"), Ok(("a".into(), "b=c".into())));
         assert!(label("a").is_err());
         assert!(label("=b").is_err());
+    }
+
+    #[test]
+    fn moments_may_be_relative() {
+        let now = rollcall_kit::timestamp::Timestamp::from_seconds(10_000);
+        let seconds = |text| when(text).map(|when| when.seen_from(now).seconds);
+        assert_eq!(seconds("2h"), Ok(2_800));
+        assert_eq!(seconds("1d"), Ok(0), "nothing is before 1970");
+        assert_eq!(seconds("1970-01-01T00:01:00Z"), Ok(60));
+        assert!(when("yesterday").unwrap_err().contains("2h"));
+    }
+
+    #[test]
+    fn messages_are_sent_only_for_what_was_taken() {
+        let mut changes = Changes::default();
+        changes.take("policy.smart.one", Some(1));
+        assert_eq!(changes.below("policy", ()), Some(()));
+        assert_eq!(changes.below("policy.smart", ()), Some(()));
+        assert_eq!(changes.below("policy.sm", ()), None);
+        assert_eq!(changes.below("policy.smart.one", ()), None);
     }
 
     #[test]

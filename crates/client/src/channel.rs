@@ -11,6 +11,8 @@ use std::task::{Context, Poll};
 use http::header::AUTHORIZATION;
 use http::{Request, Response};
 use rollcall_kit::secret::SecretString;
+use rollcall_proto::admin::audit_service_client::AuditServiceClient;
+use rollcall_proto::admin::service_account_service_client::ServiceAccountServiceClient;
 use rollcall_proto::endpoint::api_endpoint_service_client::ApiEndpointServiceClient;
 use rollcall_proto::iam::iam_token_service_client::IamTokenServiceClient;
 use rollcall_proto::idp::synchronization_service_client::SynchronizationServiceClient;
@@ -88,6 +90,10 @@ impl AuthorizedChannel {
         operations: OperationServiceClient;
         /// Tokens.
         iam_tokens: IamTokenServiceClient;
+        /// Service accounts and their keys.
+        service_accounts: ServiceAccountServiceClient;
+        /// The audit trail.
+        audit: AuditServiceClient;
         /// Addresses of the services.
         endpoints: ApiEndpointServiceClient;
     }
@@ -107,6 +113,7 @@ impl Service<Request<Body>> for AuthorizedChannel {
         let next = self.inner.clone();
         let mut ready = mem::replace(&mut self.inner, next);
         let tokens = Arc::clone(&self.tokens);
+        tracing::trace!(path = request.uri().path(), "a call");
         Box::pin(async move {
             let header = tokens.header().await.map_err(BoxError::from)?;
             if let Some(header) = &header {

@@ -1,7 +1,8 @@
 //! The authorized key of a service account: its JSON file, and the JWT it signs.
 //!
-//! Invariant: the private half is wiped from memory with the key and never shown. Deliberately
-//! absent: making keys, which is the business of the hub.
+//! Invariant: the private half is wiped from memory with the key and never shown; the file has the
+//! form that official clients read (decision U128). Deliberately absent: making keys, which is the
+//! business of the hub, and writing files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rollcall_kit::secret::SecretString;
 use rollcall_kit::timestamp::{Span, Timestamp};
+use rollcall_proto::admin::CreateKeyResponse;
 use serde::{Deserialize, Serialize};
 
 /// The audience that every hub accepts besides its own address (decision U127).
@@ -34,7 +36,7 @@ pub enum KeyError {
     /// The content is something else.
     #[error(
         "the key is not an authorized key of a service account: {why}; use the JSON file that \
-         `rollcall-hub init` wrote"
+         `rollcall-hub init` or `rollcall key create` wrote"
     )]
     Malformed {
         /// What is missing or wrong; never the content.
@@ -55,6 +57,16 @@ struct KeyFile {
     id: String,
     service_account_id: String,
     private_key: String,
+}
+
+#[derive(Serialize)]
+struct NewKeyFile<'a> {
+    id: &'a str,
+    service_account_id: &'a str,
+    created_at: String,
+    key_algorithm: &'a str,
+    public_key: &'a str,
+    private_key: &'a str,
 }
 
 #[derive(Serialize)]
@@ -145,6 +157,36 @@ impl ServiceAccountKey {
         EncodingKey::from_rsa_pem(self.private_key.expose().as_bytes())
             .map_err(|_| malformed("private_key is not an RSA key in PEM form".to_owned()))
     }
+}
+
+/// The JSON file of a key that the hub has just made: what [`ServiceAccountKey::read`] and official
+/// clients take. One line of warning stands before the PEM block.
+///
+/// # Errors
+/// When the answer of the hub holds no usable key.
+pub fn render_file(made: &CreateKeyResponse) -> Result<SecretString, KeyError> {
+    let key = made
+        .key
+        .as_ref()
+        .ok_or_else(|| malformed("the answer of the hub describes no key".to_owned()))?;
+    let private_key = SecretString::new(format!(
+        "Private half of the authorized key {}. Keep this line and keep it secret.\n{}",
+        key.id, made.private_key
+    ));
+    let created_at = key.created_at.as_ref().map_or(0, |moment| moment.seconds);
+    let file = NewKeyFile {
+        id: &key.id,
+        service_account_id: &key.service_account_id,
+        created_at: Timestamp::from_seconds(created_at).to_string(),
+        key_algorithm: &key.key_algorithm,
+        public_key: &key.public_key,
+        private_key: private_key.expose(),
+    };
+    let text = serde_json::to_string_pretty(&file)
+        .map(|text| SecretString::new(text + "\n"))
+        .map_err(|error| malformed(format!("it cannot be written as JSON: {error}")))?;
+    ServiceAccountKey::parse(text.expose())?;
+    Ok(text)
 }
 
 fn malformed(why: String) -> KeyError {

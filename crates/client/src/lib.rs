@@ -15,5 +15,5 @@ pub use call::{CallContext, CallKind};
 pub use channel::AuthorizedChannel;
 pub use client::{Client, ClientOptions, Credentials};
 pub use error::{ClientError, ErrorKind};
-pub use key::{KeyError, ServiceAccountKey};
+pub use key::{KeyError, ServiceAccountKey, render_file as render_key_file};
 pub use operation::{operation_metadata, operation_response};

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use rollcall_client::{Client, ClientOptions, Credentials, ServiceAccountKey};
 use rollcall_hub::data_directory::DataDirectory;
@@ -59,25 +59,39 @@ impl World {
         world
     }
 
-    /// Runs the program with `input` on standard input.
-    pub fn run_with(&self, arguments: &[&str], input: &str) -> Run {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_rollcall"))
+    /// Starts the program with pipes.
+    pub fn start_program(&self, arguments: &[&str]) -> Child {
+        self.program(arguments).spawn().unwrap()
+    }
+
+    fn program(&self, arguments: &[&str]) -> Command {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_rollcall"));
+        program
             .args(arguments)
             .env_clear()
             .env("HOME", &self.home)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // A program that ends without reading its input is fine.
-        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-        let output = child.wait_with_output().unwrap();
-        Run {
-            code: output.status.code(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
+            .stderr(Stdio::piped());
+        program
+    }
+
+    /// Runs the program, however it ends, and gives the paths of the calls it made.
+    pub fn calls(&self, arguments: &[&str], input: &str) -> Vec<String> {
+        const MARK: &str = "path=\"";
+        let mut program = self.program(arguments);
+        program.env("RUST_LOG", "rollcall_client=trace");
+        let run = finish(program.spawn().unwrap(), input);
+        let paths = run.err.lines().filter_map(|line| {
+            let (_, path) = line.split_once(MARK)?;
+            Some(path.trim_end_matches('"').to_owned())
+        });
+        paths.collect()
+    }
+
+    /// Runs the program with `input` on standard input.
+    pub fn run_with(&self, arguments: &[&str], input: &str) -> Run {
+        finish(self.start_program(arguments), input)
     }
 
     /// Runs a command that must succeed.
@@ -117,6 +131,24 @@ impl World {
             .with_credentials(Credentials::Key(key));
         Client::connect(options).await.unwrap()
     }
+}
+
+/// Gives `input` to a program and waits until it ends.
+fn finish(mut child: Child, input: &str) -> Run {
+    // A program that ends without reading its input is fine.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    Run {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Presses Ctrl-C in a program.
+pub fn interrupt(child: &Child) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
 }
 
 fn path(path: &std::path::Path) -> String {
