@@ -39,7 +39,13 @@ impl Progress {
 
     /// Shows how far it is, such as "1500 so far", if it is time to.
     pub fn tick(&mut self, state: &str) {
-        if !self.is_due() {
+        let interval = if self.is_terminal {
+            Duration::ZERO
+        } else {
+            LINE_INTERVAL
+        };
+        let since_shown = self.shown.map(|shown| shown.elapsed());
+        if !is_due(self.elapsed(), since_shown, interval) {
             return;
         }
         self.shown = Some(Instant::now());
@@ -51,18 +57,6 @@ impl Progress {
             eprintln!("rollcall: {line}");
         }
     }
-
-    fn is_due(&self) -> bool {
-        let interval = if self.is_terminal {
-            Duration::ZERO
-        } else {
-            LINE_INTERVAL
-        };
-        match self.shown {
-            None => self.elapsed() >= QUIET,
-            Some(shown) => shown.elapsed() >= interval,
-        }
-    }
 }
 
 impl Drop for Progress {
@@ -71,6 +65,15 @@ impl Drop for Progress {
             eprint!("\r\x1b[K");
             let _ = io::stderr().flush();
         }
+    }
+}
+
+/// Whether it is time to say something, `elapsed` after the beginning and `since_shown` after the
+/// last time.
+fn is_due(elapsed: Duration, since_shown: Option<Duration>, interval: Duration) -> bool {
+    match since_shown {
+        None => elapsed >= QUIET,
+        Some(since_shown) => since_shown >= interval,
     }
 }
 
@@ -87,22 +90,14 @@ fn line(what: &str, state: &str, elapsed: Duration) -> String {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn the_first_two_seconds_are_quiet_and_lines_are_rare() {
-        let mut progress = Progress::begin("listing");
-        progress.is_terminal = false;
-        progress.tick("500 so far");
-        assert!(progress.shown.is_none());
-        tokio::time::advance(QUIET).await;
-        progress.tick("1000 so far");
-        let first = progress.shown;
-        assert!(first.is_some());
-        tokio::time::advance(Duration::from_secs(5)).await;
-        progress.tick("1500 so far");
-        assert_eq!(progress.shown, first);
-        tokio::time::advance(LINE_INTERVAL).await;
-        progress.tick("2000 so far");
-        assert_ne!(progress.shown, first);
+    #[test]
+    fn the_first_two_seconds_are_quiet_and_lines_are_rare() {
+        let second = Duration::from_secs(1);
+        assert!(!is_due(second, None, LINE_INTERVAL));
+        assert!(is_due(QUIET, None, LINE_INTERVAL));
+        assert!(!is_due(QUIET + second, Some(second), LINE_INTERVAL));
+        assert!(is_due(QUIET * 20, Some(LINE_INTERVAL), LINE_INTERVAL));
+        assert!(is_due(QUIET + second, Some(second), Duration::ZERO));
     }
 
     #[test]
