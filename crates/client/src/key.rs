@@ -192,3 +192,41 @@ pub fn render_file(made: &CreateKeyResponse) -> Result<SecretString, KeyError> {
 fn malformed(why: String) -> KeyError {
     KeyError::Malformed { why }
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
+    use rollcall_proto::admin::Key;
+
+    use super::*;
+
+    #[test]
+    fn a_new_key_becomes_a_file_that_can_be_read() {
+        let pair = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap();
+        let mut made = CreateKeyResponse {
+            key: Some(Key {
+                id: "aje1".into(),
+                service_account_id: "aje2".into(),
+                created_at: Some(prost_types::Timestamp::default()),
+                key_algorithm: "RSA_2048".into(),
+                public_key: pair.public_key_pem(),
+                ..Default::default()
+            }),
+            private_key: pair.serialize_pem(),
+        };
+        let text = render_file(&made).unwrap();
+        let key = ServiceAccountKey::parse(text.expose()).unwrap();
+        assert_eq!((key.id(), key.service_account_id()), ("aje1", "aje2"));
+        let json: serde_json::Value = serde_json::from_str(text.expose()).unwrap();
+        assert_eq!(json["created_at"], "1970-01-01T00:00:00Z");
+        assert_eq!(json["key_algorithm"], "RSA_2048");
+        assert_eq!(json["public_key"], pair.public_key_pem());
+        let private = json["private_key"].as_str().unwrap();
+        let (comment, pem) = private.split_once('\n').unwrap();
+        assert!(comment.contains("aje1") && !comment.starts_with('-'));
+        assert_eq!(pem, made.private_key);
+
+        made.key = None;
+        assert!(render_file(&made).is_err());
+    }
+}

@@ -28,7 +28,7 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     (
         ORGANIZATION,
         "SetAccessBindings",
-        "access set viewer=system:x --yes",
+        "access set king=system:x --yes",
     ),
     (
         ORGANIZATION,
