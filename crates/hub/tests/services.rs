@@ -9,8 +9,15 @@
 #[path = "support/harness.rs"]
 mod harness;
 
+#[path = "support/fixtures.rs"]
+mod fixtures;
+
 #[path = "services/contract.rs"]
 mod contract;
+#[path = "services/idempotency.rs"]
+mod idempotency;
+#[path = "services/page_token.rs"]
+mod page_token;
 #[path = "services/postgres.rs"]
 mod postgres;
 #[path = "services/scenarios.rs"]

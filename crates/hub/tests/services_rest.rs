@@ -13,7 +13,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Files below `services` that are about gRPC, or no scenarios.
-const GRPC_ONLY: [&str; 3] = ["contract", "postgres", "scenarios"];
+const GRPC_ONLY: [&str; 5] = [
+    "contract",
+    "idempotency",
+    "page_token",
+    "postgres",
+    "scenarios",
+];
 
 /// The names of the files in `folder` that end in `ending`.
 fn names(folder: &Path, ending: &str) -> BTreeSet<String> {

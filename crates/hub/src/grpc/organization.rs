@@ -132,11 +132,11 @@ async fn update(
     let metadata = om::UpdateOrganizationMetadata {
         organization_id: id.to_string(),
     };
-    // An organization has nothing above it.
     let resource = OperationResource {
         kind: OperationResourceKind::Organization,
-        id: id.to_string(),
-        parent_id: id.into_string(),
+        id: id.into_string(),
+        // An organization has nothing above it.
+        parent_id: String::new(),
     };
     Ok(Done::new(&metadata, &render(organization), resource))
 }

@@ -1,5 +1,7 @@
 use prost_types::FieldMask;
 use rollcall_domain::access::ResourceRef;
+use rollcall_kit::timestamp::Span;
+use rollcall_proto::operation::Operation;
 use rollcall_proto::organizationmanager as om;
 use rollcall_proto::organizationmanager::member_delta::MemberAction;
 use tonic::{Code, Status};
@@ -281,4 +283,166 @@ async fn without_make_editor_the_group_is_not_the_agents() {
     };
     let status = agent.refused(method, &moved).await;
     expect(&status, Code::FailedPrecondition, "GROUP_ALREADY_EXTERNAL");
+}
+
+#[tokio::test]
+async fn basic_groups_are_made_changed_and_their_operations_listed() {
+    let hub = Harness::start().await;
+    let editor = hub.account(&["groups.editor"], hub.organization()).await;
+    let request = om::CreateGroupRequest {
+        organization_id: hub.made.organization_id.clone(),
+        name: "Staff".into(),
+        description: "everybody".into(),
+        labels: [("team".to_owned(), "core-1".to_owned())].into(),
+    };
+    let method = "GroupService/Create";
+    let (metadata, group): (om::CreateGroupMetadata, om::Group) =
+        editor.change(method, &request).await.unwrap();
+    assert_eq!(metadata.group_id, group.id);
+    assert_eq!((group.external_id.as_str(), group.labels.len()), ("", 1));
+    let status = editor.refused(method, &request).await;
+    expect(&status, Code::AlreadyExists, "ALREADY_EXISTS");
+    let viewer = hub.account(&["groups.viewer"], hub.organization()).await;
+    let status = viewer.refused(method, &request).await;
+    expect(&status, Code::PermissionDenied, "PERMISSION_DENIED");
+
+    // Without a mask everything is replaced.
+    hub.advance(Span::seconds(1));
+    let replace = om::UpdateGroupRequest {
+        group_id: group.id.clone(),
+        name: "People".into(),
+        ..Default::default()
+    };
+    let (_, replaced): (om::UpdateGroupMetadata, om::Group) = editor
+        .change("GroupService/Update", &replace)
+        .await
+        .unwrap();
+    assert_eq!(replaced.name, "People");
+    assert_eq!(
+        (replaced.description.as_str(), replaced.labels.len()),
+        ("", 0)
+    );
+    let unnamed = om::UpdateGroupRequest {
+        name: String::new(),
+        ..replace
+    };
+    expect_field(
+        &editor.refused("GroupService/Update", &unnamed).await,
+        "name",
+    );
+
+    let mut list = om::ListGroupOperationsRequest {
+        group_id: group.id.clone(),
+        page_size: 1,
+        ..Default::default()
+    };
+    let mut descriptions = Vec::new();
+    loop {
+        let page: om::ListGroupOperationsResponse = viewer
+            .call("GroupService/ListOperations", &list)
+            .await
+            .unwrap();
+        assert!(page.operations.len() <= 1);
+        descriptions.extend(page.operations.into_iter().map(|found| found.description));
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        list.page_token = page.next_page_token;
+    }
+    assert_eq!(descriptions, ["Update a group", "Create a group"]);
+    // After their retention they are as if they had never been.
+    hub.advance(Span::days(31));
+    list.page_token.clear();
+    let viewer = hub.account(&["groups.viewer"], hub.organization()).await;
+    let page: om::ListGroupOperationsResponse = viewer
+        .call("GroupService/ListOperations", &list)
+        .await
+        .unwrap();
+    assert!(page.operations.is_empty());
+}
+
+#[tokio::test]
+async fn labels_have_limits() {
+    let hub = Harness::start().await;
+    let create = |labels: Vec<(String, String)>| om::CreateGroupRequest {
+        organization_id: hub.made.organization_id.clone(),
+        name: format!("G{}", labels.len()),
+        labels: labels.into_iter().collect(),
+        ..Default::default()
+    };
+    let method = "GroupService/Create";
+    let pair = |key: &str, value: &str| vec![(key.to_owned(), value.to_owned())];
+    let many = |count: usize| {
+        (0..count)
+            .map(|n| (format!("k{n}"), String::new()))
+            .collect()
+    };
+    for wrong in [
+        pair("Team", "x"),
+        pair("1team", "x"),
+        pair(&"k".repeat(64), "x"),
+        pair("team", "X"),
+        pair("team", &"x".repeat(64)),
+        many(65),
+    ] {
+        let status = hub.administrator.refused(method, &create(wrong)).await;
+        expect(&status, Code::InvalidArgument, "INVALID_FIELD");
+    }
+    for right in [pair(&"k".repeat(63), &"x".repeat(63)), many(64)] {
+        let _: Operation = hub
+            .administrator
+            .call(method, &create(right))
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn all_groups_of_a_pool_become_basic() {
+    let hub = Harness::start().await;
+    let agent = hub.agent().await;
+    let group = create(&agent, &request(&hub, "Staff")).await.unwrap();
+    create(&agent, &request(&hub, "Other")).await.unwrap();
+    let ann = hub.create_user("ann").await;
+    let add = deltas(&group, MemberAction::Add, &[&ann]);
+    let _: (om::UpdateGroupMembersMetadata, ()) = agent.change(UPDATE_MEMBERS, &add).await.unwrap();
+    let convert = om::ConvertAllToBasicGroupsRequest {
+        subject_container_id: hub.pool_id.clone(),
+    };
+    let method = "GroupService/ConvertAllToBasic";
+    let status = agent.refused(method, &convert).await;
+    expect(&status, Code::PermissionDenied, "PERMISSION_DENIED");
+    let roles = ["userpools.extGroupsCleaner"];
+    let cleaner = hub.account(&roles, hub.pool()).await;
+    for _ in 0..2 {
+        let (metadata, ()): (om::ConvertAllToBasicGroupsMetadata, ()) =
+            cleaner.change(method, &convert).await.unwrap();
+        assert_eq!(metadata.subject_container_id, hub.pool_id);
+    }
+    let get = om::GetGroupRequest {
+        group_id: group.id.clone(),
+    };
+    let basic: om::Group = agent.call("GroupService/Get", &get).await.unwrap();
+    assert_eq!(
+        (
+            basic.subject_container_id.as_str(),
+            basic.external_id.as_str()
+        ),
+        ("", "")
+    );
+    // The members stay; the agent lost the right that make_editor had given.
+    assert_eq!(members(&agent, &group).await, std::slice::from_ref(&ann));
+    let status = agent.refused(UPDATE_MEMBERS, &add).await;
+    expect(&status, Code::PermissionDenied, "PERMISSION_DENIED");
+    // The object is free again.
+    let again = om::CreateExternalGroupRequest {
+        name: "Again".into(),
+        ..request(&hub, "Staff")
+    };
+    create(&agent, &again).await.unwrap();
+    let missing = om::ConvertAllToBasicGroupsRequest {
+        subject_container_id: "ek0missing".into(),
+    };
+    let status = hub.administrator.refused(method, &missing).await;
+    expect(&status, Code::NotFound, "NOT_FOUND");
 }

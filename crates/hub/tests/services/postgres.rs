@@ -1,16 +1,20 @@
 //! Two hubs on one PostgreSQL database.
 
+use std::collections::BTreeSet;
+
 use rollcall_lab::postgres::Postgres;
 use rollcall_proto::idp;
 use rollcall_proto::idp::OpenSessionResult;
 use rollcall_proto::idp::open_session_response::SessionInfo;
 use rollcall_proto::operation::Operation;
+use rollcall_proto::organizationmanager as om;
+use tonic::{Code, Status};
 
 use rollcall_hub::init;
 use rollcall_kit::clock::SystemClock;
 use rollcall_kit::entropy::SystemEntropy;
 
-use crate::harness::Harness;
+use crate::harness::{Harness, expect};
 
 fn session_id(response: &idp::OpenSessionResponse) -> String {
     match &response.session_info {
@@ -133,4 +137,129 @@ async fn a_database_is_initialised_once() {
     assert!(text.contains("copy the data directory"), "{text}");
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     first.running.stop().await;
+}
+
+/// Many calls at once that each want one of the last places.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_is_never_exceeded_by_calls_at_once() {
+    const PLACES: usize = 3;
+    let postgres = Postgres::start().unwrap();
+    let quotas = "quotas:\n  users_per_userpool: 3\n  groups_per_organization: 3\n  \
+                  members_per_group: 3\n  groups_per_user: 2\n";
+    let first = Harness::start_with(Some(postgres.fresh_database().unwrap()), quotas).await;
+    let second = first.start_replica().await;
+    let hub = |number: usize| if number % 2 == 0 { &first } else { &second };
+
+    let users = (0..12).map(|number| async move {
+        let request = hub(number).new_user(&format!("user{number}"));
+        hub(number)
+            .administrator
+            .call::<_, Operation>("UserService/Create", &request)
+            .await
+    });
+    assert_eq!(places(futures::future::join_all(users).await), PLACES);
+
+    let groups = (0..12).map(|number| async move {
+        let request = om::CreateGroupRequest {
+            organization_id: hub(number).made.organization_id.clone(),
+            name: format!("Group-{number}"),
+            ..Default::default()
+        };
+        hub(number)
+            .administrator
+            .call::<_, Operation>("GroupService/Create", &request)
+            .await
+    });
+    assert_eq!(places(futures::future::join_all(groups).await), PLACES);
+
+    // One user wants into three groups at once, and two fit.
+    let list = idp::ListUsersRequest {
+        userpool_id: first.pool_id.clone(),
+        ..Default::default()
+    };
+    let page: idp::ListUsersResponse = first
+        .administrator
+        .call("UserService/List", &list)
+        .await
+        .unwrap();
+    let user_id = &page.users[0].id;
+    let list = om::ListGroupsRequest {
+        organization_id: first.made.organization_id.clone(),
+        ..Default::default()
+    };
+    let page: om::ListGroupsResponse = first
+        .administrator
+        .call("GroupService/List", &list)
+        .await
+        .unwrap();
+    let joins = page
+        .groups
+        .iter()
+        .enumerate()
+        .map(|(number, group)| async move {
+            let request = om::UpdateGroupMembersRequest {
+                group_id: group.id.clone(),
+                member_deltas: vec![om::MemberDelta {
+                    action: om::member_delta::MemberAction::Add.into(),
+                    subject_id: user_id.clone(),
+                }],
+            };
+            hub(number)
+                .administrator
+                .call::<_, Operation>("GroupService/UpdateMembers", &request)
+                .await
+        });
+    assert_eq!(places(futures::future::join_all(joins).await), 2);
+    first.running.stop().await;
+    second.running.stop().await;
+}
+
+/// How many calls found a place; all others were told that the quota is used up.
+fn places(answers: Vec<Result<Operation, Status>>) -> usize {
+    let mut found = 0;
+    for answer in answers {
+        match answer {
+            Ok(_) => found += 1,
+            Err(status) => expect(&status, Code::ResourceExhausted, "QUOTA_EXCEEDED"),
+        }
+    }
+    found
+}
+
+/// The repetitions of one call race with it and with each other.
+#[tokio::test(flavor = "multi_thread")]
+async fn repetitions_at_once_all_answer_with_the_first_operation() {
+    let postgres = Postgres::start().unwrap();
+    let first = Harness::start_on(Some(postgres.fresh_database().unwrap())).await;
+    let second = first.start_replica().await;
+    for round in 0..6 {
+        let key = format!("key-{round}");
+        let calls = (0..16).map(|number| {
+            let hub = if number % 2 == 0 { &first } else { &second };
+            let caller = hub.administrator.with("idempotency-key", &key);
+            async move {
+                if round % 2 == 0 {
+                    let request = hub.new_user(&format!("user{round}"));
+                    return caller.call("UserService/Create", &request).await;
+                }
+                let request = om::CreateExternalGroupRequest {
+                    organization_id: hub.made.organization_id.clone(),
+                    name: format!("Group-{round}"),
+                    subject_container_id: hub.pool_id.clone(),
+                    external_id: format!("guid-{round}"),
+                    make_editor: true,
+                    ..Default::default()
+                };
+                caller.call("GroupService/CreateExternal", &request).await
+            }
+        });
+        let answers: Vec<Result<Operation, Status>> = futures::future::join_all(calls).await;
+        let ids: BTreeSet<_> = answers
+            .into_iter()
+            .map(|answer| answer.unwrap().id)
+            .collect();
+        assert_eq!(ids.len(), 1, "round {round}");
+    }
+    first.running.stop().await;
+    second.running.stop().await;
 }

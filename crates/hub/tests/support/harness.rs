@@ -62,6 +62,11 @@ impl Harness {
 
     /// As [`Harness::start`], on a PostgreSQL database instead of embedded SQLite.
     pub async fn start_on(database: Option<String>) -> Self {
+        Self::start_with(database, "").await
+    }
+
+    /// As [`Harness::start_on`], with these lines added to `hub.yaml`.
+    pub async fn start_with(database: Option<String>, configuration: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
         let request = init::Request {
@@ -73,6 +78,9 @@ impl Harness {
         let made = init::init(request, clock.as_ref(), &SystemEntropy)
             .await
             .unwrap();
+        let path = directory.path().join("hub/hub.yaml");
+        let lines = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, lines + configuration).unwrap();
         let entropy = Arc::new(OrderedEntropy(AtomicU64::new(1)));
         let transcript = Transcript::new(clock.now());
         let (running, administrator) =

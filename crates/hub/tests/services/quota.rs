@@ -1,0 +1,187 @@
+use rollcall_proto::idp;
+use rollcall_proto::organizationmanager as om;
+use rollcall_proto::organizationmanager::member_delta::MemberAction;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use crate::harness::{Harness, expect};
+
+const UPDATE_MEMBERS: &str = "GroupService/UpdateMembers";
+
+/// A hub with one quota.
+async fn hub_with(quota: &str, limit: u64) -> Harness {
+    Harness::start_with(None, &format!("quotas:\n  {quota}: {limit}\n")).await
+}
+
+/// Checks that a call was refused because of a quota, and that it says which.
+#[track_caller]
+fn expect_full(status: &Status, quota: &str, limit: u64) {
+    expect(status, Code::ResourceExhausted, "QUOTA_EXCEEDED");
+    let violations = status.get_details_quota_failure().unwrap().violations;
+    assert_eq!(violations.len(), 1);
+    assert!(violations[0].subject.ends_with(quota), "{violations:?}");
+    let limit = format!("at most {limit} ");
+    for text in [status.message(), &violations[0].description] {
+        assert!(text.contains(quota) && text.contains(&limit), "{text}");
+    }
+}
+
+fn group(hub: &Harness, name: &str) -> om::CreateGroupRequest {
+    om::CreateGroupRequest {
+        organization_id: hub.made.organization_id.clone(),
+        name: name.into(),
+        ..Default::default()
+    }
+}
+
+async fn create_group(hub: &Harness, name: &str) -> om::Group {
+    let (_, group): (om::CreateGroupMetadata, om::Group) = hub
+        .administrator
+        .change("GroupService/Create", &group(hub, name))
+        .await
+        .unwrap();
+    group
+}
+
+fn members(group: &om::Group, deltas: &[(MemberAction, &String)]) -> om::UpdateGroupMembersRequest {
+    om::UpdateGroupMembersRequest {
+        group_id: group.id.clone(),
+        member_deltas: deltas
+            .iter()
+            .map(|(action, user_id)| om::MemberDelta {
+                action: (*action).into(),
+                subject_id: (*user_id).clone(),
+            })
+            .collect(),
+    }
+}
+
+async fn update_members(hub: &Harness, request: &om::UpdateGroupMembersRequest) {
+    let _: (om::UpdateGroupMembersMetadata, ()) = hub
+        .administrator
+        .change(UPDATE_MEMBERS, request)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn users_of_a_pool() {
+    let hub = hub_with("users_per_userpool", 2).await;
+    let ann = hub.create_user("ann").await;
+    hub.create_user("bob").await;
+    let method = "UserService/Create";
+    let status = hub
+        .administrator
+        .refused(method, &hub.new_user("cyd"))
+        .await;
+    expect_full(&status, "users_per_userpool", 2);
+    // The other pool has its own two.
+    let other = idp::CreateUserRequest {
+        userpool_id: hub.create_pool("other").await,
+        username: "cyd@other.idp.rollcall.internal".into(),
+        ..hub.new_user("cyd")
+    };
+    let _: (idp::CreateUserMetadata, idp::User) =
+        hub.administrator.change(method, &other).await.unwrap();
+    let delete = idp::DeleteUserRequest { user_id: ann };
+    let _: (idp::DeleteUserMetadata, ()) = hub
+        .administrator
+        .change("UserService/Delete", &delete)
+        .await
+        .unwrap();
+    hub.create_user("cyd").await;
+}
+
+#[tokio::test]
+async fn subjects_of_an_organization() {
+    // The service account that init made is one.
+    let hub = hub_with("subjects_per_organization", 3).await;
+    hub.create_user("ann").await;
+    let other = idp::CreateUserRequest {
+        userpool_id: hub.create_pool("other").await,
+        username: "bob@other.idp.rollcall.internal".into(),
+        ..hub.new_user("bob")
+    };
+    let method = "UserService/Create";
+    let _: (idp::CreateUserMetadata, idp::User) =
+        hub.administrator.change(method, &other).await.unwrap();
+    let status = hub
+        .administrator
+        .refused(method, &hub.new_user("cyd"))
+        .await;
+    expect_full(&status, "subjects_per_organization", 3);
+}
+
+#[tokio::test]
+async fn groups_of_an_organization() {
+    let hub = hub_with("groups_per_organization", 1).await;
+    create_group(&hub, "Staff").await;
+    let method = "GroupService/Create";
+    let status = hub
+        .administrator
+        .refused(method, &group(&hub, "Other"))
+        .await;
+    expect_full(&status, "groups_per_organization", 1);
+    let external = om::CreateExternalGroupRequest {
+        organization_id: hub.made.organization_id.clone(),
+        name: "Other".into(),
+        subject_container_id: hub.pool_id.clone(),
+        external_id: "guid".into(),
+        ..Default::default()
+    };
+    let method = "GroupService/CreateExternal";
+    let status = hub.administrator.refused(method, &external).await;
+    expect_full(&status, "groups_per_organization", 1);
+}
+
+#[tokio::test]
+async fn members_of_a_group() {
+    use MemberAction::{Add, Remove};
+    let hub = hub_with("members_per_group", 2).await;
+    let group = create_group(&hub, "Staff").await;
+    let (ann, bob) = (hub.create_user("ann").await, hub.create_user("bob").await);
+    let cyd = hub.create_user("cyd").await;
+    let three = members(&group, &[(Add, &ann), (Add, &bob), (Add, &cyd)]);
+    let status = hub.administrator.refused(UPDATE_MEMBERS, &three).await;
+    expect_full(&status, "members_per_group", 2);
+    update_members(&hub, &members(&group, &[(Add, &ann), (Add, &bob)])).await;
+    // Who is in it already needs no room, and who leaves makes some.
+    update_members(&hub, &members(&group, &[(Add, &ann), (Add, &bob)])).await;
+    update_members(&hub, &members(&group, &[(Add, &cyd), (Remove, &bob)])).await;
+    let one_more = members(&group, &[(Add, &bob)]);
+    let status = hub.administrator.refused(UPDATE_MEMBERS, &one_more).await;
+    expect_full(&status, "members_per_group", 2);
+}
+
+#[tokio::test]
+async fn groups_of_a_user() {
+    use MemberAction::{Add, Remove};
+    let hub = hub_with("groups_per_user", 1).await;
+    let (staff, other) = (
+        create_group(&hub, "Staff").await,
+        create_group(&hub, "Other").await,
+    );
+    let (ann, bob) = (hub.create_user("ann").await, hub.create_user("bob").await);
+    update_members(&hub, &members(&staff, &[(Add, &ann)])).await;
+    let both = members(&other, &[(Add, &bob), (Add, &ann)]);
+    let status = hub.administrator.refused(UPDATE_MEMBERS, &both).await;
+    expect_full(&status, "groups_per_user", 1);
+    assert!(status.message().contains(&ann), "{status:?}");
+    update_members(&hub, &members(&staff, &[(Remove, &ann)])).await;
+    update_members(&hub, &both).await;
+}
+
+#[tokio::test]
+async fn pools_of_an_organization() {
+    let hub = hub_with("userpools_per_organization", 2).await;
+    hub.create_pool("other").await;
+    let request = idp::CreateUserpoolRequest {
+        organization_id: hub.made.organization_id.clone(),
+        name: "third".into(),
+        default_subdomain: "third".into(),
+        ..Default::default()
+    };
+    let method = "UserpoolService/Create";
+    let status = hub.administrator.refused(method, &request).await;
+    expect_full(&status, "userpools_per_organization", 2);
+}
