@@ -3,6 +3,7 @@
 //! Invariant: an unknown key is an error, so a typing mistake never silently becomes a default.
 //! Deliberately absent: secrets. Keys lie in files of their own in the data directory.
 
+mod dns;
 mod limits;
 
 use std::path::Path;
@@ -12,6 +13,7 @@ use rollcall_domain::quota::{Quota, Quotas};
 use rollcall_kit::secret::SecretString;
 use serde::{Deserialize, Serialize};
 
+pub use dns::DnsConfig;
 pub use limits::LimitsConfig;
 
 /// Lease of a session when the configuration gives none, in seconds (decision U2).
@@ -52,6 +54,9 @@ pub struct Config {
     /// What callers may ask of the hub.
     #[serde(default, skip_serializing_if = "LimitsConfig::is_default")]
     pub limits: LimitsConfig,
+    /// Whom the hub asks for the proofs of domains.
+    #[serde(default, skip_serializing_if = "DnsConfig::is_default")]
+    pub dns: DnsConfig,
 }
 
 /// The section `sessions`.
@@ -170,6 +175,7 @@ impl Config {
             sessions: SessionsConfig::default(),
             quotas: QuotasConfig::default(),
             limits: LimitsConfig::default(),
+            dns: DnsConfig::default(),
         }
     }
 
@@ -213,6 +219,7 @@ impl Config {
             );
         }
         config.limits.check()?;
+        config.dns.check()?;
         Ok(config)
     }
 

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use rollcall_domain::operation::OperationError;
 use rollcall_domain::refusal::Refusal;
 use rollcall_proto::FieldViolation;
 use tonic::metadata::MetadataMap;
@@ -112,6 +113,13 @@ impl Error {
         Status::with_error_details_and_metadata(code, message, details, metadata)
     }
 
+    /// The end of an operation that fails with this error.
+    #[must_use]
+    pub fn to_operation_error(&self) -> OperationError {
+        let (code, reason, message) = self.describe();
+        operation_error(code, reason, message)
+    }
+
     fn describe(&self) -> (Code, &'static str, String) {
         match self {
             Self::Refused(refusal) => describe_refusal(refusal),
@@ -134,6 +142,23 @@ impl Error {
                 (Code::Internal, "INTERNAL", INTERNAL_MESSAGE.to_owned())
             }
         }
+    }
+}
+
+/// The end of an operation that was cancelled because of `why`.
+#[must_use]
+pub fn cancelled(why: &str) -> OperationError {
+    operation_error(Code::Cancelled, "OPERATION_CANCELLED", why.to_owned())
+}
+
+fn operation_error(code: Code, reason: &str, message: String) -> OperationError {
+    let mut details = ErrorDetails::new();
+    details.set_error_info(reason, ERROR_DOMAIN, HashMap::new());
+    let status = Status::with_error_details(code, message, details);
+    OperationError {
+        code: status.code().into(),
+        message: status.message().to_owned(),
+        status_bytes: status.details().to_vec(),
     }
 }
 

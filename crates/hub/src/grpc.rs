@@ -11,11 +11,13 @@ pub mod membership;
 pub mod operation;
 pub mod organization;
 pub mod password;
+pub mod password_policy;
 pub mod replication_token;
 pub mod sync_session;
 pub mod sync_settings;
 pub mod user;
 pub mod userpool;
+pub mod userpool_domain;
 
 use std::sync::Arc;
 

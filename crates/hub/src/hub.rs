@@ -17,6 +17,7 @@ use rollcall_store::Store;
 use tokio::sync::Notify;
 
 use crate::config::{Config, LimitsConfig};
+use crate::dns::Dns;
 use crate::page_token::PageTokens;
 use crate::password_hash::HashingPool;
 use crate::rate_limit::RateLimiter;
@@ -59,8 +60,12 @@ pub struct Hub {
     pub subject_rates: RateLimiter<String>,
     /// How often each address calls without a valid token.
     pub address_rates: RateLimiter<IpAddr>,
+    /// Asks for the proofs of domains.
+    pub dns: Dns,
     /// Wakes the strengthening job.
     pub sealed_hash_arrived: Notify,
+    /// Wakes the validation job.
+    pub domain_validation_due: Notify,
 }
 
 /// What a hub is made of.
@@ -106,7 +111,9 @@ impl Hub {
                 config.limits.anonymous_burst,
             ),
             limits: config.limits,
+            dns: Dns::new(&config.dns)?,
             sealed_hash_arrived: Notify::new(),
+            domain_validation_due: Notify::new(),
         })
     }
 

@@ -9,6 +9,8 @@ pub mod config;
 pub mod context;
 pub mod data_directory;
 mod deadline;
+pub mod dns;
+pub mod domain_validation;
 pub mod error;
 mod front;
 mod grpc;

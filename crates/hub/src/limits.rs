@@ -80,6 +80,22 @@ pub const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// Most rows that one step of the sweeper touches.
 pub const SWEEP_BATCH_MAX: u32 = 500;
 
+/// Most domains whose proofs the validation job takes at once.
+pub const DOMAIN_VALIDATION_BATCH_MAX: u32 = 64;
+
+/// Most look-ups in DNS at one time.
+pub const DNS_LOOKUPS_MAX: usize = 16;
+
+/// How often a look-up asks again within its time, the first try included.
+pub const DNS_TRIES_PER_LOOKUP: usize = 2;
+
+/// Pause of the validation job when nothing is due and nobody asks.
+pub const DOMAIN_VALIDATION_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long the validation job of one hub keeps look-ups from the others, in seconds: a batch of
+/// look-ups of 30 s each takes 120 s.
+pub const DOMAIN_VALIDATION_CLAIM_SECONDS: i64 = 300;
+
 /// Longest idempotency key in characters; a UUID has 36.
 pub const IDEMPOTENCY_KEY_CHARACTERS_MAX: usize = 128;
 

@@ -21,7 +21,7 @@ use crate::hub::{Hub, Parts};
 use crate::limits;
 use crate::listener::{Listener, Served, join_address, tls_config};
 use crate::sealing::SealingKey;
-use crate::{strengthening, sweeper};
+use crate::{domain_validation, strengthening, sweeper};
 
 /// How to start a hub.
 pub struct Options {
@@ -98,6 +98,7 @@ pub async fn start(options: Options) -> anyhow::Result<RunningHub> {
     let stop = CancellationToken::new();
     let jobs = TaskTracker::new();
     jobs.spawn(strengthening::run(Arc::clone(&hub), stop.clone()));
+    jobs.spawn(domain_validation::run(Arc::clone(&hub), stop.clone()));
     jobs.spawn(sweeper::run(Arc::clone(&hub), stop.clone()));
     let stopped = stop.clone();
     jobs.spawn(async move {

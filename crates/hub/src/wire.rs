@@ -11,7 +11,7 @@ use rollcall_domain::named::Named;
 use rollcall_domain::operation::Payload;
 use rollcall_domain::refusal::Refusal;
 use rollcall_domain::{membership, password, progress, supported_attribute, sync_session};
-use rollcall_domain::{sync_settings, user, userpool};
+use rollcall_domain::{sync_settings, user, userpool, userpool_domain};
 use rollcall_kit::timestamp::{Span, Timestamp};
 use rollcall_proto::{idp, organizationmanager as om};
 
@@ -76,6 +76,8 @@ wire_enums! {
     progress::ChangeType = idp::ChangeType, "";
     user::UserStatus = idp::user::Status, "";
     userpool::UserpoolStatus = idp::userpool::Status, "";
+    userpool_domain::DomainStatus = idp::domain::Status, "";
+    userpool_domain::ChallengeStatus = idp::domain_challenge::Status, "";
     membership::MemberAction = om::member_delta::MemberAction, "";
     sync_settings::RemoveUserBehavior = idp::RemoveUserBehavior, "";
     sync_settings::LdapDeltaSyncMode = idp::LdapDeltaSyncMode, "LDAP_DELTA_SYNC_MODE_";

@@ -1,5 +1,6 @@
 //! `OperationService`: the record of every change.
 
+use prost::Message as _;
 use rollcall_domain::access::Permission;
 use rollcall_domain::id::{GroupId, OperationId, OrganizationId, UserpoolId};
 use rollcall_domain::operation::{Operation, OperationResourceKind, Outcome, forgotten_until};
@@ -10,8 +11,8 @@ use rollcall_proto::rpc;
 use rollcall_store::Tx;
 use tonic::{Request, Response, Status};
 
-use crate::context::{Context, Scope};
-use crate::error::Error;
+use crate::context::{Context, Done, Scope};
+use crate::error::{Error, cancelled};
 use crate::grpc::Service;
 use crate::page_token::ListKey;
 use crate::wire::{render_payload, render_timestamp};
@@ -29,7 +30,7 @@ impl OperationService for Service {
         &self,
         request: Request<wire::CancelOperationRequest>,
     ) -> Result<Response<wire::Operation>, Status> {
-        self.read(request, cancel).await
+        self.mutate(request, "Cancel an operation", cancel).await
     }
 }
 
@@ -41,21 +42,38 @@ async fn get(
     Ok(render(find(cx, tx, &request.operation_id).await?))
 }
 
-/// Every operation of this version is finished at once, so none can be cancelled (decision U74).
+/// Cancels the search for the proof of a domain; nothing else can be cancelled (decision U74).
 async fn cancel(
     cx: &Context,
     tx: &Tx,
     request: &wire::CancelOperationRequest,
-) -> Result<wire::Operation, Error> {
+) -> Result<Done, Error> {
     let operation = find(cx, tx, &request.operation_id).await?;
-    Err(Refusal::precondition(
-        "OPERATION_NOT_CANCELLABLE",
-        format!(
-            "operation {} is finished or cannot be cancelled",
-            operation.id
-        ),
-    )
-    .into())
+    let domain = tx.find_validating_userpool_domain(&operation.id).await?;
+    let cancelled_domain = domain
+        .as_ref()
+        .and_then(|it| it.cancel_validation(cx.call.now));
+    let Some(domain) = cancelled_domain else {
+        return Err(Refusal::precondition(
+            "OPERATION_NOT_CANCELLABLE",
+            format!(
+                "operation {} is finished or cannot be cancelled",
+                operation.id
+            ),
+        )
+        .into());
+    };
+    let scope = Scope::Userpool(&domain.userpool_id);
+    if operation.created_by == cx.caller()?.id {
+        cx.check_fence(tx, scope).await?;
+    } else {
+        cx.authorize(tx, Permission::DomainsManage, scope).await?;
+    }
+    tx.save_userpool_domain(&domain).await?;
+    let outcome = Outcome::Error(cancelled("the operation was cancelled"));
+    let operation = operation.end(outcome, cx.call.now);
+    tx.save_operation(&operation).await?;
+    Ok(Done::earlier(operation))
 }
 
 /// A page of the operations about the thing `of` (its kind and id), newest first, and the token of
@@ -113,8 +131,13 @@ async fn require_view(cx: &Context, tx: &Tx, operation: &Operation) -> Result<()
         }
         OperationResourceKind::Userpool => {
             let pool = UserpoolId::from(resource.id.as_str());
-            cx.authorize(tx, Permission::UserpoolsGet, Scope::Userpool(&pool))
-                .await?;
+            let organization = OrganizationId::from(resource.parent_id.as_str());
+            // The operations of a deleted pool stay with those who see the organization.
+            let scope = match tx.find_userpool(&pool).await? {
+                Some(_) => Scope::Userpool(&pool),
+                None => Scope::Organization(&organization),
+            };
+            cx.authorize(tx, Permission::UserpoolsGet, scope).await?;
         }
         OperationResourceKind::User => {
             cx.authorize(tx, Permission::UsersGetPhone, Scope::Userpool(&pool))
@@ -156,9 +179,12 @@ pub fn render(operation: Operation) -> wire::Operation {
                 Some(wire::operation::Result::Response(render_payload(payload)))
             }
             Outcome::Error(error) => Some(wire::operation::Result::Error(rpc::Status {
+                // Bytes that cannot be read only cost the details.
+                details: rpc::Status::decode(error.status_bytes.as_slice())
+                    .map(|status| status.details)
+                    .unwrap_or_default(),
                 code: error.code,
                 message: error.message,
-                details: Vec::new(),
             })),
         },
     }

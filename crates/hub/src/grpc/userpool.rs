@@ -3,28 +3,25 @@
 use rollcall_domain::access::Permission;
 use rollcall_domain::filter::{Filter, USERPOOL_FIELDS};
 use rollcall_domain::id::{OrganizationId, UserpoolId};
+use rollcall_domain::mask::Mask;
 use rollcall_domain::operation::{OperationResource, OperationResourceKind};
 use rollcall_domain::page::PageRequest;
-use rollcall_domain::password_policy::{
-    BlacklistPolicy, BruteforcePolicy, Complexity, FixedComplexity, LifetimePolicy, QualityPolicy,
-    SmartComplexity,
-};
 use rollcall_domain::quota::QuotaScope;
 use rollcall_domain::refusal::Refusal;
 use rollcall_domain::userpool::{UserSettings, Userpool, UserpoolInput};
 use rollcall_proto::access;
 use rollcall_proto::idp;
-use rollcall_proto::idp::password_quality_policy::{ComplexityPolicy, Fixed, Smart};
 use rollcall_proto::idp::userpool_service_server::UserpoolService;
 use rollcall_proto::operation::Operation;
 use rollcall_store::Tx;
 use tonic::{Request, Response, Status};
 
 use crate::context::{Context, Done, Scope};
-use crate::error::Error;
-use crate::grpc::{Service, not_served};
+use crate::error::{Error, cancelled};
+use crate::grpc::password_policy as policy;
+use crate::grpc::{Service, not_served, operation, userpool_domain};
 use crate::page_token::ListKey;
-use crate::wire::{WireEnum, parse_span, render_span, render_timestamp};
+use crate::wire::{WireEnum, parse_mask, render_timestamp};
 
 #[tonic::async_trait]
 impl UserpoolService for Service {
@@ -49,16 +46,69 @@ impl UserpoolService for Service {
         self.mutate(request, "Create a user pool", create).await
     }
 
+    async fn update(
+        &self,
+        request: Request<idp::UpdateUserpoolRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        self.mutate(request, "Update a user pool", update).await
+    }
+
+    async fn delete(
+        &self,
+        request: Request<idp::DeleteUserpoolRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        self.mutate(request, "Delete a user pool", delete).await
+    }
+
+    async fn get_domain(
+        &self,
+        request: Request<idp::GetUserpoolDomainRequest>,
+    ) -> Result<Response<idp::Domain>, Status> {
+        self.read(request, userpool_domain::get).await
+    }
+
+    async fn list_domains(
+        &self,
+        request: Request<idp::ListUserpoolDomainsRequest>,
+    ) -> Result<Response<idp::ListUserpoolDomainsResponse>, Status> {
+        self.read(request, userpool_domain::list).await
+    }
+
+    async fn add_domain(
+        &self,
+        request: Request<idp::AddUserpoolDomainRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        self.mutate(request, "Add a domain", userpool_domain::add)
+            .await
+    }
+
+    async fn validate_domain(
+        &self,
+        request: Request<idp::ValidateUserpoolDomainRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        let answer = self
+            .mutate(request, "Validate a domain", userpool_domain::validate)
+            .await;
+        self.0.domain_validation_due.notify_one();
+        answer
+    }
+
+    async fn delete_domain(
+        &self,
+        request: Request<idp::DeleteUserpoolDomainRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        self.mutate(request, "Delete a domain", userpool_domain::delete)
+            .await
+    }
+
+    async fn list_operations(
+        &self,
+        request: Request<idp::ListUserpoolOperationsRequest>,
+    ) -> Result<Response<idp::ListUserpoolOperationsResponse>, Status> {
+        self.read(request, list_operations).await
+    }
+
     not_served! {
-        update(idp::UpdateUserpoolRequest) -> Operation;
-        delete(idp::DeleteUserpoolRequest) -> Operation;
-        get_domain(idp::GetUserpoolDomainRequest) -> idp::Domain;
-        list_domains(idp::ListUserpoolDomainsRequest) -> idp::ListUserpoolDomainsResponse;
-        add_domain(idp::AddUserpoolDomainRequest) -> Operation;
-        validate_domain(idp::ValidateUserpoolDomainRequest) -> Operation;
-        delete_domain(idp::DeleteUserpoolDomainRequest) -> Operation;
-        list_operations(idp::ListUserpoolOperationsRequest)
-            -> idp::ListUserpoolOperationsResponse;
         list_access_bindings(access::ListAccessBindingsRequest)
             -> access::ListAccessBindingsResponse;
         set_access_bindings(access::SetAccessBindingsRequest) -> Operation;
@@ -124,7 +174,7 @@ async fn create(
     )
     .await?;
     let made = Userpool::create(
-        parse_input(request),
+        parse_input(request)?,
         &request.default_subdomain,
         &cx.hub.domain_suffix,
         organization_id,
@@ -139,16 +189,94 @@ async fn create(
     let metadata = idp::CreateUserpoolMetadata {
         userpool_id: pool.id.to_string(),
     };
-    let resource = OperationResource {
-        kind: OperationResourceKind::Userpool,
-        id: pool.id.to_string(),
-        parent_id: pool.organization_id.to_string(),
-    };
+    let resource = resource(&pool);
     Ok(Done::new(&metadata, &render(tx, pool).await?, resource))
 }
 
-fn parse_input(request: &idp::CreateUserpoolRequest) -> UserpoolInput {
-    UserpoolInput {
+async fn update(
+    cx: &Context,
+    tx: &Tx,
+    request: &idp::UpdateUserpoolRequest,
+) -> Result<Done, Error> {
+    let id = &request.userpool_id;
+    let pool = userpool_domain::find_pool(cx, tx, Permission::UserpoolsUpdate, id).await?;
+    let mask: Mask<_> = parse_mask(request.update_mask.as_ref())?;
+    let input = parse_input(&idp::CreateUserpoolRequest {
+        name: request.name.clone(),
+        description: request.description.clone(),
+        labels: request.labels.clone(),
+        user_settings: request.user_settings,
+        password_quality_policy: request.password_quality_policy.clone(),
+        password_lifetime_policy: request.password_lifetime_policy,
+        bruteforce_protection_policy: request.bruteforce_protection_policy,
+        password_blacklist_policy: request.password_blacklist_policy,
+        ..Default::default()
+    })?;
+    let pool = pool.update(input, &mask, cx.call.now)?;
+    tx.save_userpool(&pool).await?;
+    let metadata = idp::UpdateUserpoolMetadata {
+        userpool_id: pool.id.to_string(),
+    };
+    let resource = resource(&pool);
+    Ok(Done::new(&metadata, &render(tx, pool).await?, resource))
+}
+
+async fn delete(
+    cx: &Context,
+    tx: &Tx,
+    request: &idp::DeleteUserpoolRequest,
+) -> Result<Done, Error> {
+    let id = &request.userpool_id;
+    let pool = userpool_domain::find_pool(cx, tx, Permission::UserpoolsDelete, id).await?;
+    let now = cx.call.now;
+    let contents = tx.count_userpool_contents(&pool.id, now).await?;
+    pool.check_deletable(&contents)?;
+    let why = cancelled("the user pool of the domain was deleted");
+    tx.fail_validations_of_userpool(&pool.id, &why, now).await?;
+    tx.delete_userpool(&pool.id).await?;
+    let metadata = idp::DeleteUserpoolMetadata {
+        userpool_id: pool.id.to_string(),
+    };
+    Ok(Done::new(&metadata, &(), resource(&pool)))
+}
+
+async fn list_operations(
+    cx: &Context,
+    tx: &Tx,
+    request: &idp::ListUserpoolOperationsRequest,
+) -> Result<idp::ListUserpoolOperationsResponse, Error> {
+    let id = request.userpool_id.as_str();
+    if id.is_empty() {
+        return Err(Refusal::invalid("userpool_id", "must be given").into());
+    }
+    let pool = userpool_domain::find_pool(cx, tx, Permission::UserpoolsGet, id).await?;
+    let list = ListKey {
+        method: cx.method(),
+        parent: pool.id.as_str(),
+        filter: "",
+    };
+    let tokens = &cx.hub.page_tokens;
+    let page = tokens.parse(list, request.page_size, &request.page_token)?;
+    let kind = OperationResourceKind::Userpool;
+    let page = tx.list_operations(kind, pool.id.as_str(), &page).await?;
+    Ok(idp::ListUserpoolOperationsResponse {
+        next_page_token: tokens.render(list, page.next.as_ref())?,
+        operations: page.items.into_iter().map(operation::render).collect(),
+    })
+}
+
+/// What the operations of a pool and of its domains are about.
+pub(super) fn resource(pool: &Userpool) -> OperationResource {
+    OperationResource {
+        kind: OperationResourceKind::Userpool,
+        id: pool.id.to_string(),
+        parent_id: pool.organization_id.to_string(),
+    }
+}
+
+fn parse_input(request: &idp::CreateUserpoolRequest) -> Result<UserpoolInput, Refusal> {
+    let quality_policy = request.password_quality_policy.as_ref();
+    Ok(UserpoolInput {
         name: request.name.clone(),
         description: request.description.clone(),
         labels: request.labels.clone(),
@@ -158,52 +286,20 @@ fn parse_input(request: &idp::CreateUserpoolRequest) -> UserpoolInput {
             allow_edit_self_contacts: settings.allow_edit_self_contacts,
             allow_edit_self_login: settings.allow_edit_self_login,
         }),
-        quality_policy: request.password_quality_policy.as_ref().map(parse_quality),
+        quality_policy: quality_policy.map(policy::parse_quality).transpose()?,
         lifetime_policy: request
             .password_lifetime_policy
             .as_ref()
-            .map(|policy| LifetimePolicy {
-                min_days_count: policy.min_days_count,
-                max_days_count: policy.max_days_count,
-            }),
-        bruteforce_policy: request.bruteforce_protection_policy.as_ref().map(|policy| {
-            BruteforcePolicy {
-                window: policy.window.as_ref().map(parse_span).unwrap_or_default(),
-                block: policy.block.as_ref().map(parse_span).unwrap_or_default(),
-                attempts: policy.attempts,
-            }
-        }),
-        blacklist_policy: request.password_blacklist_policy.as_ref().map(|policy| {
-            BlacklistPolicy {
-                check_common: policy.check_common.unwrap_or(true),
-            }
-        }),
-    }
-}
-
-fn parse_quality(policy: &idp::PasswordQualityPolicy) -> QualityPolicy {
-    let default = QualityPolicy::default();
-    QualityPolicy {
-        allow_similar: policy.allow_similar,
-        max_length: policy.max_length,
-        match_length: policy.match_length,
-        complexity: match &policy.complexity_policy {
-            None => default.complexity,
-            Some(ComplexityPolicy::Fixed(fixed)) => Complexity::Fixed(FixedComplexity {
-                lowers_required: fixed.lowers_required,
-                uppers_required: fixed.uppers_required,
-                digits_required: fixed.digits_required,
-                specials_required: fixed.specials_required,
-                min_length: fixed.min_length,
-            }),
-            Some(ComplexityPolicy::Smart(smart)) => Complexity::Smart(SmartComplexity {
-                one_class: smart.one_class,
-                two_classes: smart.two_classes,
-                three_classes: smart.three_classes,
-                four_classes: smart.four_classes,
-            }),
-        },
-    }
+            .map(policy::parse_lifetime),
+        bruteforce_policy: request
+            .bruteforce_protection_policy
+            .as_ref()
+            .map(policy::parse_bruteforce),
+        blacklist_policy: request
+            .password_blacklist_policy
+            .as_ref()
+            .map(policy::parse_blacklist),
+    })
 }
 
 async fn render(tx: &Tx, pool: Userpool) -> Result<idp::Userpool, Error> {
@@ -230,42 +326,9 @@ async fn render(tx: &Tx, pool: Userpool) -> Result<idp::Userpool, Error> {
             allow_edit_self_contacts: pool.user_settings.allow_edit_self_contacts,
             allow_edit_self_login: pool.user_settings.allow_edit_self_login,
         }),
-        password_quality_policy: Some(render_quality(&pool.quality_policy)),
-        password_lifetime_policy: Some(idp::PasswordLifetimePolicy {
-            min_days_count: pool.lifetime_policy.min_days_count,
-            max_days_count: pool.lifetime_policy.max_days_count,
-        }),
-        bruteforce_protection_policy: Some(idp::BruteforceProtectionPolicy {
-            window: Some(render_span(pool.bruteforce_policy.window)),
-            block: Some(render_span(pool.bruteforce_policy.block)),
-            attempts: pool.bruteforce_policy.attempts,
-        }),
-        password_blacklist_policy: Some(idp::PasswordBlacklistPolicy {
-            check_common: Some(pool.blacklist_policy.check_common),
-        }),
+        password_quality_policy: Some(policy::render_quality(&pool.quality_policy)),
+        password_lifetime_policy: Some(policy::render_lifetime(&pool.lifetime_policy)),
+        bruteforce_protection_policy: Some(policy::render_bruteforce(&pool.bruteforce_policy)),
+        password_blacklist_policy: Some(policy::render_blacklist(&pool.blacklist_policy)),
     })
-}
-
-fn render_quality(policy: &QualityPolicy) -> idp::PasswordQualityPolicy {
-    idp::PasswordQualityPolicy {
-        allow_similar: policy.allow_similar,
-        max_length: policy.max_length,
-        match_length: policy.match_length,
-        complexity_policy: Some(match policy.complexity {
-            Complexity::Fixed(fixed) => ComplexityPolicy::Fixed(Fixed {
-                lowers_required: fixed.lowers_required,
-                uppers_required: fixed.uppers_required,
-                digits_required: fixed.digits_required,
-                specials_required: fixed.specials_required,
-                min_length: fixed.min_length,
-            }),
-            Complexity::Smart(smart) => ComplexityPolicy::Smart(Smart {
-                one_class: smart.one_class,
-                two_classes: smart.two_classes,
-                three_classes: smart.three_classes,
-                four_classes: smart.four_classes,
-            }),
-        }),
-        ..Default::default()
-    }
 }

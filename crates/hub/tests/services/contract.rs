@@ -40,17 +40,9 @@ const NOT_SERVED: &[&str] = &[
     "UserService/GetSelfPasswordMetadata",
     "UserService/SetOthersPassword",
     "UserService/SetOwnPassword",
-    "UserpoolService/AddDomain",
-    "UserpoolService/Delete",
-    "UserpoolService/DeleteDomain",
-    "UserpoolService/GetDomain",
     "UserpoolService/ListAccessBindings",
-    "UserpoolService/ListDomains",
-    "UserpoolService/ListOperations",
     "UserpoolService/SetAccessBindings",
-    "UserpoolService/Update",
     "UserpoolService/UpdateAccessBindings",
-    "UserpoolService/ValidateDomain",
 ];
 
 fn short(path: &str) -> &str {

@@ -1,12 +1,19 @@
 //! Looking for the proof of a domain: due look-ups, claims, and the logins that end in it.
 
+use rollcall_domain::operation::{
+    Operation, OperationError, OperationResource, OperationResourceKind, Outcome, Payload,
+};
 use rollcall_domain::userpool_domain::{
     AttemptFailure, AttemptOutcome, UserpoolDomain, ValidationStart,
 };
 
 use crate::world::{World, at, insert_users, pool, pool_id, read, write};
 
-crate::on_both_engines!(look_ups, logins_of_a_domain);
+crate::on_both_engines!(
+    look_ups,
+    logins_of_a_domain,
+    searches_that_end_with_the_pool
+);
 
 fn validating(name: &str, operation: &str, second: i64) -> UserpoolDomain {
     let added = UserpoolDomain::add(pool_id(), name, "proof=".into(), at(0)).unwrap();
@@ -35,8 +42,6 @@ async fn look_ups(world: &World) {
             tx.list_due_userpool_domains(at(5), 10).await?,
             tx.list_due_userpool_domains(at(9), 10).await?,
             tx.list_due_userpool_domains(at(9), 1).await?,
-            tx.list_validating_userpool_domains(&pool_id()).await?,
-            tx.list_validating_userpool_domains(&"ek02".into()).await?,
         ])
     })
     .await;
@@ -44,8 +49,6 @@ async fn look_ups(world: &World) {
     assert_eq!(due[1], [early.clone()]);
     assert_eq!(due[2], [early.clone(), late.clone()]);
     assert_eq!(due[3], [early.clone()]);
-    assert_eq!(due[4], [late.clone(), early.clone()]);
-    assert_eq!(due[5], []);
 
     let claimed = early.claim_attempt(at(20), at(9));
     let saved = claimed.clone();
@@ -117,4 +120,54 @@ async fn logins_of_a_domain(world: &World) {
     })
     .await;
     assert_eq!(counts, [3, 0, 0, 0, 0]);
+}
+
+async fn searches_that_end_with_the_pool(world: &World) {
+    let store = &world.store;
+    let running = |id: &str| {
+        Operation::new(
+            id.into(),
+            "Validate a domain",
+            "aje1".into(),
+            OperationResource {
+                kind: OperationResourceKind::Userpool,
+                id: "ek01".into(),
+                parent_id: "bpf1".into(),
+            },
+            Payload::default(),
+            Outcome::Running,
+            at(0),
+        )
+    };
+    let error = OperationError {
+        code: 1,
+        message: "the pool is gone".into(),
+        status_bytes: vec![7],
+    };
+    let why = error.clone();
+    let failed = write(store, async move |tx| {
+        tx.insert_userpool_domain(&validating("b.example", "ops2", 9))
+            .await?;
+        tx.insert_operation(&running("ops1")).await?;
+        tx.insert_operation(&running("ops2")).await?;
+        Ok([
+            tx.fail_validations_of_userpool(&"ek02".into(), &why, at(5))
+                .await?,
+            tx.fail_validations_of_userpool(&pool_id(), &why, at(5))
+                .await?,
+            tx.fail_validations_of_userpool(&pool_id(), &why, at(6))
+                .await?,
+        ])
+    })
+    .await;
+    assert_eq!(failed, [0, 1, 0]);
+    let found = read(store, async |tx| {
+        Ok([
+            tx.find_operation(&"ops1".into()).await?,
+            tx.find_operation(&"ops2".into()).await?,
+        ])
+    })
+    .await;
+    let ended = running("ops2").end(Outcome::Error(error), at(5));
+    assert_eq!(found, [Some(running("ops1")), Some(ended)]);
 }

@@ -1,0 +1,474 @@
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use prost::{Message as _, Name as _};
+use prost_types::Timestamp;
+use rollcall_domain::userpool_domain::{DomainStatus, UserpoolDomain};
+use rollcall_kit::timestamp::Span;
+use rollcall_proto::idp;
+use rollcall_proto::idp::domain::Status;
+use rollcall_proto::idp::domain_challenge::{self, Challenge};
+use rollcall_proto::operation::{
+    CancelOperationRequest, GetOperationRequest, Operation, operation::Result as Outcome,
+};
+use rollcall_store::{Error, Tx};
+use tonic::Code;
+use tonic_types::pb::ErrorInfo;
+
+use crate::harness::{Caller, Harness, expect, expect_field};
+use crate::name_server::{Mood, NameServer};
+
+const NAME: &str = "corp.example";
+/// Longest wait for the job of the hub.
+const JOB_WAITS_MAX: usize = 1_500;
+const JOB_WAIT: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// A hub that asks `server`.
+async fn start(server: &NameServer, timeout_seconds: u32) -> Harness {
+    let hub = Harness::start().await;
+    let path = hub.data().config();
+    let mut config = std::fs::read_to_string(&path).unwrap();
+    config.push_str(&format!(
+        "\ndns: {{servers: [\"{}\"], timeout_seconds: {timeout_seconds}}}\n",
+        server.address
+    ));
+    std::fs::write(&path, config).unwrap();
+    hub.restart().await
+}
+
+fn add_request(hub: &Harness, domain: &str) -> idp::AddUserpoolDomainRequest {
+    idp::AddUserpoolDomainRequest {
+        userpool_id: hub.pool_id.clone(),
+        domain: domain.into(),
+    }
+}
+
+async fn add(hub: &Harness, domain: &str) -> idp::Domain {
+    let request = add_request(hub, domain);
+    let (_, domain): (idp::AddUserpoolDomainMetadata, _) = hub
+        .administrator
+        .change("UserpoolService/AddDomain", &request)
+        .await
+        .unwrap();
+    domain
+}
+
+async fn get(hub: &Harness) -> idp::Domain {
+    let request = idp::GetUserpoolDomainRequest {
+        userpool_id: hub.pool_id.clone(),
+        domain: NAME.into(),
+    };
+    let method = "UserpoolService/GetDomain";
+    hub.administrator.call(method, &request).await.unwrap()
+}
+
+fn validate_request(hub: &Harness) -> idp::ValidateUserpoolDomainRequest {
+    idp::ValidateUserpoolDomainRequest {
+        userpool_id: hub.pool_id.clone(),
+        domain: NAME.into(),
+    }
+}
+
+async fn validate(hub: &Harness) -> Operation {
+    let method = "UserpoolService/ValidateDomain";
+    let request = validate_request(hub);
+    hub.administrator.call(method, &request).await.unwrap()
+}
+
+async fn delete(hub: &Harness, domain: &str) -> Result<(), tonic::Status> {
+    let request = idp::DeleteUserpoolDomainRequest {
+        userpool_id: hub.pool_id.clone(),
+        domain: domain.into(),
+    };
+    let method = "UserpoolService/DeleteDomain";
+    let changed = hub.administrator.change(method, &request).await;
+    changed.map(|(_, ()): (idp::DeleteUserpoolDomainMetadata, ())| ())
+}
+
+async fn read(caller: &Caller, operation: &Operation) -> Operation {
+    let request = GetOperationRequest {
+        operation_id: operation.id.clone(),
+    };
+    caller.call("OperationService/Get", &request).await.unwrap()
+}
+
+fn cancel(operation: &Operation) -> CancelOperationRequest {
+    CancelOperationRequest {
+        operation_id: operation.id.clone(),
+    }
+}
+
+/// The record to publish.
+fn record(domain: &idp::Domain) -> &domain_challenge::DnsRecord {
+    let Some(Challenge::DnsChallenge(record)) = &domain.challenges[0].challenge else {
+        panic!("{domain:?}");
+    };
+    record
+}
+
+/// Wakes the job and waits until the domain is as wanted. It looks into the database, because how
+/// often it has to look is no property of the interface.
+async fn wait_for(hub: &Harness, is_wanted: impl Fn(&UserpoolDomain) -> bool) {
+    hub.running.hub.domain_validation_due.notify_one();
+    for _ in 0..JOB_WAITS_MAX {
+        let pool = hub.pool_id.as_str().into();
+        let found =
+            hub.running.hub.store.read(async move |tx: &Tx| {
+                Ok::<_, Error>(tx.find_userpool_domain(&pool, NAME).await?)
+            });
+        if is_wanted(&found.await.unwrap().unwrap()) {
+            return;
+        }
+        tokio::time::sleep(JOB_WAIT).await;
+    }
+    panic!("the domain never became as wanted");
+}
+
+/// Waits until a look-up ended that did not find the proof.
+async fn wait_for_failure(hub: &Harness, anchor: &str) {
+    let code = format!("organization/domain-diagnostics#{anchor}");
+    wait_for(hub, |domain| domain.status_code() == code).await;
+}
+
+fn error_of(operation: &Operation) -> (i32, String) {
+    let Some(Outcome::Error(status)) = &operation.result else {
+        panic!("{operation:?}");
+    };
+    assert!(operation.done);
+    let info = status
+        .details
+        .iter()
+        .find(|detail| detail.type_url.ends_with("google.rpc.ErrorInfo"))
+        .expect("the error has a reason");
+    let info = ErrorInfo::decode(info.value.as_slice()).unwrap();
+    (status.code, info.reason)
+}
+
+#[tokio::test]
+async fn a_domain_is_tied_and_untied() {
+    let hub = Harness::start().await;
+    let domain = add(&hub, "Corp.Example").await;
+    assert_eq!(domain.domain, NAME);
+    assert_eq!(domain.status(), Status::NeedToValidate);
+    assert_eq!(
+        domain.status_code,
+        "organization/domain-diagnostics#need-to-validate"
+    );
+    assert_eq!(domain.validated_at, Some(Timestamp::default()));
+    assert!(!domain.deletion_protection);
+    assert_eq!(record(&domain).name, "_yandexcloud-challenge.corp.example");
+    let value = &record(&domain).value;
+    assert_eq!(value.len(), 44);
+    assert_eq!(BASE64_STANDARD.decode(value).unwrap().len(), 32);
+    assert_eq!(
+        domain.challenges[0].r#type(),
+        domain_challenge::Type::DnsTxt
+    );
+    assert_eq!(
+        domain.challenges[0].status(),
+        domain_challenge::Status::Pending
+    );
+    assert_eq!(get(&hub).await, domain);
+    let pool: idp::Userpool = hub
+        .administrator
+        .call(
+            "UserpoolService/Get",
+            &idp::GetUserpoolRequest {
+                userpool_id: hub.pool_id.clone(),
+            },
+        )
+        .await
+        .unwrap();
+    assert_eq!(pool.domains, ["staff.idp.rollcall.internal", NAME]);
+
+    delete(&hub, "CORP.example").await.unwrap();
+    let status = delete(&hub, NAME).await.unwrap_err();
+    expect(&status, Code::NotFound, "NOT_FOUND");
+    let status = delete(&hub, "staff.idp.rollcall.internal")
+        .await
+        .unwrap_err();
+    expect(&status, Code::FailedPrecondition, "DOMAIN_PROTECTED");
+    // It is free again.
+    add(&hub, NAME).await;
+}
+
+#[tokio::test]
+async fn names_of_domains_are_checked() {
+    let hub = Harness::start().await;
+    add(&hub, NAME).await;
+    let method = "UserpoolService/AddDomain";
+    let other = idp::AddUserpoolDomainRequest {
+        userpool_id: hub.create_pool("other").await,
+        domain: "CORP.EXAMPLE".into(),
+    };
+    for taken in [add_request(&hub, NAME), other] {
+        let status = hub.administrator.refused(method, &taken).await;
+        expect(&status, Code::AlreadyExists, "ALREADY_EXISTS");
+    }
+    for bad in [
+        "corp example",
+        "corp.example.",
+        "*.example",
+        "пример.example",
+        "x.idp.rollcall.internal",
+        &format!("{}.example", "a.".repeat(112)),
+    ] {
+        let status = hub
+            .administrator
+            .refused(method, &add_request(&hub, bad))
+            .await;
+        expect_field(&status, "domain");
+        assert!(
+            bad.is_ascii() || status.message().contains("xn--"),
+            "{status:?}"
+        );
+    }
+    assert_eq!(
+        add(&hub, "xn--e1afmkfd.example").await.domain,
+        "xn--e1afmkfd.example"
+    );
+}
+
+#[tokio::test]
+async fn domains_are_listed_by_state_in_pages() {
+    let hub = Harness::start().await;
+    for name in ["a.example", "b.example"] {
+        hub.advance(Span::seconds(1));
+        add(&hub, name).await;
+    }
+    let list = async |filter: &str, page_size, page_token: String| {
+        let request = idp::ListUserpoolDomainsRequest {
+            userpool_id: hub.pool_id.clone(),
+            filter: filter.into(),
+            page_size,
+            page_token,
+        };
+        let method = "UserpoolService/ListDomains";
+        let page: idp::ListUserpoolDomainsResponse =
+            hub.administrator.call(method, &request).await.unwrap();
+        let names: Vec<_> = page
+            .domains
+            .into_iter()
+            .map(|domain| domain.domain)
+            .collect();
+        (names, page.next_page_token)
+    };
+    let (first, next) = list("", 2, String::new()).await;
+    assert_eq!(first, ["staff.idp.rollcall.internal", "a.example"]);
+    let (second, end) = list("", 2, next).await;
+    assert_eq!(
+        (second.as_slice(), end.as_str()),
+        (&["b.example".to_owned()][..], "")
+    );
+    let (proven, _) = list("status = 'VALID'", 0, String::new()).await;
+    assert_eq!(proven, ["staff.idp.rollcall.internal"]);
+    let (named, _) = list("domain = 'B.EXAMPLE'", 0, String::new()).await;
+    assert_eq!(named, ["b.example"]);
+}
+
+#[tokio::test]
+async fn a_published_record_proves_a_domain() {
+    let server = NameServer::start().await;
+    let hub = start(&server, 10).await;
+    let domain = add(&hub, NAME).await;
+    let (record_name, value) = (&record(&domain).name, &record(&domain).value);
+    let user = idp::CreateUserRequest {
+        username: format!("ann@{NAME}"),
+        ..hub.new_user("ann")
+    };
+    let method = "UserService/Create";
+    let status = hub.administrator.refused(method, &user).await;
+    assert_eq!(status.code(), Code::FailedPrecondition);
+
+    // Without a record the search goes on; asking again joins it.
+    let running = validate(&hub).await;
+    assert!(!running.done && running.result.is_none());
+    wait_for_failure(&hub, "record-missing").await;
+    assert_eq!(get(&hub).await.status(), Status::NeedToValidate);
+    server.publish(record_name, &[&["v=spf1 -all"], &["x", value]]);
+    let joined = validate(&hub).await;
+    assert_eq!(joined, running);
+    wait_for_failure(&hub, "value-differs").await;
+
+    // One of several records, in two character strings, behind an alias.
+    let (start, end) = value.split_at(20);
+    server.publish("proof.example", &[&["other"], &[start, end]]);
+    server.publish_alias(record_name, "proof.example");
+    hub.advance(Span::minutes(10));
+    wait_for(&hub, UserpoolDomain::is_usable).await;
+    let domain = get(&hub).await;
+    assert_eq!(domain.status(), Status::Valid);
+    assert_eq!(
+        domain.challenges[0].status(),
+        domain_challenge::Status::Valid
+    );
+    let ended = read(&hub.administrator, &running).await;
+    let Some(Outcome::Response(response)) = &ended.result else {
+        panic!("{ended:?}");
+    };
+    assert!(ended.done && response.type_url.ends_with(&idp::Domain::full_name()));
+    assert_eq!(
+        idp::Domain::decode(response.value.as_slice()).unwrap(),
+        domain
+    );
+    assert_eq!(domain.validated_at, ended.modified_at);
+
+    // A proven domain is used by logins, stays while it is, and needs no second proof.
+    let (_, again): (idp::ValidateUserpoolDomainMetadata, idp::Domain) = hub
+        .administrator
+        .change("UserpoolService/ValidateDomain", &validate_request(&hub))
+        .await
+        .unwrap();
+    assert_eq!(again, domain);
+    let (_, user): (idp::CreateUserMetadata, idp::User) =
+        hub.administrator.change(method, &user).await.unwrap();
+    assert_eq!(user.username, "ann@corp.example");
+    let status = delete(&hub, NAME).await.unwrap_err();
+    expect(&status, Code::FailedPrecondition, "DOMAIN_IN_USE");
+    assert!(status.message().contains("1 users"), "{status:?}");
+}
+
+#[tokio::test]
+async fn failures_of_name_servers_are_told_apart() {
+    let server = NameServer::start().await;
+    let hub = start(&server, 1).await;
+    let domain = add(&hub, NAME).await;
+    server.set_mood(Mood::Fails);
+    let running = validate(&hub).await;
+    wait_for_failure(&hub, "dns-failure").await;
+    server.set_mood(Mood::IsSilent);
+    hub.advance(Span::minutes(10));
+    wait_for_failure(&hub, "dns-timeout").await;
+    server.set_mood(Mood::Answers);
+    server.publish(&record(&domain).name, &[&[&record(&domain).value]]);
+    hub.advance(Span::minutes(10));
+    wait_for(&hub, UserpoolDomain::is_usable).await;
+    assert!(read(&hub.administrator, &running).await.done);
+}
+
+#[tokio::test]
+async fn the_search_survives_a_restart_and_ends_after_72_hours() {
+    let server = NameServer::start().await;
+    let hub = start(&server, 10).await;
+    add(&hub, NAME).await;
+    let running = validate(&hub).await;
+    wait_for_failure(&hub, "record-missing").await;
+    let hub = hub.restart().await;
+    let asked = server.questions();
+    hub.advance(Span::minutes(10));
+    let started = hub.running.hub.clock.now();
+    wait_for(&hub, |domain| {
+        let next = domain
+            .validation
+            .as_ref()
+            .map(|running| running.next_attempt_at);
+        next > Some(started)
+    })
+    .await;
+    assert!(server.questions() > asked, "the server was asked again");
+    assert!(!read(&hub.administrator, &running).await.done);
+
+    hub.advance(Span::hours(72));
+    let hub = hub.restart().await;
+    wait_for(&hub, |domain| domain.status == DomainStatus::Invalid).await;
+    let domain = get(&hub).await;
+    assert_eq!(domain.status(), Status::Invalid);
+    assert!(domain.status_code.ends_with("#invalid"));
+    let ended = read(&hub.administrator, &running).await;
+    assert_eq!(error_of(&ended), (9, "DOMAIN_NOT_PROVEN".to_owned()));
+    // A new search may begin.
+    let next = validate(&hub).await;
+    assert!(next.id != running.id && !next.done);
+}
+
+#[tokio::test]
+async fn a_search_can_be_cancelled() {
+    let server = NameServer::start().await;
+    let hub = start(&server, 30).await;
+    let domain = add(&hub, NAME).await;
+    server.set_mood(Mood::Waits);
+    server.publish(&record(&domain).name, &[&[&record(&domain).value]]);
+    let running = validate(&hub).await;
+    assert_eq!(get(&hub).await.status(), Status::Validating);
+    let method = "OperationService/Cancel";
+    let viewer = hub.account(&["userpools.viewer"], hub.pool()).await;
+    let status = viewer.refused(method, &cancel(&running)).await;
+    expect(&status, Code::PermissionDenied, "PERMISSION_DENIED");
+    let stranger = hub.account(&[], hub.pool()).await;
+    let status = stranger.refused(method, &cancel(&running)).await;
+    expect(&status, Code::NotFound, "NOT_FOUND");
+
+    let editor = hub.account(&["userpools.editor"], hub.pool()).await;
+    let ended: Operation = editor.call(method, &cancel(&running)).await.unwrap();
+    assert_eq!(ended.id, running.id);
+    assert_eq!(error_of(&ended), (1, "OPERATION_CANCELLED".to_owned()));
+    assert_eq!(read(&viewer, &running).await, ended);
+    let domain = get(&hub).await;
+    assert_eq!(domain.status(), Status::NeedToValidate);
+    assert!(domain.status_code.ends_with("#need-to-validate"));
+    let status = hub.administrator.refused(method, &cancel(&running)).await;
+    expect(
+        &status,
+        Code::FailedPrecondition,
+        "OPERATION_NOT_CANCELLABLE",
+    );
+
+    // The proof that the look-up under way brings comes too late; that of a new search counts.
+    let next = validate(&hub).await;
+    let own: Operation = hub
+        .administrator
+        .call(method, &cancel(&next))
+        .await
+        .unwrap();
+    assert!(own.done);
+    server.set_mood(Mood::Answers);
+    let third = validate(&hub).await;
+    wait_for(&hub, UserpoolDomain::is_usable).await;
+    assert!(read(&hub.administrator, &third).await.result.is_some());
+    assert_eq!(read(&hub.administrator, &running).await, ended);
+}
+
+#[tokio::test]
+async fn a_search_ends_with_its_domain_or_pool() {
+    let server = NameServer::start().await;
+    let hub = start(&server, 10).await;
+    add(&hub, NAME).await;
+    let of_domain = validate(&hub).await;
+    delete(&hub, NAME).await.unwrap();
+    let ended = read(&hub.administrator, &of_domain).await;
+    assert_eq!(error_of(&ended), (1, "OPERATION_CANCELLED".to_owned()));
+
+    add(&hub, NAME).await;
+    let of_pool = validate(&hub).await;
+    let request = idp::DeleteUserpoolRequest {
+        userpool_id: hub.pool_id.clone(),
+    };
+    let (_, ()): (idp::DeleteUserpoolMetadata, ()) = hub
+        .administrator
+        .change("UserpoolService/Delete", &request)
+        .await
+        .unwrap();
+    let ended = read(&hub.administrator, &of_pool).await;
+    assert_eq!(error_of(&ended), (1, "OPERATION_CANCELLED".to_owned()));
+}
+
+#[tokio::test]
+async fn domains_have_rights_of_their_own() {
+    let hub = Harness::start().await;
+    add(&hub, NAME).await;
+    let viewer = hub.account(&["userpools.viewer"], hub.pool()).await;
+    let request = idp::GetUserpoolDomainRequest {
+        userpool_id: hub.pool_id.clone(),
+        domain: NAME.into(),
+    };
+    let method = "UserpoolService/GetDomain";
+    let seen: idp::Domain = viewer.call(method, &request).await.unwrap();
+    assert_eq!(seen.domain, NAME);
+    let method = "UserpoolService/AddDomain";
+    let status = viewer
+        .refused(method, &add_request(&hub, "b.example"))
+        .await;
+    expect(&status, Code::PermissionDenied, "PERMISSION_DENIED");
+    let method = "UserpoolService/ValidateDomain";
+    let status = viewer.refused(method, &validate_request(&hub)).await;
+    expect(&status, Code::PermissionDenied, "PERMISSION_DENIED");
+}
