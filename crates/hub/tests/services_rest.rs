@@ -6,6 +6,8 @@
 #[allow(dead_code)] // not every test binary needs all of it
 #[path = "support/harness.rs"]
 mod harness;
+#[path = "support/name_server.rs"]
+mod name_server;
 #[path = "services/scenarios.rs"]
 mod scenarios;
 

@@ -250,18 +250,12 @@ async fn list_operations(
         return Err(Refusal::invalid("userpool_id", "must be given").into());
     }
     let pool = userpool_domain::find_pool(cx, tx, Permission::UserpoolsGet, id).await?;
-    let list = ListKey {
-        method: cx.method(),
-        parent: pool.id.as_str(),
-        filter: "",
-    };
-    let tokens = &cx.hub.page_tokens;
-    let page = tokens.parse(list, request.page_size, &request.page_token)?;
-    let kind = OperationResourceKind::Userpool;
-    let page = tx.list_operations(kind, pool.id.as_str(), &page).await?;
+    let of = (OperationResourceKind::Userpool, pool.id.as_str());
+    let page = (request.page_size, request.page_token.as_str());
+    let (operations, next_page_token) = operation::list(cx, tx, of, page).await?;
     Ok(idp::ListUserpoolOperationsResponse {
-        next_page_token: tokens.render(list, page.next.as_ref())?,
-        operations: page.items.into_iter().map(operation::render).collect(),
+        operations,
+        next_page_token,
     })
 }
 

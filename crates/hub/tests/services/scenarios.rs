@@ -17,3 +17,4 @@ mod sync_session;
 mod sync_settings;
 mod user;
 mod userpool;
+mod userpool_domain;

@@ -1,4 +1,5 @@
 use rollcall_proto::idp;
+use rollcall_proto::idp::open_session_response::SessionInfo;
 use rollcall_proto::idp::password_quality_policy::ComplexityPolicy;
 use rollcall_proto::operation::Operation;
 use tonic::Code;
@@ -329,8 +330,11 @@ async fn only_an_empty_pool_is_deleted() {
     let left = "1 users, 1 open synchronization sessions";
     assert!(status.message().contains(left), "{status:?}");
 
+    let Some(SessionInfo::OpenedSession(session)) = opened.session_info else {
+        panic!("{opened:?}");
+    };
     let close = idp::CloseSessionRequest {
-        session_id: opened.opened_session.unwrap().id,
+        session_id: session.session_id,
         ..Default::default()
     };
     let _: Operation = agent

@@ -146,6 +146,7 @@ fn error_of(operation: &Operation) -> (i32, String) {
 #[tokio::test]
 async fn a_domain_is_tied_and_untied() {
     let hub = Harness::start().await;
+    hub.advance(Span::seconds(1));
     let domain = add(&hub, "Corp.Example").await;
     assert_eq!(domain.domain, NAME);
     assert_eq!(domain.status(), Status::NeedToValidate);

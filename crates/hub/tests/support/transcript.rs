@@ -40,6 +40,7 @@ static PATTERN: LazyLock<Regex> = LazyLock::new(|| {
         r"(?<moment>\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z)",
         r"|(?<uuid>\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b)",
         r"|(?<id>\b[a-z][a-z0-9]{2}0[0-9a-v]{16}\b)",
+        r"|(?<proof>[0-9A-Za-z+/]{43}=)",
     ))
     .unwrap()
 });
@@ -131,6 +132,9 @@ impl State {
             .replace_all(&text, |found: &Captures| {
                 if let Some(moment) = found.name("moment") {
                     return offset(self.start, moment.as_str());
+                }
+                if found.name("proof").is_some() {
+                    return self.number("proof", &found[0]);
                 }
                 match found.name("id") {
                     Some(id) => self.number(&id.as_str()[..3], id.as_str()),

@@ -6,13 +6,15 @@ use rollcall_domain::operation::{
 use rollcall_domain::userpool_domain::{
     AttemptFailure, AttemptOutcome, UserpoolDomain, ValidationStart,
 };
+use rollcall_store::Error;
 
 use crate::world::{World, at, insert_users, pool, pool_id, read, write};
 
 crate::on_both_engines!(
     look_ups,
     logins_of_a_domain,
-    searches_that_end_with_the_pool
+    searches_that_end_with_the_pool,
+    claims_race
 );
 
 fn validating(name: &str, operation: &str, second: i64) -> UserpoolDomain {
@@ -170,4 +172,38 @@ async fn searches_that_end_with_the_pool(world: &World) {
     .await;
     let ended = running("ops2").end(Outcome::Error(error), at(5));
     assert_eq!(found, [Some(running("ops1")), Some(ended)]);
+}
+
+/// What the hub's job does, by several hubs at once: each look-up is claimed by one of them.
+async fn claims_race(world: &World) {
+    const HUBS: usize = 6;
+    const BATCH: u32 = 3;
+    let store = &world.store;
+    write(store, async |tx| {
+        for n in 0..9 {
+            let domain = validating(&format!("d{n}.example"), &format!("ops{n}"), n);
+            tx.insert_userpool_domain(&domain).await?;
+        }
+        Ok(())
+    })
+    .await;
+    let claims = (0..HUBS).map(|_| {
+        store.write(async |tx| {
+            let mut claimed = Vec::new();
+            for domain in tx.list_due_userpool_domains(at(10), BATCH).await? {
+                let domain = domain.claim_attempt(at(70), at(10));
+                tx.save_userpool_domain(&domain).await?;
+                claimed.push(domain.name.to_string());
+            }
+            Ok::<_, Error>(claimed)
+        })
+    });
+    let mut names = Vec::new();
+    for claimed in futures::future::join_all(claims).await {
+        names.extend(claimed.unwrap());
+    }
+    let claims_made = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!((names.len(), claims_made), (9, 9), "{names:?}");
 }
