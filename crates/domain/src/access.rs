@@ -3,6 +3,11 @@
 //! Invariant: the table below is the only source of rights; a call names a permission, never a
 //! role. Deliberately absent: finding the bindings of a subject, and sign-in.
 
+pub mod binding;
+mod subject;
+
+pub use subject::SystemSubject;
+
 use crate::id::{GroupId, OrganizationId, SubjectId, UserpoolId};
 use crate::named::{Named, named_enum};
 use crate::refusal::Refusal;

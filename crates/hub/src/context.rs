@@ -315,16 +315,13 @@ impl Context {
             }
             Scope::Anywhere => return Ok(Some(self.list_all_bindings(tx).await?)),
         };
-        let caller = &self.caller()?.id;
-        Ok(Some(
-            tx.list_access_bindings_of_subject(caller, &resources)
-                .await?,
-        ))
+        let caller = self.caller()?;
+        Ok(Some(tx.list_access_bindings_for(caller, &resources).await?))
     }
 
     async fn list_all_bindings(&self, tx: &Tx) -> Result<Vec<AccessBinding>, Error> {
-        let caller = &self.caller()?.id;
-        Ok(tx.list_all_access_bindings_of_subject(caller).await?)
+        let caller = self.caller()?;
+        Ok(tx.list_all_access_bindings_for(caller).await?)
     }
 
     fn judge(&self, permission: Permission, bindings: &[AccessBinding]) -> Result<(), Error> {

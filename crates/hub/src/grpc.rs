@@ -4,6 +4,7 @@
 //! with the same idempotency key returns that operation (decision U73). Deliberately absent:
 //! rules, which the domain has, and SQL, which the store has.
 
+pub mod access;
 pub mod endpoint;
 pub mod group;
 pub mod iam_token;

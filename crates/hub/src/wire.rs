@@ -6,6 +6,7 @@
 
 use prost::{Message, Name};
 use prost_types::{Any, Duration, FieldMask, Timestamp as WireTimestamp};
+use rollcall_domain::access::binding;
 use rollcall_domain::mask::Mask;
 use rollcall_domain::named::Named;
 use rollcall_domain::operation::Payload;
@@ -13,7 +14,7 @@ use rollcall_domain::refusal::Refusal;
 use rollcall_domain::{membership, password, progress, supported_attribute, sync_session};
 use rollcall_domain::{sync_settings, user, userpool, userpool_domain};
 use rollcall_kit::timestamp::{Span, Timestamp};
-use rollcall_proto::{idp, organizationmanager as om};
+use rollcall_proto::{access, idp, organizationmanager as om};
 
 /// Prefix of the type URL in `google.protobuf.Any`.
 pub const TYPE_URL_PREFIX: &str = "type.googleapis.com/";
@@ -78,6 +79,7 @@ wire_enums! {
     userpool::UserpoolStatus = idp::userpool::Status, "";
     userpool_domain::DomainStatus = idp::domain::Status, "";
     userpool_domain::ChallengeStatus = idp::domain_challenge::Status, "";
+    binding::BindingAction = access::AccessBindingAction, "";
     membership::MemberAction = om::member_delta::MemberAction, "";
     sync_settings::RemoveUserBehavior = idp::RemoveUserBehavior, "";
     sync_settings::LdapDeltaSyncMode = idp::LdapDeltaSyncMode, "LDAP_DELTA_SYNC_MODE_";

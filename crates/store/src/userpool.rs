@@ -183,10 +183,10 @@ impl Tx {
             "delete from sync_settings where subject_container_id = $1",
             "delete from sync_sessions where subject_container_id = $1",
             "delete from userpool_domains where userpool_id = $1",
-            "delete from access_bindings where resource_kind = 'userpool' and resource_id = $1",
         ] {
             self.execute(sql, params![id]).await?;
         }
+        self.delete_access_bindings_of_userpool(id).await?;
         let deleted = self
             .execute("delete from userpools where id = $1", params![id])
             .await?;

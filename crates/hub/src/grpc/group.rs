@@ -1,6 +1,6 @@
 //! `GroupService`: groups. Its calls about members are in `membership`.
 
-use rollcall_domain::access::Permission;
+use rollcall_domain::access::{Permission, ResourceKind};
 use rollcall_domain::filter::{Filter, GROUP_FIELDS};
 use rollcall_domain::group::{ExternalKey, Group, GroupField, GroupInput};
 use rollcall_domain::id::{GroupId, OrganizationId, UserpoolId};
@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status};
 
 use crate::context::{Context, Done, Scope};
 use crate::error::Error;
-use crate::grpc::{Service, membership, not_served, operation};
+use crate::grpc::{Service, access as bindings, membership, operation};
 use crate::page_token::ListKey;
 use crate::wire::{parse_mask, render_timestamp};
 
@@ -137,11 +137,38 @@ impl GroupService for Service {
         self.read(request, membership::list_effective).await
     }
 
-    not_served! {
-        list_access_bindings(wire_access::ListAccessBindingsRequest)
-            -> wire_access::ListAccessBindingsResponse;
-        set_access_bindings(wire_access::SetAccessBindingsRequest) -> Operation;
-        update_access_bindings(wire_access::UpdateAccessBindingsRequest) -> Operation;
+    async fn list_access_bindings(
+        &self,
+        request: Request<wire_access::ListAccessBindingsRequest>,
+    ) -> Result<Response<wire_access::ListAccessBindingsResponse>, Status> {
+        let list =
+            async |cx: &Context, tx: &Tx, request: &wire_access::ListAccessBindingsRequest| {
+                bindings::list(cx, tx, request, ResourceKind::Group).await
+            };
+        self.read(request, list).await
+    }
+
+    async fn set_access_bindings(
+        &self,
+        request: Request<wire_access::SetAccessBindingsRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        let set = async |cx: &Context, tx: &Tx, request: &wire_access::SetAccessBindingsRequest| {
+            bindings::set(cx, tx, request, ResourceKind::Group).await
+        };
+        self.mutate(request, "Set the access bindings of a group", set)
+            .await
+    }
+
+    async fn update_access_bindings(
+        &self,
+        request: Request<wire_access::UpdateAccessBindingsRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        let update =
+            async |cx: &Context, tx: &Tx, request: &wire_access::UpdateAccessBindingsRequest| {
+                bindings::update(cx, tx, request, ResourceKind::Group).await
+            };
+        self.mutate(request, "Update the access bindings of a group", update)
+            .await
     }
 }
 

@@ -1,6 +1,6 @@
 //! `OrganizationService`: the organizations a caller may see.
 
-use rollcall_domain::access::Permission;
+use rollcall_domain::access::{Permission, ResourceKind};
 use rollcall_domain::filter::{Filter, ORGANIZATION_FIELDS};
 use rollcall_domain::id::OrganizationId;
 use rollcall_domain::mask::Mask;
@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status};
 
 use crate::context::{Context, Done, Scope};
 use crate::error::Error;
-use crate::grpc::{Service, not_served, operation};
+use crate::grpc::{Service, access as bindings, not_served, operation};
 use crate::page_token::ListKey;
 use crate::wire::{parse_mask, render_timestamp};
 
@@ -50,11 +50,44 @@ impl OrganizationService for Service {
         self.read(request, list_operations).await
     }
 
+    async fn list_access_bindings(
+        &self,
+        request: Request<access::ListAccessBindingsRequest>,
+    ) -> Result<Response<access::ListAccessBindingsResponse>, Status> {
+        let list = async |cx: &Context, tx: &Tx, request: &access::ListAccessBindingsRequest| {
+            bindings::list(cx, tx, request, ResourceKind::Organization).await
+        };
+        self.read(request, list).await
+    }
+
+    async fn set_access_bindings(
+        &self,
+        request: Request<access::SetAccessBindingsRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        let set = async |cx: &Context, tx: &Tx, request: &access::SetAccessBindingsRequest| {
+            bindings::set(cx, tx, request, ResourceKind::Organization).await
+        };
+        self.mutate(request, "Set the access bindings of an organization", set)
+            .await
+    }
+
+    async fn update_access_bindings(
+        &self,
+        request: Request<access::UpdateAccessBindingsRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        let update =
+            async |cx: &Context, tx: &Tx, request: &access::UpdateAccessBindingsRequest| {
+                bindings::update(cx, tx, request, ResourceKind::Organization).await
+            };
+        self.mutate(
+            request,
+            "Update the access bindings of an organization",
+            update,
+        )
+        .await
+    }
+
     not_served! {
-        list_access_bindings(access::ListAccessBindingsRequest)
-            -> access::ListAccessBindingsResponse;
-        set_access_bindings(access::SetAccessBindingsRequest) -> Operation;
-        update_access_bindings(access::UpdateAccessBindingsRequest) -> Operation;
         list_access_policy_bindings(access::ListAccessPolicyBindingsRequest)
             -> access::ListAccessPolicyBindingsResponse;
         bind_access_policy(access::BindAccessPolicyRequest) -> Operation;

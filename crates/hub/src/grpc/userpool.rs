@@ -1,6 +1,6 @@
 //! `UserpoolService`: pools of users.
 
-use rollcall_domain::access::Permission;
+use rollcall_domain::access::{Permission, ResourceKind};
 use rollcall_domain::filter::{Filter, USERPOOL_FIELDS};
 use rollcall_domain::id::{OrganizationId, UserpoolId};
 use rollcall_domain::mask::Mask;
@@ -19,7 +19,7 @@ use tonic::{Request, Response, Status};
 use crate::context::{Context, Done, Scope};
 use crate::error::{Error, cancelled};
 use crate::grpc::password_policy as policy;
-use crate::grpc::{Service, not_served, operation, userpool_domain};
+use crate::grpc::{Service, access as bindings, operation, userpool_domain};
 use crate::page_token::ListKey;
 use crate::wire::{WireEnum, parse_mask, render_timestamp};
 
@@ -108,11 +108,37 @@ impl UserpoolService for Service {
         self.read(request, list_operations).await
     }
 
-    not_served! {
-        list_access_bindings(access::ListAccessBindingsRequest)
-            -> access::ListAccessBindingsResponse;
-        set_access_bindings(access::SetAccessBindingsRequest) -> Operation;
-        update_access_bindings(access::UpdateAccessBindingsRequest) -> Operation;
+    async fn list_access_bindings(
+        &self,
+        request: Request<access::ListAccessBindingsRequest>,
+    ) -> Result<Response<access::ListAccessBindingsResponse>, Status> {
+        let list = async |cx: &Context, tx: &Tx, request: &access::ListAccessBindingsRequest| {
+            bindings::list(cx, tx, request, ResourceKind::Userpool).await
+        };
+        self.read(request, list).await
+    }
+
+    async fn set_access_bindings(
+        &self,
+        request: Request<access::SetAccessBindingsRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        let set = async |cx: &Context, tx: &Tx, request: &access::SetAccessBindingsRequest| {
+            bindings::set(cx, tx, request, ResourceKind::Userpool).await
+        };
+        self.mutate(request, "Set the access bindings of a user pool", set)
+            .await
+    }
+
+    async fn update_access_bindings(
+        &self,
+        request: Request<access::UpdateAccessBindingsRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        let update =
+            async |cx: &Context, tx: &Tx, request: &access::UpdateAccessBindingsRequest| {
+                bindings::update(cx, tx, request, ResourceKind::Userpool).await
+            };
+        self.mutate(request, "Update the access bindings of a user pool", update)
+            .await
     }
 }
 

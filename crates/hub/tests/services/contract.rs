@@ -22,17 +22,11 @@ const ANONYMOUS: &[&str] = &[
 
 /// Methods that a later version will serve.
 const NOT_SERVED: &[&str] = &[
-    "GroupService/ListAccessBindings",
-    "GroupService/SetAccessBindings",
-    "GroupService/UpdateAccessBindings",
     "IamTokenService/CreateForServiceAccount",
     "IamTokenService/Revoke",
     "OrganizationService/BindAccessPolicy",
-    "OrganizationService/ListAccessBindings",
     "OrganizationService/ListAccessPolicyBindings",
-    "OrganizationService/SetAccessBindings",
     "OrganizationService/UnbindAccessPolicy",
-    "OrganizationService/UpdateAccessBindings",
     "OrganizationService/UpdateAccessPolicyBindingParameters",
     "UserService/CommitPassword",
     "UserService/GeneratePassword",
@@ -40,9 +34,6 @@ const NOT_SERVED: &[&str] = &[
     "UserService/GetSelfPasswordMetadata",
     "UserService/SetOthersPassword",
     "UserService/SetOwnPassword",
-    "UserpoolService/ListAccessBindings",
-    "UserpoolService/SetAccessBindings",
-    "UserpoolService/UpdateAccessBindings",
 ];
 
 fn short(path: &str) -> &str {

@@ -3,6 +3,7 @@
 //! Each is compared with the one transcript of its name in `snapshots`. After a change accept it
 //! with `INSTA_UPDATE=always`, and read it: it is what the interface promises.
 
+mod access;
 mod call;
 mod endpoint;
 mod group;

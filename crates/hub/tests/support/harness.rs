@@ -188,9 +188,15 @@ impl Harness {
 
     /// A service account with these roles, named without their common prefix, on `resource`.
     pub async fn account(&self, roles: &[&str], resource: ResourceRef) -> Caller {
-        use rollcall_domain::named::Named as _;
         let now = self.clock.now();
         let subject = Subject::service_account(self.running.hub.new_id("aje", now));
+        self.sign_in(subject, roles, resource).await
+    }
+
+    /// Somebody with a token, and with these roles on `resource`.
+    pub async fn sign_in(&self, subject: Subject, roles: &[&str], resource: ResourceRef) -> Caller {
+        use rollcall_domain::named::Named as _;
+        let now = self.clock.now();
         let mut random = [0; 16];
         SystemEntropy.fill(&mut random);
         let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
