@@ -6,6 +6,7 @@
 //! serialisation and the wire format.
 
 pub mod access;
+pub mod access_policy;
 pub mod directory_name;
 pub mod dns_name;
 pub mod filter;

@@ -5,6 +5,7 @@
 //! rules, which the domain has, and SQL, which the store has.
 
 pub mod access;
+pub mod access_policy;
 pub mod endpoint;
 pub mod group;
 pub mod iam_token;

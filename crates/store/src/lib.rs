@@ -5,6 +5,7 @@
 //! else. Deliberately absent: rules, and any knowledge of the wire.
 
 mod access;
+mod access_policy;
 mod db;
 mod error;
 mod group;

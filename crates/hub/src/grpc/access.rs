@@ -283,7 +283,10 @@ fn done<M: prost::Message + prost::Name>(
     effective: &[BindingDelta],
 ) -> Done {
     let (kind, parent_id) = match target.resource.kind {
-        ResourceKind::Organization => (OperationResourceKind::Organization, String::new()),
+        ResourceKind::Organization => (
+            OperationResourceKind::Organization,
+            target.organization_id.to_string(),
+        ),
         ResourceKind::Userpool => (
             OperationResourceKind::Userpool,
             target.organization_id.to_string(),

@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status};
 
 use crate::context::{Context, Done, Scope};
 use crate::error::Error;
-use crate::grpc::{Service, access as bindings, not_served, operation};
+use crate::grpc::{Service, access as bindings, access_policy, operation};
 use crate::page_token::ListKey;
 use crate::wire::{parse_mask, render_timestamp};
 
@@ -87,13 +87,39 @@ impl OrganizationService for Service {
         .await
     }
 
-    not_served! {
-        list_access_policy_bindings(access::ListAccessPolicyBindingsRequest)
-            -> access::ListAccessPolicyBindingsResponse;
-        bind_access_policy(access::BindAccessPolicyRequest) -> Operation;
-        unbind_access_policy(access::UnbindAccessPolicyRequest) -> Operation;
-        update_access_policy_binding_parameters(access::UpdateAccessPolicyBindingParametersRequest)
-            -> Operation;
+    async fn list_access_policy_bindings(
+        &self,
+        request: Request<access::ListAccessPolicyBindingsRequest>,
+    ) -> Result<Response<access::ListAccessPolicyBindingsResponse>, Status> {
+        self.read(request, access_policy::list).await
+    }
+
+    async fn bind_access_policy(
+        &self,
+        request: Request<access::BindAccessPolicyRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        self.mutate(request, "Bind an access policy", access_policy::bind)
+            .await
+    }
+
+    async fn unbind_access_policy(
+        &self,
+        request: Request<access::UnbindAccessPolicyRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        self.mutate(request, "Unbind an access policy", access_policy::unbind)
+            .await
+    }
+
+    async fn update_access_policy_binding_parameters(
+        &self,
+        request: Request<access::UpdateAccessPolicyBindingParametersRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        self.mutate(
+            request,
+            "Update the parameters of an access policy",
+            access_policy::update_parameters,
+        )
+        .await
     }
 }
 

@@ -1,6 +1,7 @@
 //! `UserService`: users of a pool.
 
 use rollcall_domain::access::{self, Permission};
+use rollcall_domain::access_policy::PolicyTemplate;
 use rollcall_domain::filter::{Filter, USER_FIELDS};
 use rollcall_domain::id::{UserId, UserpoolId};
 use rollcall_domain::mask::Mask;
@@ -17,7 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::context::{Context, Done, Scope};
 use crate::error::Error;
-use crate::grpc::{Service, access as bindings, not_served, password};
+use crate::grpc::{Service, access as bindings, access_policy, not_served, password};
 use crate::page_token::ListKey;
 use crate::wire::{WireEnum, parse_mask, parse_timestamp, render_timestamp};
 
@@ -152,6 +153,10 @@ async fn list(
     let bindings = cx
         .authorize(tx, Permission::UsersGet, Scope::Userpool(&pool_id))
         .await?;
+    if let Some(pool) = tx.find_userpool(&pool_id).await? {
+        let template = PolicyTemplate::DenyUserListing;
+        access_policy::require_allowed(tx, &pool.organization_id, template, &bindings).await?;
+    }
     let filter = Filter::parse(&request.filter, USER_FIELDS)?;
     let list = ListKey {
         method: cx.method(),

@@ -24,10 +24,6 @@ const ANONYMOUS: &[&str] = &[
 const NOT_SERVED: &[&str] = &[
     "IamTokenService/CreateForServiceAccount",
     "IamTokenService/Revoke",
-    "OrganizationService/BindAccessPolicy",
-    "OrganizationService/ListAccessPolicyBindings",
-    "OrganizationService/UnbindAccessPolicy",
-    "OrganizationService/UpdateAccessPolicyBindingParameters",
     "UserService/CommitPassword",
     "UserService/GeneratePassword",
     "UserService/GetPasswordChanges",

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod access;
+mod access_policy;
 mod group;
 mod operation;
 mod organization;
