@@ -4,7 +4,7 @@
 //! body into the request message of an rpc, calls the gRPC service in this process, and turns the
 //! answer into proto3 JSON. Invariant: nothing here knows a resource or a rule of the product, so
 //! that REST and gRPC cannot differ. Deliberately absent: streaming rpcs, sign-in, access checks
-//! and logging of calls (layers of the gRPC service).
+//! and logging of calls (layers of the gRPC service). `openapi` documents the same rules.
 //!
 //! Decisions: fields at their default value are left out of answers (canonical proto3 JSON);
 //! unknown fields and parameters are ignored; the path wins over the body; the query may give
@@ -14,6 +14,7 @@ mod body;
 mod call;
 mod field_path;
 mod headers;
+pub mod openapi;
 mod path;
 mod query;
 mod refusal;
@@ -97,6 +98,29 @@ impl<S> Transcoder<S> {
     /// The rules served.
     pub fn rules(&self) -> &RuleTable {
         &self.contract.table
+    }
+
+    /// The contract as the transcoder reads it, with the details of errors.
+    pub fn pool(&self) -> &DescriptorPool {
+        &self.contract.pool
+    }
+
+    /// The answer to a request that is refused with `status` before it becomes a call.
+    pub fn refuse(
+        &self,
+        status: &tonic::Status,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> http::Response<axum::body::Body> {
+        let details = (!status.details().is_empty()).then(|| status.details());
+        let message = status.message().to_owned();
+        let error = RestError::from_grpc(status.code(), message, details, self.pool());
+        let mut answer = HeaderMap::new();
+        let metadata = status.metadata().clone().into_headers();
+        headers::carry_outward(&metadata, &mut answer);
+        let id = headers::chosen_request_id(headers).unwrap_or_else(|| self.new_request_id());
+        answer.entry(headers::REQUEST_ID).or_insert(id);
+        respond(Err(error), answer, *method == Method::HEAD)
     }
 
     fn new_request_id(&self) -> HeaderValue {

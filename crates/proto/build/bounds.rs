@@ -14,21 +14,32 @@ const UNITS: [(&str, i64); 5] = [
 /// An inclusive range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
+    /// The smallest allowed.
     pub min: i64,
+    /// The greatest allowed; `i64::MAX` when there is no upper end.
     pub max: i64,
 }
 
 /// Reads a range of whole numbers.
+///
+/// # Errors
+/// When the text is not in the notation.
 pub fn numbers(text: &str) -> Result<Bounds, String> {
     range(text, |part| part.parse().ok(), 1)
 }
 
 /// Reads a range of lengths of time, in nanoseconds.
+///
+/// # Errors
+/// When the text is not in the notation.
 pub fn durations(text: &str) -> Result<Bounds, String> {
     range(text, duration_nanos, 1)
 }
 
-/// Reads a range of moments, in nanoseconds since the epoch and written in full.
+/// Reads a range of moments, written in full.
+///
+/// # Errors
+/// When the text is not in the notation.
 pub fn moments(text: &str) -> Result<(Moment, Moment), String> {
     let wrong = || format!("{text:?} is not a range of moments");
     if text.len() != 2 * MOMENT_LENGTH + 1 || !text.is_ascii() {
@@ -45,8 +56,11 @@ pub fn moments(text: &str) -> Result<(Moment, Moment), String> {
 /// Seconds and nanoseconds since the epoch, and the RFC 3339 text.
 #[derive(Debug, Clone)]
 pub struct Moment {
+    /// Seconds since 1970-01-01T00:00:00Z.
     pub seconds: i64,
+    /// Nanoseconds within the second.
     pub nanos: i32,
+    /// The moment in RFC 3339.
     pub text: String,
 }
 

@@ -237,7 +237,7 @@ impl Writer {
             (_, Some(_)) => {
                 return Err("a value range needs a number, Duration or Timestamp".into());
             }
-            (_, None) if target.package_name().starts_with("yandex.") => {
+            (_, None) if names::is_own(target.package_name()) => {
                 "value.check_into(&path, found);".to_owned()
             }
             (_, None) => String::new(),

@@ -78,6 +78,6 @@ pub fn own_messages(pool: &DescriptorPool) -> Vec<MessageDescriptor> {
 }
 
 /// Whether a package is written in this project, the standard's own ones aside.
-fn is_own(package: &str) -> bool {
+pub fn is_own(package: &str) -> bool {
     package.starts_with("yandex.") || package.starts_with("rollcall.")
 }

@@ -3,6 +3,9 @@
 //! Invariant: everything here follows from the .proto files in `proto/`; the only hand-written
 //! logic is the runtime of the field checks. Deliberately absent: rules of the product.
 
+// The build reads the same notation with the same text.
+#[path = "../build/bounds.rs"]
+pub mod bounds;
 pub mod check;
 mod descriptor;
 mod method;

@@ -64,6 +64,17 @@ impl FieldPath {
         name
     }
 
+    /// The dotted name with the names of JSON, as clients spell it.
+    pub fn json_name(&self) -> String {
+        let mut name = String::new();
+        for parent in &self.parents {
+            name.push_str(parent.json_name());
+            name.push('.');
+        }
+        name.push_str(self.last.json_name());
+        name
+    }
+
     /// Sets the field, making the messages on the way.
     pub fn set(&self, message: &mut DynamicMessage, value: Value) {
         if let Some(message) = self.parent_in(message) {

@@ -16,7 +16,7 @@ use prost_reflect::{
 
 use super::field_path::FieldPath;
 use super::path::RequestPath;
-use super::template::Template;
+use super::template::{Segment, Template};
 
 /// Forms that the documentation of the interface gives beside those in its options: cancelling
 /// changes something, so clients send it as POST (decision record 0002).
@@ -73,6 +73,30 @@ pub struct Rule {
     pub(super) grpc_path: PathAndQuery,
     pub(super) variables: Vec<FieldPath>,
     template: Template,
+}
+
+impl Rule {
+    /// The path template with the JSON names of its variables: `/pools/{userpoolId}:suspend`.
+    pub(super) fn readable_path(&self) -> String {
+        let mut path = String::new();
+        let mut variables = self.variables.iter();
+        for segment in &self.template.segments {
+            path.push('/');
+            match (segment, variables.len()) {
+                (Segment::Literal(literal), _) => path.push_str(literal),
+                (Segment::Variable(name), 0) => path.push_str(name),
+                (Segment::Variable(_), _) => {
+                    let name = variables.next().map(FieldPath::json_name);
+                    path.push_str(&format!("{{{}}}", name.unwrap_or_default()));
+                }
+            }
+        }
+        if let Some(verb) = &self.template.verb {
+            path.push(':');
+            path.push_str(verb);
+        }
+        path
+    }
 }
 
 /// What a method and path lead to.
