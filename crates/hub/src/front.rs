@@ -20,18 +20,23 @@ use rollcall_proto::operation::operation_service_server::OperationServiceServer;
 use rollcall_proto::organizationmanager::group_service_server::GroupServiceServer;
 use rollcall_proto::organizationmanager::organization_service_server::OrganizationServiceServer;
 use rollcall_proto::{FILE_DESCRIPTOR_SET, descriptor_pool};
+use tonic::Status;
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 use tonic_reflection::pb::{v1, v1alpha};
 use tower::Service as _;
 use tower::util::BoxCloneSyncService;
 
+use crate::call::is_anonymous;
+use crate::error::Error;
 use crate::grpc::Service;
 use crate::grpc_stack::GrpcStack;
 use crate::hub::Hub;
-use crate::listener::Front;
+use crate::listener::{Front, Peer};
+use crate::rate_limit::address_key;
 use crate::reflection::{Descriptors, Reflection};
 use crate::rest;
+use crate::rest::openapi::{self, Document};
 
 const GRPC_CONTENT_TYPE: &[u8] = b"application/grpc";
 
@@ -67,10 +72,19 @@ pub fn build(hub: &Arc<Hub>) -> anyhow::Result<FrontDoor> {
     let transcoder = rest::Transcoder::new(descriptor_pool(), grpc.clone())?
         .with_entropy(Arc::clone(&hub.entropy))
         .with_body_bytes_max(message_bytes_max(hub));
-    let rest = rest::router(transcoder);
+    let document = document(&transcoder);
+    let transcoder = transcoder.with_document(document);
+    let rest = rest::router(transcoder.clone());
+    let hub = Arc::clone(hub);
     let front = tower::service_fn(move |request: Request<Incoming>| {
         let (mut grpc, mut rest) = (grpc.clone(), rest.clone());
+        let refused = admit_to_document(&hub, &request)
+            .err()
+            .map(|status| transcoder.refuse(&status, request.method(), request.headers()));
         async move {
+            if let Some(refused) = refused {
+                return Ok(refused);
+            }
             let response: Response<Body> = if is_grpc(&request) {
                 grpc.call(request.map(tonic::body::Body::new))
                     .await?
@@ -85,6 +99,28 @@ pub fn build(hub: &Arc<Hub>) -> anyhow::Result<FrontDoor> {
         front: BoxCloneSyncService::new(front),
         health,
     })
+}
+
+fn document<S>(transcoder: &rest::Transcoder<S>) -> Document {
+    let facts = openapi::Facts {
+        title: "Rollcall",
+        version: env!("CARGO_PKG_VERSION"),
+        is_anonymous: &is_anonymous,
+    };
+    let rendered = openapi::render(transcoder.pool(), transcoder.rules(), &facts);
+    Document::new(&rendered)
+}
+
+/// The document is for everybody, but not as often as they like: it is the largest answer that
+/// needs no token.
+fn admit_to_document<B>(hub: &Hub, request: &Request<B>) -> Result<(), Status> {
+    let peer = request.extensions().get::<Peer>();
+    let Some(Peer(address)) = peer.filter(|_| request.uri().path() == openapi::PATH) else {
+        return Ok(());
+    };
+    hub.address_rates
+        .take(&address_key(address.ip()), hub.clock.now())
+        .map_err(|refusal| Error::from(refusal).into_status(&hub.new_request_id()))
 }
 
 fn contract_routes(hub: &Arc<Hub>) -> Routes {

@@ -36,6 +36,7 @@ use tonic::Code;
 use tower::Service;
 
 use call::{BoxError, Metadata};
+use openapi::Document;
 use path::RequestPath;
 use refusal::Refusal;
 use rules::Lookup;
@@ -57,6 +58,7 @@ pub struct Transcoder<S> {
     contract: Arc<Contract>,
     entropy: Arc<dyn Entropy>,
     body_bytes_max: usize,
+    document: Option<Arc<Document>>,
 }
 
 struct Contract {
@@ -78,6 +80,7 @@ impl<S> Transcoder<S> {
             contract: Arc::new(Contract { pool, table }),
             entropy: Arc::new(SystemEntropy),
             body_bytes_max: BODY_BYTES_MAX,
+            document: None,
         })
     }
 
@@ -92,6 +95,13 @@ impl<S> Transcoder<S> {
     #[must_use]
     pub fn with_body_bytes_max(mut self, bytes_max: usize) -> Self {
         self.body_bytes_max = bytes_max;
+        self
+    }
+
+    /// Serves `document` at [`openapi::PATH`].
+    #[must_use]
+    pub fn with_document(mut self, document: Document) -> Self {
+        self.document = Some(Arc::new(document));
         self
     }
 
@@ -191,6 +201,9 @@ where
         let mut headers = HeaderMap::new();
         let request_id =
             headers::chosen_request_id(&parts.headers).unwrap_or_else(|| self.new_request_id());
+        if let Some(answer) = self.answer_with_document(&parts, &request_id) {
+            return answer;
+        }
         let outcome = self
             .transcode(parts, body, &request_id, &mut headers)
             .await
@@ -200,6 +213,33 @@ where
         }
         headers.entry(headers::REQUEST_ID).or_insert(request_id);
         respond(outcome, headers, is_head)
+    }
+
+    fn answer_with_document(
+        &self,
+        parts: &request::Parts,
+        request_id: &HeaderValue,
+    ) -> Option<http::Response<axum::body::Body>> {
+        let document = self.document.as_ref()?;
+        if parts.uri.path() != openapi::PATH {
+            return None;
+        }
+        let mut answer = document.answer(&parts.method, &parts.headers)?;
+        let headers = answer.headers_mut();
+        headers.insert(headers::REQUEST_ID, request_id.clone());
+        headers.insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
+        Some(answer)
+    }
+
+    /// What `method` on `path` leads to.
+    fn look_up<'a>(&'a self, method: &Method, path: &'a RequestPath, raw: &str) -> Lookup<'a, 'a> {
+        if self.document.is_some() && raw == openapi::PATH {
+            return Lookup::OtherMethods(vec![Method::GET]);
+        }
+        self.contract.table.find(method, path)
     }
 
     async fn transcode<R>(
@@ -229,7 +269,7 @@ where
         } else {
             parts.method.clone()
         };
-        let (rule, values) = match self.contract.table.find(&looked_up, &path) {
+        let (rule, values) = match self.look_up(&looked_up, &path, parts.uri.path()) {
             Lookup::Found(rule, values) => (rule, values),
             Lookup::Nothing => return Err(Refusal::UnknownPath.into()),
             Lookup::OtherMethods(methods) => {

@@ -54,7 +54,7 @@ pub fn render(pool: &DescriptorPool, table: &RuleTable, facts: &Facts<'_>) -> Js
         }
         let service = rule.rpc.parent_service();
         tags.entry(service.name()).or_insert_with(
-            || json!({"name": service.name(), "description": schemas.comments.of(&service)}),
+            || json!({"name": service.name(), "description": schemas.comments.of(service)}),
         );
     }
     tags.sort_keys();

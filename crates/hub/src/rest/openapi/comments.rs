@@ -28,7 +28,7 @@ macro_rules! commented {
     ($($kind:ty: $owner:ident),*) => {$(
         impl Commented for $kind {
             fn place(&self) -> Place {
-                let file = self$(.$owner())?.parent_file();
+                let file = self.$owner().parent_file();
                 (file.name().to_owned(), self.path().to_vec())
             }
         }
