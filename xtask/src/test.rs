@@ -13,7 +13,7 @@ use rollcall_lab::packages::{self, Consent, Need};
 
 use crate::shell;
 
-/// The official client that the hub must satisfy unmodified.
+/// The official client that the hub must satisfy unmodified, and the judges of its REST interface.
 const PYTHON_REQUIREMENTS: &str = "crates/hub/tests/python_sdk/requirements.txt";
 
 /// The official client for Node.js; the lock file comes last.
@@ -63,7 +63,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     )
 }
 
-/// A virtual environment below `target` with the official SDK, made once per list of packages.
+/// A virtual environment below `target` with those packages, made once per list of them.
 fn ensure_python(root: &Path) -> anyhow::Result<PathBuf> {
     let requirements = root.join(PYTHON_REQUIREMENTS);
     let wanted = std::fs::read_to_string(&requirements)

@@ -20,16 +20,15 @@ mod query;
 mod refusal;
 mod rules;
 mod scalar;
+mod sent_body;
 mod status;
 mod template;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header, request};
 use http_body::Body;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 use rollcall_kit::entropy::{Entropy, SystemEntropy};
 use tonic::Code;
@@ -42,14 +41,14 @@ use refusal::Refusal;
 use rules::Lookup;
 pub use rules::{BodyRule, Rule, RuleError, RuleTable};
 use scalar::parse_text;
+pub use sent_body::BODY_SECONDS_MAX;
+use sent_body::{Remainder, SentBody};
 use status::RestError;
 
 /// Bytes a body may have when nothing else is said; the hub takes the limit of a gRPC message.
 pub const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes path and query may have together.
 pub const ADDRESS_BYTES_MAX: usize = 16 * 1024;
-/// Seconds a body may take to arrive.
-pub const BODY_SECONDS_MAX: u64 = 30;
 
 /// Serves REST from a gRPC service in this process.
 #[derive(Clone)]
@@ -204,14 +203,20 @@ where
         if let Some(answer) = self.answer_with_document(&parts, &request_id) {
             return answer;
         }
+        let body = SentBody::new(body);
+        let (version, sent_headers) = (parts.version, parts.headers.clone());
         let outcome = self
-            .transcode(parts, body, &request_id, &mut headers)
+            .transcode(parts, body.clone(), &request_id, &mut headers)
             .await
             .and_then(|outcome| render(&outcome));
         if let Err(error) = &outcome {
             tracing::debug!(status = %error.http_status, code = ?error.code, ?request_id, "REST");
         }
         headers.entry(headers::REQUEST_ID).or_insert(request_id);
+        let remainder = body.discard(&sent_headers).await;
+        if remainder == Remainder::Something && version < Version::HTTP_2 {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         respond(outcome, headers, is_head)
     }
 
@@ -245,7 +250,7 @@ where
     async fn transcode<R>(
         &self,
         parts: request::Parts,
-        body: R,
+        body: SentBody<R>,
         request_id: &HeaderValue,
         answer_headers: &mut HeaderMap,
     ) -> Result<Outcome, RestError>
@@ -289,12 +294,13 @@ where
             extensions: parts.extensions,
         };
         let values = values.into_iter().map(str::to_owned).collect();
-        let limited = SentBody {
+        let arriving = Arriving {
+            uri: parts.uri,
             headers: parts.headers,
             body,
             bytes_max: self.body_bytes_max,
         };
-        let frame = make_frame(Arc::clone(rule), values, parts.uri, limited);
+        let frame = make_frame(Arc::clone(rule), values, arriving);
         let grpc = self.grpc.clone();
         let answer = call::call(grpc, rule, frame, metadata, &self.contract.pool).await;
         *answer_headers = answer.headers;
@@ -302,18 +308,18 @@ where
     }
 }
 
-/// A body that is not read yet.
-struct SentBody<R> {
+/// A request whose body is not read yet.
+struct Arriving<R> {
+    uri: http::Uri,
     headers: HeaderMap,
-    body: R,
+    body: SentBody<R>,
     bytes_max: usize,
 }
 
 async fn make_frame<R>(
     rule: Arc<Rule>,
     values: Vec<String>,
-    uri: http::Uri,
-    sent: SentBody<R>,
+    arriving: Arriving<R>,
 ) -> Result<Bytes, Refusal>
 where
     R: Body<Data = Bytes>,
@@ -321,9 +327,12 @@ where
 {
     let bytes = match rule.body {
         BodyRule::None => Bytes::new(),
-        BodyRule::Whole | BodyRule::Field(_) => read_body(sent).await?,
+        BodyRule::Whole | BodyRule::Field(_) => {
+            let (headers, bytes_max) = (&arriving.headers, arriving.bytes_max);
+            arriving.body.read(headers, bytes_max).await?
+        }
     };
-    let query = uri.query().unwrap_or_default();
+    let query = arriving.uri.query().unwrap_or_default();
     call::frame(&build_message(&rule, &values, query, &bytes)?)
 }
 
@@ -356,49 +365,6 @@ fn build_message(
         variable.set(&mut message, value);
     }
     Ok(message)
-}
-
-async fn read_body<R>(sent: SentBody<R>) -> Result<Bytes, Refusal>
-where
-    R: Body<Data = Bytes>,
-    R::Error: Into<BoxError>,
-{
-    let SentBody {
-        headers,
-        body,
-        bytes_max,
-    } = sent;
-    if body.size_hint().lower() > bytes_max as u64 {
-        return Err(Refusal::BodyTooLong { bytes_max });
-    }
-    let reading = Limited::new(body, bytes_max).collect();
-    let seconds_max = BODY_SECONDS_MAX;
-    let collected = tokio::time::timeout(Duration::from_secs(seconds_max), reading)
-        .await
-        .map_err(|_| Refusal::BodyTooSlow { seconds_max })?
-        .map_err(|error| match error.downcast_ref::<LengthLimitError>() {
-            Some(_) => Refusal::BodyTooLong { bytes_max },
-            None => Refusal::BodyBroken,
-        })?;
-    let bytes = collected.to_bytes();
-    // Checked only now: a request without a body needs no type.
-    if !bytes.is_empty() && !is_json(&headers) {
-        return Err(Refusal::WrongContentType);
-    }
-    Ok(bytes)
-}
-
-/// A missing type counts as JSON: nothing else is ever meant.
-fn is_json(headers: &HeaderMap) -> bool {
-    let is_plain = headers
-        .get(header::CONTENT_ENCODING)
-        .is_none_or(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
-    let is_json = headers.get(header::CONTENT_TYPE).is_none_or(|value| {
-        let text = value.to_str().unwrap_or_default();
-        let kind = text.split(';').next().unwrap_or_default().trim();
-        kind.eq_ignore_ascii_case("application/json")
-    });
-    is_plain && is_json
 }
 
 fn allow_header(methods: &[Method]) -> String {

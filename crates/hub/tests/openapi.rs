@@ -3,8 +3,10 @@
 // Helpers of tests fail by panicking, as tests do.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+#[allow(dead_code)] // Made for several tests; this one needs a part.
 #[path = "support/rest_client.rs"]
 mod rest_client;
+#[allow(dead_code)] // As above.
 #[path = "support/running_hub.rs"]
 mod running_hub;
 

@@ -43,13 +43,38 @@ def candidates(path, name):
     return KNOWN.get(name, [])
 
 
-def with_known(path, values, draw):
-    """A copy of `values` in which ids are replaced by existing ones."""
-    replaced = dict(values)
-    for name in sorted(replaced):
+NUMBERS = st.integers(min_value=0, max_value=9999)
+
+# Values that must fit to something that exists, or have a range that no schema can tell.
+FITTING = {
+    "username": NUMBERS.map(lambda number: f"fuzz{number}@{KNOWN['domain'][0]}"),
+    "defaultSubdomain": NUMBERS.map(lambda number: f"fuzz{number}"),
+    "passwordHash": st.just("8846f7eaee8fb117ad06bdd830b7586c"),
+    "passwordHashType": st.just("AD_MD4"),
+    "synchronizationInterval": st.integers(900, 21600).map(lambda seconds: f"{seconds}s"),
+}
+
+
+def with_known(path, value, draw):
+    """`value` with ids replaced by existing ones, at every depth."""
+    if isinstance(value, list):
+        return [with_known(path, item, draw) for item in value]
+    if not isinstance(value, dict):
+        return value
+    replaced = {}
+    for name, inner in value.items():
         ids = candidates(path, name)
-        if ids and isinstance(replaced[name], str) and draw(st.sampled_from(CHANCES)):
+        if not isinstance(inner, str):
+            replaced[name] = with_known(path, inner, draw)
+        elif name == "updateMask" and draw(st.sampled_from(CHANCES)):
+            fields = sorted(name for name in value if name != "updateMask" and name.isalpha())
+            replaced[name] = ",".join(draw(st.lists(st.sampled_from(fields)))) if fields else inner
+        elif ids and draw(st.sampled_from(CHANCES)):
             replaced[name] = draw(st.sampled_from(ids))
+        elif name in FITTING and draw(st.sampled_from(CHANCES)):
+            replaced[name] = draw(FITTING[name])
+        else:
+            replaced[name] = inner
     return replaced
 
 
