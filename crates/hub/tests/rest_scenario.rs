@@ -403,7 +403,7 @@ async fn errors_over_rest_say_what_is_wrong() {
             501,
             12,
             get,
-            &format!("{V1}/groups:listEffective?subjectId=aje0"),
+            &format!("{V1}/idp/users:getSelfPasswordMetadata"),
             none,
         )
         .await;
