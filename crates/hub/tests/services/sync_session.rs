@@ -483,10 +483,13 @@ async fn a_filter_sees_the_status_that_is_shown() {
         page.sessions.len()
     };
     assert_eq!(list("status = OPENED").await, 1);
+    assert_eq!(list("status : 'open'").await, 1);
     assert_eq!(list("status = EXPIRED").await, 0);
     hub.advance(Span::seconds(61));
     assert_eq!(list("status = OPENED").await, 0);
     assert_eq!(list("status IN (EXPIRED, FAILED)").await, 1);
     assert_eq!(list("status != EXPIRED").await, 0);
+    assert_eq!(list("status contains 'open'").await, 0);
+    assert_eq!(list("status : 'pire'").await, 1);
     assert_eq!(list("agent_id = 'agent-1'").await, 1);
 }

@@ -19,6 +19,7 @@ crate::on_both_engines!(
     opening_race,
     reporting_race,
     lists,
+    lists_by_status,
     retention,
     pending
 );
@@ -312,6 +313,35 @@ async fn lists(world: &World) {
     assert_eq!(facts.last_failed.unwrap().id.as_str(), "sys007");
     assert!(facts.opened.is_none() && !facts.has_token);
     assert_eq!(facts.settings_revision, None);
+}
+
+/// An open session whose lease has ended is listed as expired before it is stored so.
+async fn lists_by_status(world: &World) {
+    let store = &world.store;
+    let session = opened(store, "sys1", "agent-a", at(0)).await;
+    for (text, before, after) in [
+        ("status = OPENED", 1, 0),
+        ("status : 'OPEN'", 1, 0),
+        ("status contains 'expi'", 0, 1),
+        ("status NOT IN (OPENED)", 0, 1),
+        ("", 1, 1),
+    ] {
+        let filter = Filter::parse(text, filter::SESSION_FIELDS).unwrap();
+        let expires_at = session.expires_at;
+        let found = read(store, async move |tx| {
+            let mut found = Vec::new();
+            for now in [at(0), expires_at] {
+                let page = PageRequest::first();
+                let page = tx.list_sync_sessions(&pool_id(), &filter, now, &page);
+                found.push(page.await?.items);
+            }
+            Ok(found)
+        })
+        .await;
+        assert_eq!((found[0].len(), found[1].len()), (before, after), "{text}");
+        // What is stored comes back as it is.
+        assert!(found.iter().flatten().all(|found| *found == session));
+    }
 }
 
 async fn retention(world: &World) {

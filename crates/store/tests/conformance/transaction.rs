@@ -285,3 +285,30 @@ async fn a_conflict_is_looked_at_twice() {
     assert!(matches!(outcome, Err(Error::Conflict(_))), "{outcome:?}");
     assert_eq!(attempts.load(Ordering::SeqCst), 2);
 }
+
+/// A call that collided before is looked at twice, too: its conflict may come from its repetition.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conflict_after_a_collision_is_looked_at_twice() {
+    let server = server().await;
+    let world = World::postgres(&server).await;
+    write(&world.store, async |tx| tx.insert_user(&user(1)).await).await;
+    let other = world.reopened().await.unwrap();
+    let attempts = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&attempts);
+    let outcome: Result<(), Error> = world
+        .store
+        .write(
+            async move |tx| match counted.fetch_add(1, Ordering::SeqCst) {
+                0 => {
+                    let present = tx.find_organization(&organization_id()).await?.unwrap();
+                    append(&other, '!').await?;
+                    tx.save_organization(&present).await
+                }
+                1 => tx.insert_user(&user(1)).await,
+                _ => Ok(()),
+            },
+        )
+        .await;
+    assert!(outcome.is_ok(), "{outcome:?}");
+    assert_eq!(attempts.load(Ordering::SeqCst), 3);
+}
