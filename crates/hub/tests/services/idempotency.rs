@@ -65,6 +65,8 @@ async fn a_key_names_one_call_of_one_caller() {
         let other = hub.account(&["admin"], hub.organization()).await;
         let other = other.with("idempotency-key", "the-key");
         match other.call::<_, Operation>(name, &message).await {
+            // A search for the proof of a domain that runs already is everybody's.
+            Ok(own) if name == "UserpoolService/ValidateDomain" => assert!(!own.done),
             Ok(own) => assert_ne!(own.id, first.id, "{name}"),
             Err(status) => assert!(!status.message().contains("idempotency-key"), "{status:?}"),
         }

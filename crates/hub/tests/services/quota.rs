@@ -1,4 +1,5 @@
 use rollcall_proto::idp;
+use rollcall_proto::operation::Operation;
 use rollcall_proto::organizationmanager as om;
 use rollcall_proto::organizationmanager::member_delta::MemberAction;
 use tonic::{Code, Status};
@@ -184,4 +185,39 @@ async fn pools_of_an_organization() {
     let method = "UserpoolService/Create";
     let status = hub.administrator.refused(method, &request).await;
     expect_full(&status, "userpools_per_organization", 2);
+}
+
+#[tokio::test]
+async fn domains_of_a_pool() {
+    // The built-in one counts.
+    let hub = hub_with("domains_per_userpool", 2).await;
+    let request = |name: &str| idp::AddUserpoolDomainRequest {
+        userpool_id: hub.pool_id.clone(),
+        domain: name.into(),
+    };
+    let method = "UserpoolService/AddDomain";
+    let _: Operation = hub
+        .administrator
+        .call(method, &request("corp.example"))
+        .await
+        .unwrap();
+    let status = hub
+        .administrator
+        .refused(method, &request("other.example"))
+        .await;
+    expect_full(&status, "domains_per_userpool", 2);
+    let delete = idp::DeleteUserpoolDomainRequest {
+        userpool_id: hub.pool_id.clone(),
+        domain: "corp.example".into(),
+    };
+    let _: Operation = hub
+        .administrator
+        .call("UserpoolService/DeleteDomain", &delete)
+        .await
+        .unwrap();
+    let _: Operation = hub
+        .administrator
+        .call(method, &request("other.example"))
+        .await
+        .unwrap();
 }

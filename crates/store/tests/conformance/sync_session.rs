@@ -332,8 +332,10 @@ async fn lists_by_status(world: &World) {
             let mut found = Vec::new();
             for now in [at(0), expires_at] {
                 let page = PageRequest::first();
-                let page = tx.list_sync_sessions(&pool_id(), &filter, now, &page);
-                found.push(page.await?.items);
+                let page = tx
+                    .list_sync_sessions(&pool_id(), &filter, now, &page)
+                    .await?;
+                found.push(page.items);
             }
             Ok(found)
         })
