@@ -99,3 +99,24 @@ impl Dns {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, UdpSocket};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_gives_no_answer() {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = socket.local_addr().unwrap();
+        drop(socket);
+        let config = DnsConfig {
+            servers: vec![address.to_string()],
+            timeout_seconds: 1,
+        };
+        let dns = Dns::new(&config).unwrap();
+        let found = dns.find_texts("_yandexcloud-challenge.corp.example").await;
+        assert_eq!(found, Err(AttemptFailure::NoAnswer));
+    }
+}

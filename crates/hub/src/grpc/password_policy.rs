@@ -199,7 +199,7 @@ mod tests {
             min_length: 12,
             ..Default::default()
         };
-        check(old.clone(), Complexity::Fixed(fixed));
+        check(old, Complexity::Fixed(fixed));
         let lengths = MinLengthByClassSettings {
             one: 30,
             two: 20,
@@ -209,9 +209,9 @@ mod tests {
             min_length_by_class_settings: Some(lengths),
             ..empty()
         };
-        check(by_class.clone(), smart([30, 20, 12, 12]));
+        check(by_class, smart([30, 20, 12, 12]));
         by_class.min_length = 8;
-        check(by_class.clone(), smart([30, 20, 12, 8]));
+        check(by_class, smart([30, 20, 12, 8]));
         by_class.required_classes = Some(classes);
         assert!(parse_quality(&by_class).is_err());
         // The new fields win.

@@ -232,7 +232,7 @@ async fn update(
         description: request.description.clone(),
         labels: request.labels.clone(),
         user_settings: request.user_settings,
-        password_quality_policy: request.password_quality_policy.clone(),
+        password_quality_policy: request.password_quality_policy,
         password_lifetime_policy: request.password_lifetime_policy,
         bruteforce_protection_policy: request.bruteforce_protection_policy,
         password_blacklist_policy: request.password_blacklist_policy,

@@ -221,7 +221,7 @@ async fn a_mask_names_single_rules() {
     let settings = pool.user_settings.unwrap();
     assert!(settings.allow_edit_self_password && !settings.allow_edit_self_info);
     assert_eq!(four_classes(&pool), Some(14));
-    let quality = pool.password_quality_policy.clone().unwrap();
+    let quality = pool.password_quality_policy.unwrap();
     assert_eq!((quality.max_length, quality.match_length), (128, 4));
     assert_ne!(pool.updated_at, pool.created_at);
 
@@ -243,7 +243,7 @@ async fn a_mask_names_single_rules() {
         "bruteforce_protection_policy.window",
     ];
     let pool = update(&hub, &paths, body).await.unwrap();
-    let quality = pool.password_quality_policy.clone().unwrap();
+    let quality = pool.password_quality_policy.unwrap();
     assert_eq!(
         quality.complexity_policy,
         Some(ComplexityPolicy::Fixed(fixed))

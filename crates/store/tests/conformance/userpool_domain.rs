@@ -48,9 +48,9 @@ async fn look_ups(world: &World) {
     })
     .await;
     assert_eq!(due[0], []);
-    assert_eq!(due[1], [early.clone()]);
+    assert_eq!(due[1], std::slice::from_ref(&early));
     assert_eq!(due[2], [early.clone(), late.clone()]);
-    assert_eq!(due[3], [early.clone()]);
+    assert_eq!(due[3], std::slice::from_ref(&early));
 
     let claimed = early.claim_attempt(at(20), at(9));
     let saved = claimed.clone();
@@ -62,7 +62,7 @@ async fn look_ups(world: &World) {
         ])
     })
     .await;
-    assert_eq!(due[0], [late.clone()]);
+    assert_eq!(due[0], std::slice::from_ref(&late));
     assert_eq!(due[1], [claimed.clone(), late]);
 
     let claim = claimed.validation.clone().unwrap();
