@@ -111,11 +111,11 @@ async fn wait_for(hub: &Harness, is_wanted: impl Fn(&UserpoolDomain) -> bool) {
     hub.running.hub.domain_validation_due.notify_one();
     for _ in 0..JOB_WAITS_MAX {
         let pool = hub.pool_id.as_str().into();
-        let found =
-            hub.running.hub.store.read(async move |tx: &Tx| {
-                Ok::<_, Error>(tx.find_userpool_domain(&pool, NAME).await?)
-            });
-        if is_wanted(&found.await.unwrap().unwrap()) {
+        let store = &hub.running.hub.store;
+        let found: Result<_, Error> = store
+            .read(async move |tx: &Tx| tx.find_userpool_domain(&pool, NAME).await)
+            .await;
+        if is_wanted(&found.unwrap().unwrap()) {
             return;
         }
         tokio::time::sleep(JOB_WAIT).await;
