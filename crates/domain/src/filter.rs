@@ -103,6 +103,20 @@ pub const EFFECTIVE_GROUP_FIELDS: &[FilterField] =
 /// Fields of organizations.
 pub const ORGANIZATION_FIELDS: &[FilterField] =
     &[FilterField::text("id"), FilterField::text("name")];
+/// Fields of audit events.
+pub const AUDIT_EVENT_FIELDS: &[FilterField] = &[
+    FilterField::text("event_id"),
+    FilterField::text("event_type"),
+    FilterField::named(
+        "event_status",
+        &["STARTED", "RUNNING", "DONE", "ERROR", "CANCELLED"],
+    ),
+    FilterField::named("authorized", &["true", "false"]),
+    FilterField::text("subject_id"),
+    FilterField::text("resource_id"),
+    FilterField::text("request_id"),
+    FilterField::text("remote_address"),
+];
 /// Fields of sessions (decision U37).
 pub const SESSION_FIELDS: &[FilterField] = &[
     FilterField::named(

@@ -76,6 +76,8 @@ typed_id! {
     KeyId = "aje";
     /// The record of an issued token (not the token).
     TokenId = "aje";
+    /// An event of the audit trail.
+    AuditEventId = "evt";
 }
 
 impl From<UserId> for SubjectId {

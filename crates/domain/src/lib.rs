@@ -7,6 +7,8 @@
 
 pub mod access;
 pub mod access_policy;
+pub mod audit;
+pub mod common_password;
 pub mod directory_name;
 pub mod dns_name;
 pub mod filter;

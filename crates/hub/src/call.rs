@@ -3,6 +3,8 @@
 //! Invariant: the present is read once, at the edge, and travels with the call. Deliberately
 //! absent: the request message.
 
+use std::net::SocketAddr;
+
 use http::HeaderMap;
 use rollcall_domain::access::Subject;
 use rollcall_domain::id::{SessionId, TokenId};
@@ -11,6 +13,7 @@ use rollcall_domain::user::Actor;
 use rollcall_kit::timestamp::Timestamp;
 use rollcall_proto::Method;
 
+use crate::audit::AuditMark;
 use crate::error::Error;
 use crate::limits;
 use crate::method_access::{Rule, find_rule};
@@ -77,6 +80,12 @@ pub struct Call {
     pub session_id: Option<SessionId>,
     /// Whether the interval counts.
     pub pace: Pace,
+    /// Where the client is; `None` for calls inside this process.
+    pub remote: Option<SocketAddr>,
+    /// What the client says it is.
+    pub user_agent: String,
+    /// Whether the audit trail has this call.
+    pub audit_mark: AuditMark,
 }
 
 impl Call {
@@ -116,6 +125,9 @@ impl Call {
             idempotency_key,
             session_id: text(headers, SYNC_SESSION_ID)?.map(SessionId::new),
             pace,
+            remote: None,
+            user_agent: user_agent(headers),
+            audit_mark: AuditMark::default(),
         })
     }
 
@@ -148,6 +160,17 @@ pub fn client_request_id(headers: &HeaderMap) -> Option<String> {
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
     (plain && (1..=limits::REQUEST_ID_CHARACTERS_MAX).contains(&id.len())).then(|| id.to_owned())
+}
+
+/// What the client says it is, as far as it is text, cut to a bounded length.
+fn user_agent(headers: &HeaderMap) -> String {
+    let text = headers
+        .get(http::header::USER_AGENT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    text.chars()
+        .take(limits::USER_AGENT_CHARACTERS_MAX)
+        .collect()
 }
 
 fn text(headers: &HeaderMap, key: &'static str) -> Result<Option<String>, Refusal> {
@@ -186,6 +209,8 @@ mod tests {
         assert_eq!(call.idempotency_key.as_deref(), Some("key"));
         assert_eq!(call.session_id, Some("sys1".into()));
         assert_eq!((call.pace, call.actor()), (Pace::Forced, Actor::Agent));
+        let call = read(&[("user-agent", &[b'a'; 300])]).unwrap();
+        assert_eq!(call.user_agent.len(), limits::USER_AGENT_CHARACTERS_MAX);
         let call = read(&[(IDEMPOTENCY_KEY, b"")]).unwrap();
         assert_eq!(call.idempotency_key, None);
         assert_eq!(

@@ -4,6 +4,7 @@
 //! Deliberately absent: secrets. Keys lie in files of their own in the data directory.
 
 mod dns;
+mod audit;
 mod limits;
 
 use std::path::Path;
@@ -14,6 +15,7 @@ use rollcall_kit::secret::SecretString;
 use serde::{Deserialize, Serialize};
 
 pub use dns::DnsConfig;
+pub use audit::{AuditConfig, AuditFileConfig, AuditSink};
 pub use limits::LimitsConfig;
 
 /// Lease of a session when the configuration gives none, in seconds (decision U2).
@@ -57,6 +59,9 @@ pub struct Config {
     /// Whom the hub asks for the proofs of domains.
     #[serde(default, skip_serializing_if = "DnsConfig::is_default")]
     pub dns: DnsConfig,
+    /// The audit trail.
+    #[serde(default, skip_serializing_if = "AuditConfig::is_default")]
+    pub audit: AuditConfig,
 }
 
 /// The section `sessions`.
@@ -176,6 +181,7 @@ impl Config {
             quotas: QuotasConfig::default(),
             limits: LimitsConfig::default(),
             dns: DnsConfig::default(),
+            audit: AuditConfig::default(),
         }
     }
 
@@ -220,6 +226,7 @@ impl Config {
         }
         config.limits.check()?;
         config.dns.check()?;
+        config.audit.check()?;
         Ok(config)
     }
 

@@ -134,6 +134,12 @@ impl DataDirectory {
         Ok(path)
     }
 
+    /// How far the audit trail is exported.
+    #[must_use]
+    pub fn audit_position(&self) -> PathBuf {
+        self.0.join("audit.position")
+    }
+
     /// The key that seals imported password hashes and signs page tokens.
     #[must_use]
     pub fn sealing_key(&self) -> PathBuf {

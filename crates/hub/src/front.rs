@@ -10,6 +10,7 @@ use axum::body::Body;
 use http::header::CONTENT_TYPE;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use rollcall_proto::admin::audit_service_server::AuditServiceServer;
 use rollcall_proto::endpoint::api_endpoint_service_server::ApiEndpointServiceServer;
 use rollcall_proto::iam::iam_token_service_server::IamTokenServiceServer;
 use rollcall_proto::idp::synchronization_service_server::SynchronizationServiceServer;
@@ -140,6 +141,7 @@ fn contract_routes(hub: &Arc<Hub>) -> Routes {
         .add_service(limited!(OperationServiceServer))
         .add_service(limited!(IamTokenServiceServer))
         .add_service(limited!(ApiEndpointServiceServer))
+        .add_service(limited!(AuditServiceServer))
 }
 
 fn message_bytes_max(hub: &Hub) -> usize {

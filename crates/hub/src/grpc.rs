@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod access_policy;
+pub mod audit;
 pub mod endpoint;
 pub mod group;
 pub mod iam_token;
@@ -33,6 +34,7 @@ use rollcall_store::Tx;
 use sha2::Sha256;
 use tonic::{Request, Response, Status};
 
+use crate::audit::{self as trail, Attempt};
 use crate::call::Call;
 use crate::context::{Context, Done, Effect, Standing};
 use crate::error::Error;
@@ -93,10 +95,43 @@ impl Service {
         Q: Check + Message + 'static,
         F: AsyncFn(&Context, &Tx, &Q) -> Result<Done, Error> + Send + 'static,
     {
-        self.commit(&call, request, description, decide)
+        let attempt = match Attempt::new(&call, &request) {
+            Ok(attempt) => attempt.map(Arc::new),
+            Err(error) => return Err(error.into_status(&call.request_id)),
+        };
+        match self
+            .commit(&call, request, attempt.clone(), description, decide)
             .await
-            .map(|operation| Response::new(operation::render(operation)))
-            .map_err(|error| error.into_status(&call.request_id))
+        {
+            Ok(operation) => Ok(Response::new(operation::render(operation))),
+            Err(error) => Err(self.refuse(&call, attempt, error).await),
+        }
+    }
+
+    /// The status of a change that is refused before its transaction, with its audit event.
+    async fn refuse_early<Q: Message>(
+        &self,
+        call: &Arc<Call>,
+        request: &Q,
+        error: Error,
+    ) -> Status {
+        match Attempt::new(call, request) {
+            Ok(attempt) => self.refuse(call, attempt.map(Arc::new), error).await,
+            Err(error) => error.into_status(&call.request_id),
+        }
+    }
+
+    async fn refuse(
+        &self,
+        call: &Arc<Call>,
+        attempt: Option<Arc<Attempt>>,
+        error: Error,
+    ) -> Status {
+        let status = error.into_status(&call.request_id);
+        if let Some(attempt) = attempt {
+            trail::record_refusal(&self.0, call, attempt, &status).await;
+        }
+        status
     }
 
     /// Looks something up before the transaction of a mutation.
@@ -116,6 +151,7 @@ impl Service {
         &self,
         call: &Arc<Call>,
         request: Q,
+        attempt: Option<Arc<Attempt>>,
         description: &'static str,
         decide: F,
     ) -> Result<Operation, Error>
@@ -137,6 +173,11 @@ impl Service {
                 if let Some(operation) = find_repeated(&cx, tx, &digest).await? {
                     return Ok(operation);
                 }
+                // What is removed has no place afterwards.
+                let path = match attempt.as_deref() {
+                    Some(attempt) => trail::find_path(tx, &call, attempt).await?,
+                    None => Vec::new(),
+                };
                 let done = cx.seal(decide(&cx, tx, &request).await)?;
                 if !cx.is_fenced() {
                     return Err(Error::Internal(format!(
@@ -144,7 +185,13 @@ impl Service {
                         cx.method()
                     )));
                 }
-                record(&cx, tx, done, description, &digest).await
+                let status = trail::judge(&done.standing);
+                let operation = record(&cx, tx, done, description, &digest).await?;
+                if let Some(attempt) = attempt.as_deref() {
+                    trail::record_change(&hub, tx, &call, attempt, path, &operation, status)
+                        .await?;
+                }
+                Ok(operation)
             })
             .await
     }

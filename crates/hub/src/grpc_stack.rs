@@ -13,7 +13,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Request, Response};
-use rollcall_domain::access::Subject;
 use rollcall_kit::timestamp::Timestamp;
 use rollcall_proto::find_method;
 use tonic::body::Body;
@@ -21,6 +20,7 @@ use tonic::service::Routes;
 use tonic::{Code, Status};
 use tower::Service;
 
+use crate::audit;
 use crate::call::{self, Call};
 use crate::deadline;
 use crate::error::Error;
@@ -52,24 +52,26 @@ impl GrpcStack {
         let request_id =
             call::client_request_id(request.headers()).unwrap_or_else(|| self.hub.new_request_id());
         let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
-        let mut subject = None;
+        let mut seen = None;
         let longest = Duration::from_secs(self.hub.limits.call_seconds_max.into());
         let timeout = deadline::read(request.headers(), longest);
-        let admitted = self.admit(request, now, &request_id, &mut subject);
+        let admitted = self.admit(request, now, &request_id, &mut seen);
         let outcome = tokio::time::timeout(timeout, admitted)
             .await
             .unwrap_or(Err(Error::DeadlineExceeded))
             .map_err(|error| error.into_status(&request_id));
         let mut response = outcome.unwrap_or_else(Status::into_http);
+        let status = Status::from_header_map(response.headers());
+        if let (Some(call), Some(status)) = (&seen, &status) {
+            audit::record_unseen(&self.hub, call, status).await;
+        }
         if let Ok(value) = HeaderValue::from_str(&request_id) {
             response.headers_mut().insert(call::REQUEST_ID, value);
         }
-        let code =
-            Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
+        let code = status.map_or(Code::Ok, |status| status.code());
         let micros = self.hub.clock.now().since(now).as_micros();
-        let subject = subject
-            .as_ref()
-            .map_or("-", |subject: &Subject| subject.id.as_str());
+        let subject = seen.as_ref().and_then(|call| call.subject.as_ref());
+        let subject = subject.map_or("-", |subject| subject.id.as_str());
         let peer = peer.map(tracing::field::display);
         tracing::info!(
             target: "access", method = %path, code = ?code, micros, subject, peer, request_id
@@ -82,30 +84,51 @@ impl GrpcStack {
         mut request: Request<Body>,
         now: Timestamp,
         request_id: &str,
-        subject: &mut Option<Subject>,
+        seen: &mut Option<Arc<Call>>,
     ) -> Result<Response<Body>, Error> {
         let path = request.uri().path();
         let method = find_method(path);
-        let mut call = Call::read(request.headers(), method, request_id.to_owned(), now)?;
-        let address = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
-        if call::is_anonymous(path) {
-            if let Some(address) = address {
-                self.hub.address_rates.take(&address_key(address), now)?;
+        let read = Call::read(request.headers(), method, request_id.to_owned(), now);
+        let mut call = match read {
+            Ok(call) => call,
+            Err(refusal) => {
+                let bare = Call::read(&HeaderMap::new(), method, request_id.to_owned(), now)?;
+                *seen = Some(Arc::new(bare));
+                return Err(refusal.into());
             }
-        } else {
-            let caller = self.authenticate(request.headers(), address, now).await?;
-            *subject = Some(caller.subject.clone());
-            self.hub
-                .subject_rates
-                .take(caller.subject.id.as_str(), now)?;
-            call.subject = Some(caller.subject);
-            call.token = Some(caller.token);
-        }
-        request.extensions_mut().insert(Arc::new(call));
+        };
+        call.remote = request.extensions().get::<Peer>().map(|peer| peer.0);
+        let known = self.identify(request.headers(), path, &mut call, now).await;
+        let call = Arc::new(call);
+        *seen = Some(Arc::clone(&call));
+        known?;
+        request.extensions_mut().insert(call);
         match self.routes.call(request).await {
             Ok(response) => Ok(response),
             Err(never) => match never {},
         }
+    }
+
+    /// Finds out who calls, and whether that caller may call now.
+    async fn identify(
+        &self,
+        headers: &HeaderMap,
+        path: &str,
+        call: &mut Call,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let address = call.remote.map(|remote| remote.ip());
+        if call::is_anonymous(path) {
+            if let Some(address) = address {
+                self.hub.address_rates.take(&address_key(address), now)?;
+            }
+            return Ok(());
+        }
+        let caller = self.authenticate(headers, address, now).await?;
+        call.token = Some(caller.token);
+        let subject = call.subject.insert(caller.subject);
+        self.hub.subject_rates.take(subject.id.as_str(), now)?;
+        Ok(())
     }
 
     /// Who calls. An address that showed too many wrong tokens has to wait before the next one is

@@ -16,6 +16,7 @@ use rollcall_kit::timestamp::Timestamp;
 use rollcall_store::Store;
 use tokio::sync::Notify;
 
+use crate::audit::AuditTrail;
 use crate::config::{Config, LimitsConfig};
 use crate::dns::Dns;
 use crate::page_token::PageTokens;
@@ -66,6 +67,8 @@ pub struct Hub {
     pub sealed_hash_arrived: Notify,
     /// Wakes the validation job.
     pub domain_validation_due: Notify,
+    /// The audit trail.
+    pub audit: AuditTrail,
 }
 
 /// What a hub is made of.
@@ -114,6 +117,7 @@ impl Hub {
             dns: Dns::new(&config.dns)?,
             sealed_hash_arrived: Notify::new(),
             domain_validation_due: Notify::new(),
+            audit: AuditTrail::new(config.audit.retention_days),
         })
     }
 

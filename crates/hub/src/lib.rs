@@ -3,6 +3,7 @@
 //! Invariant: every change a caller is told of is durable, and every call but the few named in
 //! `method_access` proves who makes it. Deliberately absent: SQL (crate `store`) and rules (crate `domain`).
 
+pub mod audit;
 pub mod call;
 pub mod certificate;
 pub mod config;

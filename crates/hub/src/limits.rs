@@ -107,3 +107,29 @@ pub const REQUEST_ID_CHARACTERS_MAX: usize = 64;
 
 /// Most connections to a PostgreSQL database.
 pub const DATABASE_CONNECTIONS_MAX: usize = 32;
+
+/// Characters of the user agent of a client in the audit trail.
+pub const USER_AGENT_CHARACTERS_MAX: usize = 256;
+
+/// Bytes of each JSON document of an audit event; 1,000 changed members need about 80,000.
+pub const AUDIT_DOCUMENT_BYTES_MAX: usize = 128 * 1024;
+
+/// Events that attempts of strangers, and others that no handler saw, leave in a minute; the rest
+/// is counted in one line of the log.
+pub const AUDIT_STRANGER_EVENTS_PER_MINUTE_MAX: u32 = 60;
+
+/// Batches of old audit events that one run of the sweeper removes.
+pub const AUDIT_SWEEP_BATCHES_MAX: u32 = 20;
+
+/// Pause between two looks of the export for new audit events, and after it failed.
+pub const AUDIT_EXPORT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Ids of audit events that the export looks at in one question.
+pub const AUDIT_EXPORT_IDS_MAX: u32 = 1_000;
+
+/// Audit events that the export writes at once.
+pub const AUDIT_EXPORT_BATCH_MAX: usize = 100;
+
+/// How long after the longest call an audit event may still appear behind others, in seconds: the
+/// clocks of several hubs differ.
+pub const AUDIT_EXPORT_OVERLAP_SECONDS: i64 = 60;

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic_health::ServingStatus;
 
+use crate::audit::export::Export;
 use crate::config::{Config, split_address};
 use crate::data_directory::{DataDirectory, Lock};
 use crate::front;
@@ -94,12 +95,19 @@ pub async fn start(options: Options) -> anyhow::Result<RunningHub> {
         sealing_key,
     };
     let hub = Arc::new(Hub::new(parts, &config, public_address(&config, port)?)?);
+    let export = match config.audit.sink() {
+        Some(sink) => Some(Export::open(sink, options.data.audit_position())?),
+        None => None,
+    };
     let door = front::build(&hub)?;
     let stop = CancellationToken::new();
     let jobs = TaskTracker::new();
     jobs.spawn(strengthening::run(Arc::clone(&hub), stop.clone()));
     jobs.spawn(domain_validation::run(Arc::clone(&hub), stop.clone()));
     jobs.spawn(sweeper::run(Arc::clone(&hub), stop.clone()));
+    if let Some(export) = export {
+        jobs.spawn(export.run(Arc::clone(&hub), stop.clone()));
+    }
     let stopped = stop.clone();
     jobs.spawn(async move {
         stopped.cancelled().await;

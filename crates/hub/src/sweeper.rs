@@ -6,7 +6,10 @@
 
 use std::sync::Arc;
 
+use rollcall_domain::audit::retained_from;
+use rollcall_domain::id::AuditEventId;
 use rollcall_domain::{idempotency, operation, sync_session};
+use rollcall_kit::id::first_id;
 use rollcall_kit::timestamp::Timestamp;
 use rollcall_store::Tx;
 use tokio::time::MissedTickBehavior;
@@ -56,9 +59,32 @@ pub async fn sweep(hub: &Hub, now: Timestamp) -> Result<(), Error> {
             let keep = sync_session::RETAINED_PER_TYPE_MIN;
             tx.delete_old_sync_sessions(sessions_before, keep, batch)
                 .await?;
-            Ok(())
+            Ok::<_, Error>(())
         })
-        .await
+        .await?;
+    forget_audit_events(hub, now).await
+}
+
+/// Changes are many, so old events leave in several batches at once.
+async fn forget_audit_events(hub: &Hub, now: Timestamp) -> Result<(), Error> {
+    let Some(from) = retained_from(now, hub.audit.retention_days) else {
+        return Ok(());
+    };
+    let first = AuditEventId::new(first_id(AuditEventId::PREFIX, from));
+    for _ in 0..limits::AUDIT_SWEEP_BATCHES_MAX {
+        let first = first.clone();
+        let deleted = hub
+            .store
+            .write(async move |tx: &Tx| {
+                let batch = limits::SWEEP_BATCH_MAX;
+                Ok::<_, Error>(tx.delete_old_audit_events(&first, batch).await?)
+            })
+            .await?;
+        if deleted < u64::from(limits::SWEEP_BATCH_MAX) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 async fn expire_sessions(tx: &Tx, now: Timestamp) -> Result<(), Error> {

@@ -5,7 +5,7 @@
 //! rights, which belong to the subject and are read with every call.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -19,7 +19,8 @@ use rollcall_kit::timestamp::{Span, Timestamp};
 use rollcall_store::Tx;
 use sha2::{Digest, Sha256};
 
-use crate::call::TokenFacts;
+use crate::audit::{self, Attempt};
+use crate::call::{Call, TokenFacts};
 use crate::error::Error;
 use crate::hub::Hub;
 use crate::jwt::{self, JwtError};
@@ -33,15 +34,17 @@ const TOKEN_CHARACTERS_MAX: usize = 4_096;
 type DigestBytes = [u8; 32];
 
 impl Hub {
-    /// Trades the JWT of a service account for a token and its end.
+    /// Trades the JWT of a service account for a token and its end; the audit trail has both.
     ///
     /// # Errors
     /// `Unauthenticated` when anything about the JWT is wrong.
     pub async fn issue_token(
-        &self,
+        self: &Arc<Self>,
         jwt: &str,
-        now: Timestamp,
+        call: &Call,
+        attempt: Option<Attempt>,
     ) -> Result<(SecretString, Timestamp), Error> {
+        let now = call.now;
         let key_id = KeyId::new(jwt::key_id(jwt)?);
         let key = self
             .store
@@ -58,8 +61,20 @@ impl Hub {
         )?;
         let (token, record) = self.new_token(Subject::service_account(account), now);
         let expires_at = record.expires_at;
+        let hub = Arc::clone(self);
+        // The key proved who calls.
+        let call = Call {
+            subject: Some(record.subject.clone()),
+            ..call.clone()
+        };
         self.store
-            .write(async move |tx: &Tx| Ok::<_, Error>(tx.insert_iam_token(&record).await?))
+            .write(async move |tx: &Tx| {
+                tx.insert_iam_token(&record).await?;
+                match &attempt {
+                    Some(attempt) => audit::record_token(&hub, tx, &call, attempt, &record).await,
+                    None => Ok(()),
+                }
+            })
             .await?;
         Ok((token, expires_at))
     }

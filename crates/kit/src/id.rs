@@ -15,8 +15,18 @@ const TIME_BITS: u32 = 48;
 /// A new identifier with `prefix`, made at `now`.
 #[must_use]
 pub fn new_id(prefix: &str, now: Timestamp, entropy: &dyn Entropy) -> String {
-    let millis = u128::from(now.as_millis().unsigned_abs()) & ((1 << TIME_BITS) - 1);
-    let random = u128::from(entropy.next_u64()) & ((1 << RANDOM_BITS) - 1);
+    write_id(prefix, now, entropy.next_u64())
+}
+
+/// The identifier with `prefix` that sorts before all others made at `moment` or later.
+#[must_use]
+pub fn first_id(prefix: &str, moment: Timestamp) -> String {
+    write_id(prefix, moment, 0)
+}
+
+fn write_id(prefix: &str, moment: Timestamp, random: u64) -> String {
+    let millis = u128::from(moment.as_millis().unsigned_abs()) & ((1 << TIME_BITS) - 1);
+    let random = u128::from(random) & ((1 << RANDOM_BITS) - 1);
     let number = millis << RANDOM_BITS | random;
     let mut id = String::with_capacity(prefix.len() + BODY_CHARACTERS as usize);
     id.push_str(prefix);
@@ -49,6 +59,15 @@ mod tests {
             last = id;
             now = now.plus(Span::millis(1));
         }
+    }
+
+    #[test]
+    fn the_first_id_of_a_moment_sorts_before_all_made_then() {
+        let entropy = SeededEntropy::new(1);
+        let now = Timestamp::from_seconds(1_700_000_000);
+        let first = first_id("evt", now);
+        assert!(first <= new_id("evt", now, &entropy));
+        assert!(first > new_id("evt", now.minus(Span::millis(1)), &entropy));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use prost_reflect::{DescriptorPool, MessageDescriptor, OneofDescriptor};
 
 use crate::names;
 
-/// Fields whose content is never printed.
+/// Fields whose content is never printed, and never written to the audit trail.
 const SECRET_FIELDS: [&str; 9] = [
     "password",
     "old_password",
@@ -26,9 +26,9 @@ pub fn hidden_types(pool: &DescriptorPool) -> Vec<String> {
         .collect()
 }
 
-/// The Rust text of the `Debug` implementations.
+/// The Rust text of the list and of the `Debug` implementations.
 pub fn render(pool: &DescriptorPool) -> String {
-    let mut out = String::new();
+    let mut out = format!("pub(crate) const SECRET_FIELDS: &[&str] = &{SECRET_FIELDS:?};\n");
     for message in messages_with_secrets(pool) {
         render_message(&mut out, &message);
         for oneof in message.oneofs() {

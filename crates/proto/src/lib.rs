@@ -26,6 +26,13 @@ pub use yandex::cloud::iam::v1 as iam;
 /// Package `yandex.cloud.organizationmanager.v1`.
 pub use yandex::cloud::organizationmanager::v1 as organizationmanager;
 
+/// Whether fields of this name carry secrets: passwords, hashes, tokens, keys. A message under
+/// such a name is no secret itself, but may hold one.
+#[must_use]
+pub fn is_secret_field(name: &str) -> bool {
+    secrets::SECRET_FIELDS.contains(&name)
+}
+
 /// What prost and tonic make of the contract, one module per package.
 #[allow(missing_docs, clippy::all, clippy::pedantic, rustdoc::all)]
 mod generated {

@@ -68,15 +68,27 @@ create table audit_events (
     organization_id text not null,
     userpool_id text not null,
     resource_id text not null,
+    resource_path text not null,
     subject_id text not null,
+    subject_kind text,
+    subject_name text not null,
+    token_id text,
+    token_masked text not null,
+    impersonator text not null,
     authorized boolean not null,
-    request_id text not null,
     remote_address text not null,
-    event text not null
+    remote_port bigint not null,
+    user_agent text not null,
+    request_id text not null,
+    error_code bigint,
+    error_message text,
+    error_bytes bytea,
+    details text not null,
+    request_parameters text not null,
+    response text not null
 );
 create index audit_events_organization on audit_events (organization_id, event_time, id);
 create index audit_events_userpool on audit_events (userpool_id, event_time, id)
     where userpool_id <> '';
 create index audit_events_resource on audit_events (resource_id, event_time, id);
 create index audit_events_subject on audit_events (subject_id, event_time, id);
-create index audit_events_age on audit_events (event_time);

@@ -6,6 +6,8 @@
 
 mod access;
 mod access_policy;
+mod audit;
+mod audit_path;
 mod db;
 mod error;
 mod group;
@@ -27,6 +29,7 @@ mod user;
 mod userpool;
 mod userpool_domain;
 
+pub use audit::AuditScope;
 pub use db::{Store, Tx};
 pub use error::Error;
 pub use membership::{GroupOfUser, MemberScope};

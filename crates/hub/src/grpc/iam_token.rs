@@ -6,6 +6,7 @@ use rollcall_proto::iam::create_iam_token_request::Identity;
 use rollcall_proto::iam::iam_token_service_server::IamTokenService;
 use tonic::{Request, Response, Status};
 
+use crate::audit::Attempt;
 use crate::call::Call;
 use crate::error::Error;
 use crate::grpc::{Service, accept, check, not_served};
@@ -37,6 +38,7 @@ async fn create(
     request: iam::CreateIamTokenRequest,
 ) -> Result<iam::CreateIamTokenResponse, Error> {
     check(&request)?;
+    let attempt = Attempt::new(call, &request)?;
     let jwt = match request.identity {
         Some(Identity::Jwt(jwt)) => jwt,
         Some(Identity::YandexPassportOauthToken(_)) => {
@@ -48,7 +50,7 @@ async fn create(
         }
         None => return Err(Refusal::invalid("identity", "send jwt").into()),
     };
-    let (token, expires_at) = service.0.issue_token(&jwt, call.now).await?;
+    let (token, expires_at) = service.0.issue_token(&jwt, call, attempt).await?;
     Ok(iam::CreateIamTokenResponse {
         iam_token: token.expose().to_owned(),
         expires_at: Some(render_timestamp(expires_at)),

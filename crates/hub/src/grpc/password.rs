@@ -38,9 +38,10 @@ pub async fn create_user(
 ) -> Result<Response<Operation>, Status> {
     let (call, request) = accept(request)?;
     let user_id = UserId::new(service.0.new_id(UserId::PREFIX, call.now));
-    let credential = prepare_credential(service, &call, &request, &user_id)
-        .await
-        .map_err(|error| error.into_status(&call.request_id))?;
+    let credential = match prepare_credential(service, &call, &request, &user_id).await {
+        Ok(credential) => credential,
+        Err(error) => return Err(service.refuse_early(&call, &request, error).await),
+    };
     let decide = async move |cx: &Context, tx: &Tx, request: &idp::CreateUserRequest| {
         create(cx, tx, request, &user_id, &credential).await
     };
@@ -177,9 +178,10 @@ pub async fn set_hash(
     request: Request<idp::SetPasswordHashRequest>,
 ) -> Result<Response<Operation>, Status> {
     let (call, request) = accept(request)?;
-    let prepared = prepare_import(service, &call, &request)
-        .await
-        .map_err(|error| error.into_status(&call.request_id))?;
+    let prepared = match prepare_import(service, &call, &request).await {
+        Ok(prepared) => prepared,
+        Err(error) => return Err(service.refuse_early(&call, &request, error).await),
+    };
     let decide = async move |cx: &Context, tx: &Tx, request: &idp::SetPasswordHashRequest| {
         import(cx, tx, request, &prepared).await
     };

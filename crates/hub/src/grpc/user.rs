@@ -370,7 +370,8 @@ pub enum Phone {
 }
 
 impl Phone {
-    fn of(bindings: &[access::AccessBinding]) -> Self {
+    /// As the bindings of a caller say.
+    pub fn of(bindings: &[access::AccessBinding]) -> Self {
         if access::allows(bindings, Permission::UsersGetPhone) {
             Self::Shown
         } else {

@@ -23,11 +23,12 @@ use tonic_types::StatusExt as _;
 const RECORDED_MODULE: &str = "scenarios::";
 
 /// Fields whose content is random.
-const RANDOM_FIELDS: [&str; 6] = [
+const RANDOM_FIELDS: [&str; 7] = [
     "iamToken",
     "nextPageToken",
     "privateKey",
     "publicKey",
+    "remotePort",
     "requestId",
     "subjectTokenHash",
 ];
@@ -224,6 +225,8 @@ fn rendered_refusal(status: &Status) -> String {
 fn hide_random(json: &mut Json) {
     match json {
         Json::Object(fields) => {
+            // The libraries of the two transports say different things of themselves.
+            fields.remove("userAgent");
             for (name, value) in fields {
                 if RANDOM_FIELDS.contains(&name.as_str()) && value.is_string() {
                     *value = Json::String(format!("<{name}>"));

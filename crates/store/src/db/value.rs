@@ -120,7 +120,8 @@ param_from_id!(
     PasswordId,
     ServiceAccountId,
     KeyId,
-    TokenId
+    TokenId,
+    AuditEventId
 );
 
 /// The parameters of a statement, each converted.

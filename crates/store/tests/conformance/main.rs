@@ -8,6 +8,7 @@
 
 mod access;
 mod access_policy;
+mod audit;
 mod group;
 mod operation;
 mod organization;

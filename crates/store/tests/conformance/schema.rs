@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rollcall_store::Error;
 
-use crate::world::{World, organization, organization_id, read, server};
+use crate::world::{Unopened, World, organization, organization_id, read, server};
 
 crate::on_both_engines!(
     opening_again_changes_nothing,
@@ -89,4 +89,89 @@ async fn both_engines_have_the_same_schema() {
     let ours = indexes(sqlite.query_sql(SQLITE_INDEXES).await);
     assert!(ours.contains("users unique partial userpool_id,external_id users_external_id"));
     assert_eq!(ours, indexes(postgres.query_sql(POSTGRES_INDEXES).await));
+}
+
+const FIRST: &str = include_str!("../../migrations/0001_first.sql");
+const FIRST_ROWS: &str = include_str!("version_1.sql");
+
+/// The database of a hub whose version knew the first migration only.
+fn first_version(bytes_type: &str, text_type: &str, bytes: &str, checksum: &str) -> String {
+    let words = regex::Regex::new(r"\b(bytea|text)\b").unwrap();
+    let schema = words.replace_all(FIRST, |found: &regex::Captures| match &found[1] {
+        "bytea" => bytes_type.to_owned(),
+        _ => text_type.to_owned(),
+    });
+    format!(
+        "{schema}\n{}\ncreate table schema_migrations (number bigint not null primary key, \
+         name {text_type} not null, checksum bigint not null);\n\
+         insert into schema_migrations values (1, '0001_first', {checksum});",
+        FIRST_ROWS.replace("{bytes}", bytes)
+    )
+}
+
+/// Every row of the first schema, with the columns that it had then.
+async fn dump(database: &Unopened, columns: &[(String, String)]) -> BTreeSet<String> {
+    let mut lines = BTreeSet::new();
+    let tables: BTreeSet<_> = columns.iter().map(|(table, _)| table).collect();
+    for table in tables {
+        let values: Vec<_> = columns
+            .iter()
+            .filter(|(of, _)| of == table)
+            .map(|(_, column)| match database.is_postgres() {
+                true => format!("coalesce(\"{column}\"::text, 'null')"),
+                false => format!("quote(\"{column}\")"),
+            })
+            .collect();
+        let sql = format!("select {} from {table}", values.join(" || '|' || "));
+        let rows = database.query_sql(&sql).await;
+        assert!(!rows.is_empty(), "{table} has rows");
+        lines.extend(rows.into_iter().map(|row| format!("{table}: {row}")));
+    }
+    lines
+}
+
+async fn upgrade(database: &Unopened) {
+    let columns = match database.is_postgres() {
+        true => POSTGRES_COLUMNS,
+        false => SQLITE_COLUMNS,
+    };
+    let columns: Vec<_> = database
+        .query_sql(columns)
+        .await
+        .iter()
+        .map(|line| {
+            let (table, rest) = line.split_once('.').unwrap();
+            let (column, _) = rest.split_once(' ').unwrap();
+            (table.to_owned(), column.to_owned())
+        })
+        .filter(|(table, _)| table != "schema_migrations")
+        .collect();
+    let before = dump(database, &columns).await;
+    assert!(before.len() > 20, "{before:?}");
+    let store = database.open().await.unwrap();
+    assert_eq!(dump(database, &columns).await, before);
+    let found = read(&store, async |tx| {
+        Ok((
+            tx.find_operation(&"ops2".into()).await?,
+            tx.find_organization(&"bpf1".into()).await?,
+        ))
+    })
+    .await;
+    assert_eq!(found.0.unwrap().resource.id, "aje1");
+    assert_eq!(found.1.unwrap().name, "acme");
+}
+
+/// What the first version stored is there after an upgrade to the present.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_keeps_every_row() {
+    let server = server().await;
+    // The checksum of the first migration, as the present program wrote it.
+    let present = World::sqlite().await;
+    let sql = "select cast(checksum as text) from schema_migrations where number = 1";
+    let checksum = present.query_sql(sql).await.remove(0);
+    let script = first_version("blob", "text", "x'0aff'", &checksum);
+    upgrade(&World::sqlite_script(&script).await).await;
+    let collated = "text collate \"C\"";
+    let script = first_version("bytea", collated, "'\\x0aff'", &checksum);
+    upgrade(&World::postgres_script(&server, &script).await).await;
 }

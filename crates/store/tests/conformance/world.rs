@@ -21,6 +21,9 @@ pub struct World {
     address: Address,
 }
 
+/// A database that exists, but that no store opened yet.
+pub struct Unopened(Address);
+
 enum Address {
     Sqlite { directory: tempfile::TempDir },
     Postgres { url: String },
@@ -39,6 +42,24 @@ impl World {
             url: url.await.unwrap().unwrap(),
         })
         .await
+    }
+
+    /// A SQLite database that `script` made, not opened by the store yet.
+    pub async fn sqlite_script(script: &str) -> Unopened {
+        let directory = tempfile::tempdir().unwrap();
+        let address = Address::Sqlite { directory };
+        address.run_sql(script).await;
+        Unopened(address)
+    }
+
+    /// As [`World::sqlite_script`], on PostgreSQL.
+    pub async fn postgres_script(server: &Arc<Postgres>, script: &str) -> Unopened {
+        let server = Arc::clone(server);
+        let url = tokio::task::spawn_blocking(move || server.fresh_database());
+        let url = url.await.unwrap().unwrap();
+        let address = Address::Postgres { url };
+        address.run_sql(script).await;
+        Unopened(address)
     }
 
     async fn filled(address: Address) -> Self {
@@ -64,7 +85,34 @@ impl World {
 
     /// Runs SQL beside the store.
     pub async fn run_sql(&self, sql: &str) {
-        match &self.address {
+        self.address.run_sql(sql).await;
+    }
+
+    /// The first column of a query beside the store, as texts.
+    pub async fn query_sql(&self, sql: &str) -> Vec<String> {
+        self.address.query_sql(sql).await
+    }
+}
+
+impl Unopened {
+    /// The first column of a query, as texts.
+    pub async fn query_sql(&self, sql: &str) -> Vec<String> {
+        self.0.query_sql(sql).await
+    }
+
+    /// Opens it as a hub does.
+    pub async fn open(&self) -> Result<Store, Error> {
+        self.0.open().await
+    }
+
+    pub fn is_postgres(&self) -> bool {
+        matches!(self.0, Address::Postgres { .. })
+    }
+}
+
+impl Address {
+    async fn run_sql(&self, sql: &str) {
+        match self {
             Address::Sqlite { directory } => {
                 let connection =
                     rusqlite::Connection::open(directory.path().join("hub.db")).unwrap();
@@ -82,9 +130,8 @@ impl World {
         }
     }
 
-    /// The first column of a query beside the store, as texts.
-    pub async fn query_sql(&self, sql: &str) -> Vec<String> {
-        match &self.address {
+    async fn query_sql(&self, sql: &str) -> Vec<String> {
+        match self {
             Address::Sqlite { directory } => {
                 let connection =
                     rusqlite::Connection::open(directory.path().join("hub.db")).unwrap();
@@ -102,9 +149,7 @@ impl World {
             }
         }
     }
-}
 
-impl Address {
     async fn open(&self) -> Result<Store, Error> {
         match self {
             Self::Sqlite { directory } => Store::open_sqlite(directory.path().join("hub.db")).await,

@@ -1,0 +1,564 @@
+//! The audit trail: what was done or tried, by whom.
+//!
+//! Invariant: a change and its event are committed together or not at all; a refused attempt
+//! leaves its event in a transaction of its own. Strangers can make the hub write a limited number
+//! of events only. Deliberately absent: reading the trail, which is `grpc::audit`.
+
+mod common_password;
+mod details;
+pub mod document;
+pub mod event_type;
+pub mod export;
+mod line;
+mod target;
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prost::{Message, Name};
+use rollcall_domain::access::Subject;
+use rollcall_domain::audit::{
+    AuditCaller, AuditError, AuditEvent, AuditOrigin, AuditResource, AuditTarget, AuditToken,
+    EventStatus,
+};
+use rollcall_domain::iam_token::IamToken;
+use rollcall_domain::id::AuditEventId;
+use rollcall_domain::operation::{Operation, OperationError, Outcome};
+use rollcall_kit::id::new_id;
+use rollcall_kit::timestamp::Timestamp;
+use rollcall_proto::iam::CreateIamTokenResponse;
+use rollcall_proto::rpc;
+use rollcall_store::Tx;
+use tonic::{Code, Status};
+use zeroize::Zeroizing;
+
+use crate::call::{Call, TokenFacts};
+use crate::context::Standing;
+use crate::error::Error;
+use crate::hub::Hub;
+use crate::limits;
+use crate::wire::{render_timestamp, to_payload};
+use document::Document;
+use event_type::{EventType, find_event_type};
+
+/// What the trail of one hub needs besides its database.
+#[derive(Debug)]
+pub struct AuditTrail {
+    /// Days that events are kept; 0 = for ever.
+    pub retention_days: u32,
+    last_micros: AtomicI64,
+    strangers: Mutex<Strangers>,
+}
+
+/// Events of strangers in the present minute.
+#[derive(Debug, Default)]
+struct Strangers {
+    minute: i64,
+    recorded: u32,
+    dropped: u64,
+}
+
+/// Whether the event of a call is recorded, in the call itself: the layers around the handlers
+/// record what no handler saw.
+#[derive(Debug, Clone, Default)]
+pub struct AuditMark(Arc<AtomicBool>);
+
+impl AuditMark {
+    /// Notes that somebody takes care of the event.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody does.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl AuditTrail {
+    /// An empty trail.
+    #[must_use]
+    pub fn new(retention_days: u32) -> Self {
+        Self {
+            retention_days,
+            last_micros: AtomicI64::new(i64::MIN),
+            strangers: Mutex::default(),
+        }
+    }
+
+    /// The present, later than every moment given before: so the events of a hub have an order,
+    /// even when its clock is set back.
+    fn moment(&self, now: Timestamp) -> Timestamp {
+        let next = |last: i64| Some(now.as_micros().max(last.saturating_add(1)));
+        let last = self
+            .last_micros
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
+            .unwrap_or_default();
+        Timestamp::from_micros(now.as_micros().max(last.saturating_add(1)))
+    }
+
+    /// Whether one more event of a stranger may be written at `now`.
+    fn admit_stranger(&self, now: Timestamp) -> bool {
+        let minute = now.as_seconds().div_euclid(60);
+        let mut strangers = self
+            .strangers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if strangers.minute != minute {
+            if strangers.dropped > 0 {
+                tracing::warn!(
+                    events = strangers.dropped,
+                    "attempts of strangers were too many for the audit trail"
+                );
+            }
+            *strangers = Strangers {
+                minute,
+                ..Strangers::default()
+            };
+        }
+        if strangers.recorded < limits::AUDIT_STRANGER_EVENTS_PER_MINUTE_MAX {
+            strangers.recorded += 1;
+            true
+        } else {
+            strangers.dropped += 1;
+            false
+        }
+    }
+}
+
+/// A call that may change something: what the trail will say of its request.
+#[derive(Debug)]
+pub struct Attempt {
+    event_type: &'static EventType,
+    request: String,
+    target: Option<AuditTarget>,
+    /// An attempt that names no thing is about the caller itself, such as its own token.
+    is_about_caller: bool,
+    common_password: Option<bool>,
+}
+
+impl Attempt {
+    /// Takes from a request what the trail needs; nothing for rpcs that leave no event.
+    ///
+    /// # Errors
+    /// `Internal` when the request is not the one of the called method.
+    pub fn new<Q: Message>(call: &Call, request: &Q) -> Result<Option<Self>, Error> {
+        let Some((method, event_type)) = call
+            .method
+            .and_then(|method| Some((method, find_event_type(method.path)?)))
+        else {
+            return Ok(None);
+        };
+        let bytes = Zeroizing::new(request.encode_to_vec());
+        let message = document::decode(method.request, &bytes)?;
+        Ok(Some(Self {
+            event_type,
+            target: target::find(method, &message),
+            is_about_caller: event_type.is_about_caller(),
+            common_password: common_password::judge(&message),
+            request: document::to_text(document::of_message(message)?),
+        }))
+    }
+}
+
+/// Where the thing of an attempt is, before the attempt changes it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_path(
+    tx: &Tx,
+    call: &Call,
+    attempt: &Attempt,
+) -> Result<Vec<AuditResource>, Error> {
+    if let Some(target) = &attempt.target {
+        if let Some(path) = tx.find_audit_path(target).await? {
+            return Ok(path);
+        }
+        let mut path: Vec<_> = find_home(tx, call).await?.into_iter().collect();
+        match target.as_named() {
+            // An organization that is not there has no place; its events are the caller's.
+            Some(_) if matches!(target, AuditTarget::Organization(_)) => {}
+            Some(named) => path.push(named),
+            None => {}
+        }
+        return Ok(path);
+    }
+    let mut path = find_own_path(tx, call).await?;
+    if !attempt.is_about_caller {
+        path.truncate(1);
+    }
+    Ok(path)
+}
+
+/// The organization of the caller.
+async fn find_home(tx: &Tx, call: &Call) -> Result<Option<AuditResource>, Error> {
+    Ok(find_own_path(tx, call).await?.into_iter().next())
+}
+
+/// Where the caller is; for callers who are nowhere, the first organization.
+async fn find_own_path(tx: &Tx, call: &Call) -> Result<Vec<AuditResource>, Error> {
+    let own = match call.subject.as_ref().and_then(AuditTarget::of_subject) {
+        Some(target) => tx.find_audit_path(&target).await?,
+        None => None,
+    };
+    match own {
+        Some(path) => Ok(path),
+        None => Ok(tx.find_first_organization().await?.into_iter().collect()),
+    }
+}
+
+async fn find_caller(tx: &Tx, subject: &Subject) -> Result<AuditCaller, Error> {
+    let path = match AuditTarget::of_subject(subject) {
+        Some(target) => tx.find_audit_path(&target).await?,
+        None => None,
+    };
+    let name = path
+        .and_then(|path| path.into_iter().next_back())
+        .map_or_else(String::new, |resource| resource.name);
+    Ok(AuditCaller {
+        subject: subject.clone(),
+        name,
+    })
+}
+
+async fn find_token(tx: &Tx, token: &TokenFacts) -> Result<AuditToken, Error> {
+    Ok(AuditToken {
+        id: token.id.clone(),
+        masked: token.masked.clone(),
+        impersonator: match &token.impersonator {
+            Some(impersonator) => Some(find_caller(tx, impersonator).await?),
+            None => None,
+        },
+    })
+}
+
+/// How the event of a change ends, given how its operation stands.
+#[must_use]
+pub fn judge(standing: &Standing) -> EventStatus {
+    match standing {
+        Standing::Finished(_) => EventStatus::Done,
+        Standing::Started(_) => EventStatus::Started,
+        Standing::Earlier(operation) => match operation.outcome {
+            Outcome::Running => EventStatus::Running,
+            Outcome::Response(_) => EventStatus::Done,
+            Outcome::Error(ref error) => judge_error(error),
+        },
+    }
+}
+
+fn judge_error(error: &OperationError) -> EventStatus {
+    if error.code == Code::Cancelled as i32 {
+        EventStatus::Cancelled
+    } else {
+        EventStatus::Error
+    }
+}
+
+/// Records a change, in its transaction.
+///
+/// # Errors
+/// When the event cannot be written; then the change must not be either.
+pub async fn record_change(
+    hub: &Hub,
+    tx: &Tx,
+    call: &Call,
+    attempt: &Attempt,
+    mut path: Vec<AuditResource>,
+    operation: &Operation,
+    status: EventStatus,
+) -> Result<(), Error> {
+    let (response, error) = match &operation.outcome {
+        Outcome::Running => (Document::new(), None),
+        Outcome::Response(payload) => (document::of_payload(payload)?, None),
+        Outcome::Error(error) => (Document::new(), Some(render_error(error))),
+    };
+    target::extend(&mut path, &operation.resource, &response);
+    let metadata = document::of_payload(&operation.metadata)?;
+    let mut details = details::of_change(&operation.outcome, metadata, &path, &response);
+    details::add_group_size(tx, &mut details, attempt.event_type, &path).await?;
+    details::add_common_password(&mut details, attempt.common_password);
+    if status != EventStatus::Done {
+        details::add_operation(&mut details, operation);
+    }
+    let event = AuditEvent {
+        status,
+        error,
+        path,
+        details: document::to_text(details),
+        request: attempt.request.clone(),
+        response: document::to_text(response),
+        ..begin_event(hub, tx, Some(call), attempt.event_type).await?
+    };
+    Ok(tx.insert_audit_event(&event).await?)
+}
+
+/// Records a change that leaves no operation, in its transaction. `details` come on top of those
+/// that follow from the place.
+///
+/// # Errors
+/// As [`record_change`].
+pub async fn record_direct<R: Message + Name>(
+    hub: &Hub,
+    tx: &Tx,
+    call: &Call,
+    attempt: &Attempt,
+    response: &R,
+    details: Document,
+) -> Result<(), Error> {
+    let path = find_path(tx, call, attempt).await?;
+    let mut all = details::of_path(&path);
+    all.extend(details);
+    let event = AuditEvent {
+        path,
+        details: document::to_text(all),
+        request: attempt.request.clone(),
+        response: document::to_text(document::of_payload(&to_payload(response))?),
+        ..begin_event(hub, tx, Some(call), attempt.event_type).await?
+    };
+    Ok(tx.insert_audit_event(&event).await?)
+}
+
+/// Records the issue of a token to the caller.
+///
+/// # Errors
+/// As [`record_change`].
+pub async fn record_token(
+    hub: &Hub,
+    tx: &Tx,
+    call: &Call,
+    attempt: &Attempt,
+    token: &IamToken,
+) -> Result<(), Error> {
+    let mut details = Document::new();
+    details.insert("iamTokenId".to_owned(), token.id.as_str().into());
+    let response = CreateIamTokenResponse {
+        expires_at: Some(render_timestamp(token.expires_at)),
+        ..Default::default()
+    };
+    record_direct(hub, tx, call, attempt, &response, details).await
+}
+
+/// Records the end of an operation that was begun by a call of `method` and ended by a job, in the
+/// transaction of that end. Nobody calls then, so the event has no origin.
+///
+/// # Errors
+/// As [`record_change`].
+pub async fn record_end(
+    hub: &Hub,
+    tx: &Tx,
+    method: &str,
+    operation: &Operation,
+) -> Result<(), Error> {
+    let Some(event_type) = find_event_type(method) else {
+        return Ok(());
+    };
+    let (status, response, error) = match &operation.outcome {
+        Outcome::Running => (EventStatus::Running, Document::new(), None),
+        Outcome::Response(payload) => (EventStatus::Done, document::of_payload(payload)?, None),
+        Outcome::Error(error) => (
+            judge_error(error),
+            Document::new(),
+            Some(render_error(error)),
+        ),
+    };
+    let path = match target::of_resource(&operation.resource) {
+        Some(target) => tx.find_audit_path(&target).await?.unwrap_or_default(),
+        None => Vec::new(),
+    };
+    let metadata = document::of_payload(&operation.metadata)?;
+    let mut details = details::of_change(&operation.outcome, metadata, &path, &response);
+    details::add_operation(&mut details, operation);
+    let event = AuditEvent {
+        status,
+        error,
+        caller: find_creator(tx, operation).await?,
+        path,
+        details: document::to_text(details),
+        response: document::to_text(response),
+        ..begin_event(hub, tx, None, event_type).await?
+    };
+    Ok(tx.insert_audit_event(&event).await?)
+}
+
+/// Who asked for an operation: a service account or a user.
+async fn find_creator(tx: &Tx, operation: &Operation) -> Result<Option<AuditCaller>, Error> {
+    let id = &operation.created_by;
+    for subject in [
+        Subject::service_account(id.clone()),
+        Subject::user(id.clone()),
+    ] {
+        let Some(target) = AuditTarget::of_subject(&subject) else {
+            continue;
+        };
+        if tx.find_audit_path(&target).await?.is_some() {
+            return Ok(Some(find_caller(tx, &subject).await?));
+        }
+    }
+    Ok(None)
+}
+
+fn render_error(error: &OperationError) -> AuditError {
+    AuditError {
+        code: error.code,
+        message: error.message.clone(),
+        status_bytes: error.status_bytes.clone(),
+    }
+}
+
+/// Records a refused attempt, in a transaction of its own. What cannot be recorded is logged: the
+/// caller is refused all the same.
+pub async fn record_refusal(
+    hub: &Arc<Hub>,
+    call: &Arc<Call>,
+    attempt: Arc<Attempt>,
+    status: &Status,
+) {
+    call.audit_mark.set();
+    let error = AuditError {
+        code: status.code() as i32,
+        message: status.message().to_owned(),
+        status_bytes: status.details().to_vec(),
+    };
+    let authorized = !matches!(
+        status.code(),
+        Code::PermissionDenied | Code::Unauthenticated
+    );
+    let inner_hub = Arc::clone(hub);
+    let inner_call = Arc::clone(call);
+    let written = hub
+        .store
+        .write(async move |tx: &Tx| {
+            let path = find_path(tx, &inner_call, &attempt).await?;
+            let mut details = details::of_path(&path);
+            details::add_common_password(&mut details, attempt.common_password);
+            let event = AuditEvent {
+                status: EventStatus::Error,
+                error: Some(error.clone()),
+                authorized,
+                path,
+                details: document::to_text(details),
+                request: attempt.request.clone(),
+                ..begin_event(&inner_hub, tx, Some(&inner_call), attempt.event_type).await?
+            };
+            Ok::<_, Error>(tx.insert_audit_event(&event).await?)
+        })
+        .await;
+    if let Err(error) = written {
+        tracing::error!(
+            request_id = call.request_id,
+            %error,
+            "a refused attempt is missing in the audit trail"
+        );
+    }
+}
+
+/// Records an attempt that no handler saw: of a stranger, or one that the layers refused. Their
+/// number in a minute is limited.
+pub async fn record_unseen(hub: &Arc<Hub>, call: &Arc<Call>, status: &Status) {
+    let Some(event_type) = call
+        .method
+        .and_then(|method| find_event_type(method.path))
+        .filter(|_| !call.audit_mark.is_set())
+    else {
+        return;
+    };
+    if hub.audit.admit_stranger(hub.clock.now()) {
+        let attempt = Attempt {
+            event_type,
+            request: document::to_text(Document::new()),
+            target: None,
+            is_about_caller: false,
+            common_password: None,
+        };
+        record_refusal(hub, call, Arc::new(attempt), status).await;
+    }
+}
+
+/// The error of an event in the form of the wire, with its details.
+#[must_use]
+pub fn render_status(error: AuditError) -> rpc::Status {
+    let details = rpc::Status::decode(error.status_bytes.as_slice())
+        .map_or_else(|_| Vec::new(), |status| status.details);
+    rpc::Status {
+        code: error.code,
+        message: error.message,
+        details,
+    }
+}
+
+/// An event with everything that follows from the call, of an authorized change that is done.
+async fn begin_event(
+    hub: &Hub,
+    tx: &Tx,
+    call: Option<&Call>,
+    event_type: &EventType,
+) -> Result<AuditEvent, Error> {
+    let time = hub.audit.moment(hub.clock.now());
+    Ok(AuditEvent {
+        id: AuditEventId::new(new_id(AuditEventId::PREFIX, time, hub.entropy.as_ref())),
+        time,
+        source: event_type.source.to_owned(),
+        event_type: event_type.full_name(),
+        status: EventStatus::Done,
+        caller: match call.and_then(|call| call.subject.as_ref()) {
+            Some(subject) => Some(find_caller(tx, subject).await?),
+            None => None,
+        },
+        token: match call.and_then(|call| call.token.as_ref()) {
+            Some(token) => Some(find_token(tx, token).await?),
+            None => None,
+        },
+        authorized: true,
+        path: Vec::new(),
+        origin: call.map_or_else(AuditOrigin::default, find_origin),
+        error: None,
+        details: document::to_text(Document::new()),
+        request: document::to_text(Document::new()),
+        response: document::to_text(Document::new()),
+    })
+}
+
+/// Where a call came from.
+fn find_origin(call: &Call) -> AuditOrigin {
+    AuditOrigin {
+        remote_address: call
+            .remote
+            .map_or_else(String::new, |remote| remote.ip().to_canonical().to_string()),
+        remote_port: call.remote.map_or(0, |remote| remote.port()),
+        user_agent: call.user_agent.clone(),
+        request_id: call.request_id.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_only_rise() {
+        let trail = AuditTrail::new(0);
+        let now = Timestamp::from_seconds(1_700_000_000);
+        let first = trail.moment(now);
+        let second = trail.moment(now);
+        let third = trail.moment(Timestamp::from_seconds(0));
+        assert_eq!(first, now);
+        assert!(first < second && second < third);
+        assert_eq!(
+            trail.moment(Timestamp::from_seconds(1_800_000_000)),
+            Timestamp::from_seconds(1_800_000_000)
+        );
+    }
+
+    #[test]
+    fn strangers_are_recorded_up_to_a_number_per_minute() {
+        let trail = AuditTrail::new(0);
+        let now = Timestamp::from_seconds(1_700_000_040);
+        let max = limits::AUDIT_STRANGER_EVENTS_PER_MINUTE_MAX;
+        for _ in 0..max {
+            assert!(trail.admit_stranger(now));
+        }
+        assert!(!trail.admit_stranger(now));
+        assert!(trail.admit_stranger(Timestamp::from_seconds(1_700_000_100)));
+    }
+}
