@@ -3,8 +3,8 @@
 //! Invariant: an unknown key is an error, so a typing mistake never silently becomes a default.
 //! Deliberately absent: secrets. Keys lie in files of their own in the data directory.
 
-mod dns;
 mod audit;
+mod dns;
 mod limits;
 
 use std::path::Path;
@@ -14,8 +14,8 @@ use rollcall_domain::quota::{Quota, Quotas};
 use rollcall_kit::secret::SecretString;
 use serde::{Deserialize, Serialize};
 
-pub use dns::DnsConfig;
 pub use audit::{AuditConfig, AuditFileConfig, AuditSink};
+pub use dns::DnsConfig;
 pub use limits::LimitsConfig;
 
 /// Lease of a session when the configuration gives none, in seconds (decision U2).

@@ -15,11 +15,16 @@ use rollcall_kit::timestamp::{Span, Timestamp};
 use rollcall_store::Tx;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit;
 use crate::error::Error;
 use crate::grpc::userpool_domain::render;
 use crate::hub::Hub;
 use crate::limits;
 use crate::wire::to_payload;
+
+/// The rpc that begins a search.
+const VALIDATE_DOMAIN: &str =
+    "/yandex.cloud.organizationmanager.v1.idp.UserpoolService/ValidateDomain";
 
 /// Runs until `stop`.
 pub async fn run(hub: Arc<Hub>, stop: CancellationToken) {
@@ -83,12 +88,14 @@ async fn attempt(hub: &Arc<Hub>, claimed: UserpoolDomain) -> Result<(), Error> {
         .await
         .and_then(|texts| claimed.judge_records(&texts));
     let now = hub.clock.now();
+    let inner = Arc::clone(hub);
     hub.store
-        .write(async move |tx: &Tx| end(tx, &claimed, found, now).await)
+        .write(async move |tx: &Tx| end(&inner, tx, &claimed, found, now).await)
         .await
 }
 
 async fn end(
+    hub: &Hub,
     tx: &Tx,
     claimed: &UserpoolDomain,
     found: Result<(), AttemptFailure>,
@@ -106,28 +113,31 @@ async fn end(
         AttemptOutcome::Proven(domain) => {
             tx.save_userpool_domain(&domain).await?;
             let outcome = Outcome::Response(to_payload(&render(domain)));
-            end_operation(tx, &claim.operation_id, outcome, now).await
+            end_operation(hub, tx, &claim.operation_id, outcome, now).await
         }
         AttemptOutcome::GivenUp(domain, refusal) => {
             tx.save_userpool_domain(&domain).await?;
             let outcome = Outcome::Error(Error::from(refusal).to_operation_error());
-            end_operation(tx, &claim.operation_id, outcome, now).await
+            end_operation(hub, tx, &claim.operation_id, outcome, now).await
         }
     }
 }
 
-/// Stores the end of the operation of a search.
+/// Stores the end of the operation of a search, with its audit event.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn end_operation(
+    hub: &Hub,
     tx: &Tx,
     id: &OperationId,
     outcome: Outcome,
     now: Timestamp,
 ) -> Result<(), Error> {
     if let Some(operation) = tx.find_operation(id).await? {
-        tx.save_operation(&operation.end(outcome, now)).await?;
+        let operation = operation.end(outcome, now);
+        tx.save_operation(&operation).await?;
+        audit::record_end(hub, tx, VALIDATE_DOMAIN, &operation).await?;
     }
     Ok(())
 }

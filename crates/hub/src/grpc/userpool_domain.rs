@@ -118,7 +118,7 @@ pub(super) async fn delete(
     domain.check_deletable(tx.count_users_of_domain(&pool.id, name).await?)?;
     if let Some(validation) = &domain.validation {
         let outcome = Outcome::Error(cancelled("the domain was deleted"));
-        end_operation(tx, &validation.operation_id, outcome, cx.call.now).await?;
+        end_operation(&cx.hub, tx, &validation.operation_id, outcome, cx.call.now).await?;
     }
     tx.delete_userpool_domain(&pool.id, name).await?;
     let metadata = idp::DeleteUserpoolDomainMetadata {

@@ -2,10 +2,11 @@
 
 use rollcall_proto::admin;
 use rollcall_proto::admin::audit_event::EventStatus;
-use rollcall_proto::{idp, organizationmanager as om};
+use rollcall_proto::operation::Operation;
+use rollcall_proto::{iam, idp, organizationmanager as om};
 use tonic::Code;
 
-use crate::harness::{Caller, Harness, expect};
+use crate::harness::{Caller, Harness, expect, expect_field};
 
 const CREATE_USER: &str = "yandex.cloud.audit.organizationmanager.idp.CreateUser";
 
@@ -149,4 +150,201 @@ async fn refused_attempts_are_told_apart() {
         Some(request.username)
     );
     assert!(!denied.error.as_ref().unwrap().details.is_empty());
+}
+
+#[tokio::test]
+async fn a_repetition_and_what_keeps_a_session_alive_leave_no_event() {
+    let hub = Harness::start().await;
+    let caller = hub.administrator.with("idempotency-key", "key-1");
+    for _ in 0..2 {
+        let _: Operation = caller
+            .call("UserService/Create", &hub.new_user("ann"))
+            .await
+            .unwrap();
+    }
+    let filter = format!("event_type = {CREATE_USER}");
+    assert_eq!(events(&hub, &filter).await.len(), 1);
+    let opened = hub
+        .open(&hub.administrator, "agent-1", idp::SessionType::AdSync)
+        .await;
+    let Some(idp::open_session_response::SessionInfo::OpenedSession(session)) = opened.session_info
+    else {
+        panic!("no session")
+    };
+    let beat = idp::HeartbeatRequest {
+        session_id: session.session_id.clone(),
+    };
+    let _: Operation = hub
+        .administrator
+        .call("SynchronizationSessionService/Heartbeat", &beat)
+        .await
+        .unwrap();
+    let close = idp::CloseSessionRequest {
+        session_id: session.session_id,
+        ..Default::default()
+    };
+    let _: Operation = hub
+        .administrator
+        .call("SynchronizationSessionService/CloseSession", &close)
+        .await
+        .unwrap();
+    let newest: Vec<_> = events(&hub, "")
+        .await
+        .into_iter()
+        .map(|event| event.event_type.rsplit('.').next().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        newest,
+        [
+            "CloseSynchronizationSession",
+            "OpenSynchronizationSession",
+            "CreateUser",
+            "CreateUserpool",
+            "CreateToken",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_token_is_recorded_without_itself() {
+    let hub = Harness::start().await;
+    let filter = "event_type = yandex.cloud.audit.iam.CreateToken";
+    let found = events(&hub, filter).await;
+    let [event] = found.as_slice() else {
+        panic!("{found:?}")
+    };
+    assert_eq!(event.event_source, "iam");
+    assert_eq!(
+        event.authentication.as_ref().unwrap().subject_name,
+        "administrator"
+    );
+    assert_eq!(path(event)[1].0, "iam.serviceAccount");
+    assert!(text(&event.details, "iamTokenId").is_some());
+    assert_eq!(text(&event.response, "iamToken"), None);
+    // An attempt with a wrong key is one of a stranger.
+    let request = iam::CreateIamTokenRequest {
+        identity: Some(iam::create_iam_token_request::Identity::Jwt("a.b.c".into())),
+    };
+    hub.anonymous()
+        .refused("IamTokenService/Create", &request)
+        .await;
+    let found = events(&hub, &format!("{filter} AND event_status = ERROR")).await;
+    assert_eq!(found.len(), 1);
+    assert!(!found[0].authentication.as_ref().unwrap().authenticated);
+}
+
+#[tokio::test]
+async fn events_of_a_pool_are_for_its_viewers_and_numbers_for_some() {
+    let hub = Harness::start().await;
+    let other = hub.create_pool("other").await;
+    let mut request = hub.new_user("ann");
+    request.phone_number = "+49123".into();
+    let _: (idp::CreateUserMetadata, idp::User) = hub
+        .administrator
+        .change("UserService/Create", &request)
+        .await
+        .unwrap();
+    let of_pool = |pool: &str| admin::ListAuditEventsRequest {
+        organization_id: hub.made.organization_id.clone(),
+        userpool_id: pool.into(),
+        ..Default::default()
+    };
+    let viewer = hub.account(&["userpools.viewer"], hub.pool()).await;
+    let page: admin::ListAuditEventsResponse = viewer
+        .call("AuditService/List", &of_pool(&hub.pool_id))
+        .await
+        .unwrap();
+    assert_eq!(page.events.len(), 2);
+    let phone = |event: &admin::AuditEvent| {
+        [&event.details, &event.request_parameters, &event.response]
+            .map(|document| text(document, "phoneNumber"))
+    };
+    let number = Some("+49123".to_owned());
+    assert_eq!(
+        phone(&page.events[0]),
+        [number.clone(), number.clone(), number]
+    );
+    let get = |event: &admin::AuditEvent| admin::GetAuditEventRequest {
+        event_id: event.event_id.clone(),
+    };
+    let same: admin::AuditEvent = viewer
+        .call("AuditService/Get", &get(&page.events[0]))
+        .await
+        .unwrap();
+    assert_eq!(same, page.events[0]);
+    // Nothing of other pools, nor of the organization, nor whether there is anything.
+    let missing = admin::GetAuditEventRequest {
+        event_id: "evt0".into(),
+    };
+    let foreign = events(&hub, &format!("resource_id = {other}")).await;
+    let own = events(&hub, "event_type = yandex.cloud.audit.iam.CreateToken").await;
+    for request in [missing, get(&foreign[0]), get(&own[0])] {
+        let status = viewer.refused("AuditService/Get", &request).await;
+        expect(&status, Code::PermissionDenied, "PERMISSION_DENIED");
+    }
+    for pool in ["", &other, "ek00"] {
+        let status = viewer.refused("AuditService/List", &of_pool(pool)).await;
+        expect(&status, Code::PermissionDenied, "PERMISSION_DENIED");
+    }
+    let auditor = hub.account(&["auditor"], hub.organization()).await;
+    let filter = format!("event_type = {CREATE_USER}");
+    let found = list(&hub, &auditor, &filter).await.unwrap();
+    assert_eq!(phone(&found[0]), [None, None, None]);
+    let none = hub
+        .account(&["userpools.auditor"], hub.organization())
+        .await;
+    let status = list(&hub, &none, "").await.unwrap_err();
+    expect(&status, Code::PermissionDenied, "PERMISSION_DENIED");
+}
+
+#[tokio::test]
+async fn pages_and_conditions() {
+    let hub = Harness::start().await;
+    for login in ["ann", "bob", "cyd"] {
+        hub.create_user(login).await;
+    }
+    let mut request = admin::ListAuditEventsRequest {
+        organization_id: hub.made.organization_id.clone(),
+        filter: format!("event_type = {CREATE_USER}"),
+        page_size: 2,
+        ..Default::default()
+    };
+    let first: admin::ListAuditEventsResponse = hub
+        .administrator
+        .call("AuditService/List", &request)
+        .await
+        .unwrap();
+    request.page_token = first.next_page_token.clone();
+    let second: admin::ListAuditEventsResponse = hub
+        .administrator
+        .call("AuditService/List", &request)
+        .await
+        .unwrap();
+    let names: Vec<_> = first
+        .events
+        .iter()
+        .chain(&second.events)
+        .map(|event| path(event)[2].1[..3].to_owned())
+        .collect();
+    assert_eq!(names, ["cyd", "bob", "ann"]);
+    // A token of one list is refused by another one.
+    request.since = first.events[0].event_time;
+    let status = hub
+        .administrator
+        .refused("AuditService/List", &request)
+        .await;
+    expect_field(&status, "page_token");
+    request.page_token = String::new();
+    let late: admin::ListAuditEventsResponse = hub
+        .administrator
+        .call("AuditService/List", &request)
+        .await
+        .unwrap();
+    assert_eq!(late.events, first.events[..1]);
+    request.filter = "phone = '1'".into();
+    let status = hub
+        .administrator
+        .refused("AuditService/List", &request)
+        .await;
+    expect_field(&status, "filter");
 }
