@@ -290,7 +290,7 @@ pub async fn record_change(
         response: document::to_text(response),
         ..begin_event(hub, tx, Some(call), attempt.event_type).await?
     };
-    Ok(tx.insert_audit_event(&event).await?)
+    insert(tx, &event).await
 }
 
 /// Records a change that leaves no operation, in its transaction. `details` come on top of those
@@ -316,7 +316,17 @@ pub async fn record_direct<R: Message + Name>(
         response: document::to_text(document::of_payload(&to_payload(response))?),
         ..begin_event(hub, tx, Some(call), attempt.event_type).await?
     };
-    Ok(tx.insert_audit_event(&event).await?)
+    insert(tx, &event).await
+}
+
+/// Writes an event. That it cannot be written is never the caller's matter.
+async fn insert(tx: &Tx, event: &AuditEvent) -> Result<(), Error> {
+    tx.insert_audit_event(event)
+        .await
+        .map_err(|error| match error.as_refusal() {
+            Some(refusal) => Error::Internal(format!("no audit event: {refusal}")),
+            None => error.into(),
+        })
 }
 
 /// Records the issue of a token to the caller.
@@ -378,7 +388,7 @@ pub async fn record_end(
         response: document::to_text(response),
         ..begin_event(hub, tx, None, event_type).await?
     };
-    Ok(tx.insert_audit_event(&event).await?)
+    insert(tx, &event).await
 }
 
 /// Who asked for an operation: a service account or a user.
@@ -441,7 +451,7 @@ pub async fn record_refusal(
                 request: attempt.request.clone(),
                 ..begin_event(&inner_hub, tx, Some(&inner_call), attempt.event_type).await?
             };
-            Ok::<_, Error>(tx.insert_audit_event(&event).await?)
+            insert(tx, &event).await
         })
         .await;
     if let Err(error) = written {
