@@ -264,7 +264,7 @@ async fn converted_groups(world: &World) {
         let page = PageRequest::first();
         let groups = tx.list_groups(&organization_id(), &all, &page).await?;
         let bindings = tx
-            .list_all_access_bindings_of_subject(&"aje-editor".into())
+            .list_all_access_bindings_for(&Subject::service_account("aje-editor"))
             .await?;
         Ok((groups.items, bindings))
     })
