@@ -1,7 +1,7 @@
-use rollcall_proto::idp;
 use rollcall_proto::operation::Operation;
 use rollcall_proto::organizationmanager as om;
 use rollcall_proto::organizationmanager::member_delta::MemberAction;
+use rollcall_proto::{access, idp};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -220,4 +220,42 @@ async fn domains_of_a_pool() {
         .call(method, &request("other.example"))
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn bindings_on_an_organization() {
+    use access::AccessBindingAction::{Add, Remove};
+    // The owner that init made has one.
+    let hub = hub_with("access_bindings_per_organization", 2).await;
+    let binding = |role: &str, user_id: &str| access::AccessBinding {
+        role_id: format!("organization-manager.{role}"),
+        subject: Some(access::Subject {
+            id: user_id.into(),
+            r#type: "userAccount".into(),
+        }),
+    };
+    let update = |action: access::AccessBindingAction, role: &str, user_id: &str| {
+        access::AccessBindingDelta {
+            action: action.into(),
+            access_binding: Some(binding(role, user_id)),
+        }
+    };
+    let request = |deltas: Vec<access::AccessBindingDelta>| access::UpdateAccessBindingsRequest {
+        resource_id: hub.made.organization_id.clone(),
+        access_binding_deltas: deltas,
+    };
+    let ann = hub.create_user("ann").await;
+    let method = "OrganizationService/UpdateAccessBindings";
+    let add = request(vec![update(Add, "viewer", &ann)]);
+    let _: (access::UpdateAccessBindingsMetadata, ()) =
+        hub.administrator.change(method, &add).await.unwrap();
+    let more = request(vec![update(Add, "editor", &ann)]);
+    let status = hub.administrator.refused(method, &more).await;
+    expect_full(&status, "access_bindings_per_organization", 2);
+    let exchange = request(vec![
+        update(Add, "editor", &ann),
+        update(Remove, "viewer", &ann),
+    ]);
+    let _: (access::UpdateAccessBindingsMetadata, ()) =
+        hub.administrator.change(method, &exchange).await.unwrap();
 }

@@ -209,6 +209,20 @@ impl<'a> Fixtures<'a> {
         })
     }
 
+    /// An access policy that gets in nobody's way here.
+    fn policy(&self, template: &str) -> Json {
+        json!({
+            "resourceId": self.organization_id(),
+            "accessPolicyBinding": {"accessPolicyTemplateId": template},
+        })
+    }
+
+    async fn bind_policy(&self, template: &str) {
+        let method = "OrganizationService/BindAccessPolicy";
+        self.make(method, &self.policy(template), "resourceId")
+            .await;
+    }
+
     async fn bind(&self, service: &str, resource_id: &str) {
         for role in ["viewer", "editor"] {
             let json = self.new_binding(resource_id, role).await;
