@@ -12,8 +12,8 @@ use tonic_types::StatusExt as _;
 
 use crate::key::KeyError;
 
-/// The reason of RESOURCE_EXHAUSTED when a limit does not go away by waiting.
-const LIMIT_REACHED: &str = "LIMIT_REACHED";
+/// The reasons of RESOURCE_EXHAUSTED when a limit does not go away by waiting.
+const LASTING_LIMITS: [&str; 2] = ["LIMIT_REACHED", "QUOTA_EXCEEDED"];
 /// How deep chains of causes are followed.
 const CAUSES_MAX: usize = 16;
 
@@ -129,7 +129,7 @@ impl ClientError {
         let message = message(address, status, &violations);
         let retryable = match status.code() {
             Code::Unavailable | Code::DeadlineExceeded | Code::Aborted => true,
-            Code::ResourceExhausted => reason != LIMIT_REACHED,
+            Code::ResourceExhausted => !LASTING_LIMITS.contains(&reason.as_str()),
             _ => false,
         };
         Self {

@@ -202,16 +202,18 @@ async fn lasting_failures_are_not_retried_and_keep_their_details() {
         matches!(error.kind, ErrorKind::InvalidArgument { violations } if violations.len() == 1)
     );
 
-    let mut details = ErrorDetails::new();
-    details.set_error_info("LIMIT_REACHED", "rollcall", HashMap::new());
-    hub.will_answer(Err(Status::with_error_details(
-        Code::ResourceExhausted,
-        "1000 members",
-        details,
-    )));
-    let error = cancel(&client, &CallContext::mutation()).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::ResourceExhausted);
-    assert_eq!(hub.asked().len(), 3);
+    for reason in ["LIMIT_REACHED", "QUOTA_EXCEEDED"] {
+        let mut details = ErrorDetails::new();
+        details.set_error_info(reason, "rollcall", HashMap::new());
+        hub.will_answer(Err(Status::with_error_details(
+            Code::ResourceExhausted,
+            "1000 members",
+            details,
+        )));
+        let error = cancel(&client, &CallContext::mutation()).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::ResourceExhausted);
+    }
+    assert_eq!(hub.asked().len(), 4);
 }
 
 #[tokio::test]
