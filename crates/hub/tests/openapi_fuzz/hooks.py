@@ -49,6 +49,9 @@ NUMBERS = st.integers(min_value=0, max_value=9999)
 FITTING = {
     "username": NUMBERS.map(lambda number: f"fuzz{number}@{KNOWN['domain'][0]}"),
     "defaultSubdomain": NUMBERS.map(lambda number: f"fuzz{number}"),
+    "roleId": st.sampled_from(
+        ["organization-manager.viewer", "organization-manager.groups.editor"]
+    ),
     "passwordHash": st.just("8846f7eaee8fb117ad06bdd830b7586c"),
     "passwordHashType": st.just("AD_MD4"),
     "synchronizationInterval": st.integers(900, 21600).map(lambda seconds: f"{seconds}s"),
