@@ -14,6 +14,8 @@ mod name_server;
 #[path = "support/fixtures.rs"]
 mod fixtures;
 
+#[path = "services/access_matrix.rs"]
+mod access_matrix;
 #[path = "services/audit_promise.rs"]
 mod audit_promise;
 #[path = "services/contract.rs"]

@@ -24,7 +24,7 @@ use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-pub use caller::Caller;
+pub use caller::{Caller, find_method};
 use rest_transport::RestTransport;
 use transcript::{Comparison, Transcript};
 
