@@ -10,8 +10,11 @@ use rollcall_proto::Method;
 
 use super::document::Document;
 
-/// Fields that name things, the innermost first, and what they name.
-const FIELDS: &[(&str, fn(&str) -> AuditTarget)] = &[
+/// A field that names a thing, and the thing it names.
+type NamingField = (&'static str, fn(&str) -> AuditTarget);
+
+/// Fields that name things, the innermost first.
+const FIELDS: &[NamingField] = &[
     ("user_id", |id| AuditTarget::User(id.into())),
     ("group_id", |id| AuditTarget::Group(id.into())),
     ("session_id", |id| AuditTarget::Session(id.into())),
