@@ -142,11 +142,10 @@ impl Things {
             .administrator
             .call("AuditService/List", &request)
             .await
-            .unwrap_or_default();
-        things.ids.push((
-            "event",
-            events.events.first().cloned().unwrap_or_default().event_id,
-        ));
+            .unwrap();
+        things
+            .ids
+            .push(("event", events.events[0].event_id.clone()));
         things
     }
 

@@ -374,24 +374,22 @@ pub const CASES: &[Case] = &[
 
 /// Methods that this version does not serve.
 pub const NOT_SERVED: &[&str] = &[
-    "AuditService/Get",                        // later
-    "AuditService/List",                       // later
-    "IamTokenService/CreateForServiceAccount", // later
-    "IamTokenService/Revoke",                  // later
-    "ServiceAccountService/Get",               // later
-    "ServiceAccountService/List",              // later
-    "ServiceAccountService/Create",            // later
-    "ServiceAccountService/Update",            // later
-    "ServiceAccountService/Disable",           // later
-    "ServiceAccountService/Enable",            // later
-    "ServiceAccountService/Delete",            // later
-    "ServiceAccountService/ListOperations",    // later
-    "ServiceAccountService/CreateKey",         // later
-    "ServiceAccountService/GetKey",            // later
-    "ServiceAccountService/ListKeys",          // later
-    "ServiceAccountService/DisableKey",        // later
-    "ServiceAccountService/EnableKey",         // later
-    "ServiceAccountService/DeleteKey",         // later
+    "IamTokenService/CreateForServiceAccount",
+    "IamTokenService/Revoke",
+    "ServiceAccountService/Get",
+    "ServiceAccountService/List",
+    "ServiceAccountService/Create",
+    "ServiceAccountService/Update",
+    "ServiceAccountService/Disable",
+    "ServiceAccountService/Enable",
+    "ServiceAccountService/Delete",
+    "ServiceAccountService/ListOperations",
+    "ServiceAccountService/CreateKey",
+    "ServiceAccountService/GetKey",
+    "ServiceAccountService/ListKeys",
+    "ServiceAccountService/DisableKey",
+    "ServiceAccountService/EnableKey",
+    "ServiceAccountService/DeleteKey",
     "UserService/CommitPassword",
     "UserService/GeneratePassword",
     "UserService/GetPasswordChanges",
