@@ -15,7 +15,7 @@ mod trail;
 
 use std::sync::Arc;
 
-use prost::Message;
+use prost::{Message, Name};
 use rollcall_domain::access::Subject;
 use rollcall_domain::audit::{
     AuditCaller, AuditError, AuditEvent, AuditOrigin, AuditResource, AuditTarget, AuditToken,
@@ -23,7 +23,7 @@ use rollcall_domain::audit::{
 };
 use rollcall_domain::iam_token::IamToken;
 use rollcall_domain::id::AuditEventId;
-use rollcall_domain::operation::{Operation, OperationError, Outcome, Payload};
+use rollcall_domain::operation::{Operation, OperationError, Outcome};
 use rollcall_kit::id::new_id;
 use rollcall_proto::iam::CreateIamTokenResponse;
 use rollcall_proto::rpc;
@@ -207,45 +207,23 @@ pub async fn record_change(
     insert(tx, &event).await
 }
 
-/// The answer of a change without an operation, as the trail tells it.
-pub trait Told {
-    /// The answer as the caller gets it; its secret fields are left out.
-    fn to_response(&self) -> Payload;
-
-    /// Details on top of those that follow from the place: ids of what was made.
-    fn details(&self) -> Document;
-}
-
-impl Told for IamToken {
-    fn to_response(&self) -> Payload {
-        to_payload(&CreateIamTokenResponse {
-            expires_at: Some(render_timestamp(self.expires_at)),
-            ..Default::default()
-        })
-    }
-
-    fn details(&self) -> Document {
-        let mut details = Document::new();
-        details.insert("iamTokenId".to_owned(), self.id.as_str().into());
-        details
-    }
-}
-
-/// Records a change that leaves no operation, in its transaction.
+/// Records a change that leaves no operation, in its transaction. `details` come on top of those
+/// that follow from the place: ids of what was made.
 ///
 /// # Errors
 /// As [`record_change`].
-pub async fn record_direct(
+pub async fn record_direct<R: Message + Name>(
     hub: &Hub,
     tx: &Tx,
     call: &Call,
     attempt: &Attempt,
-    answer: &impl Told,
+    response: &R,
+    more: Document,
 ) -> Result<(), Error> {
     let path = find_path(tx, call, attempt).await?;
     let mut details = details::of_path(&path);
-    details.extend(answer.details());
-    let response = document::of_payload(&answer.to_response())?;
+    details.extend(more);
+    let response = document::of_payload(&to_payload(response))?;
     let event = AuditEvent {
         path,
         details: document::to_text(details),
@@ -254,6 +232,26 @@ pub async fn record_direct(
         ..begin_event(hub, tx, Some(call), attempt.event_type).await?
     };
     insert(tx, &event).await
+}
+
+/// Records the issue of a token to the caller.
+///
+/// # Errors
+/// As [`record_change`].
+pub async fn record_token(
+    hub: &Hub,
+    tx: &Tx,
+    call: &Call,
+    attempt: &Attempt,
+    token: &IamToken,
+) -> Result<(), Error> {
+    let mut details = Document::new();
+    details.insert("iamTokenId".to_owned(), token.id.as_str().into());
+    let response = CreateIamTokenResponse {
+        expires_at: Some(render_timestamp(token.expires_at)),
+        ..Default::default()
+    };
+    record_direct(hub, tx, call, attempt, &response, details).await
 }
 
 /// Writes an event. That it cannot be written is never the caller's matter.

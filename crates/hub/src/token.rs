@@ -71,7 +71,7 @@ impl Hub {
             .write(async move |tx: &Tx| {
                 tx.insert_iam_token(&record).await?;
                 match &attempt {
-                    Some(attempt) => audit::record_direct(&hub, tx, &call, attempt, &record).await,
+                    Some(attempt) => audit::record_token(&hub, tx, &call, attempt, &record).await,
                     None => Ok(()),
                 }
             })
