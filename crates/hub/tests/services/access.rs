@@ -159,7 +159,7 @@ async fn bindings_are_given_listed_replaced_and_taken_away() {
         listed.sort_by(|a, b| a.role_id.cmp(&b.role_id));
         assert_eq!(listed, [all.clone(), editors.clone(), viewer.clone()]);
 
-        let request = wanted(id, &[editors.clone()]);
+        let request = wanted(id, std::slice::from_ref(&editors));
         let (metadata, result): (SetAccessBindingsMetadata, AccessBindingsOperationResult) = admin
             .change(&format!("{service}/SetAccessBindings"), &request)
             .await
@@ -169,7 +169,10 @@ async fn bindings_are_given_listed_replaced_and_taken_away() {
         for gone in [&viewer, &all] {
             assert!(result.effective_deltas.contains(&delta(REMOVE, gone)));
         }
-        assert_eq!(list(admin, service, id).await, [editors.clone()]);
+        assert_eq!(
+            list(admin, service, id).await,
+            std::slice::from_ref(&editors)
+        );
         let remove = [delta(REMOVE, &editors), delta(REMOVE, &viewer)];
         let effective = update(admin, service, id, &remove).await.unwrap();
         assert_eq!(effective, [delta(REMOVE, &editors)]);
@@ -345,7 +348,7 @@ async fn owners_are_the_matter_of_owners() {
     update_organization(&hub, owner, &[delta(ADD, &second)])
         .await
         .unwrap();
-    let request = wanted(organization_id, &[second.clone()]);
+    let request = wanted(organization_id, std::slice::from_ref(&second));
     let (_, ()): (SetAccessBindingsMetadata, ()) = owner
         .change("OrganizationService/SetAccessBindings", &request)
         .await

@@ -101,7 +101,11 @@ async fn of_many_agents_at_two_hubs_one_opens() {
     let first = Harness::start_on(Some(postgres.fresh_database().unwrap())).await;
     let second = first.start_replica().await;
     let attempts = (0..16).map(|number| {
-        let hub = if number % 2 == 0 { &first } else { &second };
+        let hub = if number.is_multiple_of(2) {
+            &first
+        } else {
+            &second
+        };
         let agent_id = format!("agent-{number}");
         async move {
             hub.open(&hub.administrator, &agent_id, idp::SessionType::AdSync)
@@ -148,7 +152,13 @@ async fn a_quota_is_never_exceeded_by_calls_at_once() {
                   members_per_group: 3\n  groups_per_user: 2\n";
     let first = Harness::start_with(Some(postgres.fresh_database().unwrap()), quotas).await;
     let second = first.start_replica().await;
-    let hub = |number: usize| if number % 2 == 0 { &first } else { &second };
+    let hub = |number: usize| {
+        if number.is_multiple_of(2) {
+            &first
+        } else {
+            &second
+        }
+    };
 
     let users = (0..12).map(|number| async move {
         let request = hub(number).new_user(&format!("user{number}"));
@@ -235,7 +245,11 @@ async fn repetitions_at_once_all_answer_with_the_first_operation() {
     for round in 0..6 {
         let key = format!("key-{round}");
         let calls = (0..16).map(|number| {
-            let hub = if number % 2 == 0 { &first } else { &second };
+            let hub = if number.is_multiple_of(2) {
+                &first
+            } else {
+                &second
+            };
             let caller = hub.administrator.with("idempotency-key", &key);
             async move {
                 if round % 2 == 0 {

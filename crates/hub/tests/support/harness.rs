@@ -24,7 +24,9 @@ use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-pub use caller::{Caller, find_method};
+pub use caller::Caller;
+#[allow(unused_imports)] // not every test binary needs it
+pub use caller::find_method;
 use rest_transport::RestTransport;
 use transcript::{Comparison, Transcript};
 
