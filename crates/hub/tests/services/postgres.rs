@@ -100,7 +100,7 @@ async fn of_many_agents_at_two_hubs_one_opens() {
     let postgres = Postgres::start().unwrap();
     let first = Harness::start_on(Some(postgres.fresh_database().unwrap())).await;
     let second = first.start_replica().await;
-    let attempts = (0..16).map(|number| {
+    let attempts = (0..16_u32).map(|number| {
         let hub = if number.is_multiple_of(2) {
             &first
         } else {
@@ -244,7 +244,7 @@ async fn repetitions_at_once_all_answer_with_the_first_operation() {
     let second = first.start_replica().await;
     for round in 0..6 {
         let key = format!("key-{round}");
-        let calls = (0..16).map(|number| {
+        let calls = (0..16_u32).map(|number| {
             let hub = if number.is_multiple_of(2) {
                 &first
             } else {
