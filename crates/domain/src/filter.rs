@@ -117,6 +117,12 @@ pub const AUDIT_EVENT_FIELDS: &[FilterField] = &[
     FilterField::text("request_id"),
     FilterField::text("remote_address"),
 ];
+/// Fields of service accounts.
+pub const SERVICE_ACCOUNT_FIELDS: &[FilterField] = &[
+    FilterField::text("id"),
+    FilterField::text("name"),
+    FilterField::named("status", &["ACTIVE", "DISABLED"]),
+];
 /// Fields of sessions (decision U37).
 pub const SESSION_FIELDS: &[FilterField] = &[
     FilterField::named(

@@ -76,6 +76,8 @@ named_enum! {
         User = "user",
         /// Synchronization of a pool: settings, tokens and sessions.
         Synchronization = "synchronization",
+        /// A service account, with its keys.
+        ServiceAccount = "service_account",
     }
 }
 

@@ -9,14 +9,15 @@ use rollcall_kit::timestamp::{Span, Timestamp};
 use crate::access::{AccessBinding, Role, Subject};
 use crate::id::{KeyId, OrganizationId, ServiceAccountId, SubjectId};
 use crate::mask::Mask;
-use crate::named::named_enum;
+use crate::named::{Named, named_enum};
+use crate::quota::Quota;
 use crate::refusal::Refusal;
 use crate::resource_name;
 use crate::text_size::{self, TEXT_CHARACTERS_MAX};
 
-/// Most keys of one service account, disabled ones included. Two suffice for an exchange without
-/// interruption; more serve an account that several programs use.
-pub const KEYS_MAX: u64 = 16;
+/// Most keys of one service account, disabled ones included, whatever the quotas are. Two suffice
+/// for an exchange without interruption; more serve an account that several programs use.
+pub const KEYS_MAX: u64 = 100;
 /// The use of a key is written down at most that often.
 pub const KEY_USE_PRECISION: Span = Span::minutes(1);
 
@@ -319,11 +320,12 @@ pub fn check_dispensable(
 /// Refuses one more key than [`KEYS_MAX`].
 ///
 /// # Errors
-/// `LimitReached`.
-pub fn check_key_count(present: u64) -> Result<(), Refusal> {
+/// `QuotaExceeded`.
+pub fn check_key_count(account: &ServiceAccountId, present: u64) -> Result<(), Refusal> {
     if present >= KEYS_MAX {
-        return Err(Refusal::LimitReached {
-            what: "keys of a service account".to_owned(),
+        return Err(Refusal::QuotaExceeded {
+            quota: Quota::KeysPerServiceAccount.name(),
+            holder: format!("service account {account}"),
             limit: KEYS_MAX,
         });
     }
@@ -389,7 +391,10 @@ mod tests {
         assert_eq!(used.mark_used(minute.minus(Span::micros(1))), None);
         let again = used.mark_used(minute).unwrap();
         assert_eq!(again.last_used_at, Some(minute));
-        assert_eq!(key.clone().disable(NOW).disable(minute).disabled_at, Some(NOW));
+        assert_eq!(
+            key.clone().disable(NOW).disable(minute).disabled_at,
+            Some(NOW)
+        );
         assert_eq!(key.clone().disable(NOW).enable(), key);
     }
 
@@ -426,7 +431,8 @@ mod tests {
 
     #[test]
     fn keys_are_counted() {
-        assert!(check_key_count(KEYS_MAX - 1).is_ok());
-        assert!(check_key_count(KEYS_MAX).is_err());
+        let id = "aje1".into();
+        assert!(check_key_count(&id, KEYS_MAX - 1).is_ok());
+        assert!(check_key_count(&id, KEYS_MAX).is_err());
     }
 }

@@ -46,6 +46,9 @@ pub enum Error {
     /// The caller calls too often.
     #[error(transparent)]
     TooFast(#[from] TooFast),
+    /// Too many calls want the same costly thing.
+    #[error("{BUSY_MESSAGE}")]
+    Busy,
     /// The hub does not do this yet.
     #[error("{0}")]
     Unimplemented(String),
@@ -137,7 +140,9 @@ impl Error {
             Self::Store(rollcall_store::Error::Busy { .. }) => {
                 (Code::Unavailable, "BUSY", BUSY_MESSAGE.to_owned())
             }
-            Self::Hash(HashError::Busy) => (Code::Unavailable, "BUSY", BUSY_MESSAGE.to_owned()),
+            Self::Busy | Self::Hash(HashError::Busy) => {
+                (Code::Unavailable, "BUSY", BUSY_MESSAGE.to_owned())
+            }
             Self::Store(_) | Self::Hash(_) | Self::Seal(_) | Self::Internal(_) => {
                 (Code::Internal, "INTERNAL", INTERNAL_MESSAGE.to_owned())
             }

@@ -16,6 +16,8 @@ pub mod organization;
 pub mod password;
 pub mod password_policy;
 pub mod replication_token;
+pub mod service_account;
+pub mod service_account_key;
 pub mod sync_session;
 pub mod sync_settings;
 pub mod user;
@@ -25,7 +27,7 @@ pub mod userpool_domain;
 use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
-use prost::Message;
+use prost::{Message, Name};
 use rollcall_domain::id::{OperationId, SubjectId};
 use rollcall_domain::idempotency::{self, IdempotencyRecord, Repetition};
 use rollcall_domain::operation::{Operation, Outcome};
@@ -179,12 +181,7 @@ impl Service {
                     None => Vec::new(),
                 };
                 let done = cx.seal(decide(&cx, tx, &request).await)?;
-                if !cx.is_fenced() {
-                    return Err(Error::Internal(format!(
-                        "{} did not check the session it was sent under",
-                        cx.method()
-                    )));
-                }
+                require_fenced(&cx)?;
                 let status = trail::judge(&done.standing);
                 let operation = record(&cx, tx, done, description, &digest).await?;
                 if let Some(attempt) = attempt.as_deref() {
@@ -192,6 +189,57 @@ impl Service {
                         .await?;
                 }
                 Ok(operation)
+            })
+            .await
+    }
+
+    /// Makes a change that leaves no operation, because its answer must not be stored. Such a call
+    /// has no use for an idempotency key.
+    async fn change<Q, A, F>(&self, call: &Arc<Call>, request: Q, decide: F) -> Result<A, Status>
+    where
+        Q: Check + Message + 'static,
+        A: Message + Name + 'static,
+        F: AsyncFn(&Context, &Tx, &Q) -> Result<A, Error> + Send + 'static,
+    {
+        let attempt = match Attempt::new(call, &request) {
+            Ok(attempt) => attempt.map(Arc::new),
+            Err(error) => return Err(error.into_status(&call.request_id)),
+        };
+        match self
+            .commit_directly(call, request, attempt.clone(), decide)
+            .await
+        {
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(self.refuse(call, attempt, error).await),
+        }
+    }
+
+    async fn commit_directly<Q, A, F>(
+        &self,
+        call: &Arc<Call>,
+        request: Q,
+        attempt: Option<Arc<Attempt>>,
+        decide: F,
+    ) -> Result<A, Error>
+    where
+        Q: Check + Message + 'static,
+        A: Message + Name + 'static,
+        F: AsyncFn(&Context, &Tx, &Q) -> Result<A, Error> + Send + 'static,
+    {
+        check(&request)?;
+        let hub = Arc::clone(&self.0);
+        let call = Arc::clone(call);
+        self.0
+            .store
+            .write(async move |tx: &Tx| {
+                let cx = Context::new(Arc::clone(&hub), Arc::clone(&call), Effect::Write);
+                let answer = cx.seal(decide(&cx, tx, &request).await)?;
+                require_fenced(&cx)?;
+                if let Some(attempt) = attempt.as_deref() {
+                    let details = serde_json::Map::new();
+                    trail::record_direct(&hub, tx, &call, attempt, &answer, details).await?;
+                }
+                Ok(answer)
             })
             .await
     }
@@ -251,6 +299,16 @@ fn accept<Q>(mut request: Request<Q>) -> Result<(Arc<Call>, Q), Status> {
 
 fn check<Q: Check>(request: &Q) -> Result<(), Error> {
     request.check().map_err(Error::Fields)
+}
+
+fn require_fenced(cx: &Context) -> Result<(), Error> {
+    if cx.is_fenced() {
+        return Ok(());
+    }
+    Err(Error::Internal(format!(
+        "{} did not check the session it was sent under",
+        cx.method()
+    )))
 }
 
 /// The operation of an earlier call with the same key.

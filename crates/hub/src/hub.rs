@@ -23,6 +23,7 @@ use crate::page_token::PageTokens;
 use crate::password_hash::HashingPool;
 use crate::rate_limit::RateLimiter;
 use crate::sealing::SealingKey;
+use crate::service_account_key::KeyMaker;
 use crate::token::TokenCache;
 
 const UUID_BYTES: usize = 16;
@@ -53,6 +54,8 @@ pub struct Hub {
     pub page_tokens: PageTokens,
     /// Workers for password hashes.
     pub hashing: HashingPool,
+    /// Makes keys of service accounts.
+    pub keys: KeyMaker,
     /// Tokens seen lately.
     pub tokens: TokenCache,
     /// What callers may ask.
@@ -107,6 +110,7 @@ impl Hub {
             quotas: config.quotas.to_quotas(),
             sealing_key: parts.sealing_key,
             hashing: HashingPool::new(),
+            keys: KeyMaker::new(),
             tokens: TokenCache::default(),
             subject_rates: RateLimiter::new(config.limits.requests_per_second, config.limits.burst),
             address_rates: RateLimiter::new(

@@ -28,6 +28,7 @@ use crate::{certificate, server};
 
 const ADMINISTRATOR: &str = "administrator";
 const ADMINISTRATOR_DESCRIPTION: &str = "Made at init; owns the organization";
+const KEY_DESCRIPTION: &str = "Made at init; administrator.json of the data directory";
 const UNFINISHED_SUFFIX: &str = ".unfinished";
 const NAME_CHARACTERS_MAX: usize = 63;
 
@@ -188,12 +189,13 @@ impl First {
         Ok(Self {
             organization,
             account,
-            key: ServiceAccountKey {
-                id: KeyId::new(new_id(KeyId::PREFIX, now, entropy)),
-                service_account_id: account_id.clone(),
-                public_key_pem: pair.public_key.clone(),
-                created_at: now,
-            },
+            key: ServiceAccountKey::create(
+                account_id.clone(),
+                KEY_DESCRIPTION,
+                pair.public_key.clone(),
+                KeyId::new(new_id(KeyId::PREFIX, now, entropy)),
+                now,
+            )?,
             binding: AccessBinding {
                 resource: ResourceRef::organization(&id),
                 role: Role::Owner,

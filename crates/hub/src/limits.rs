@@ -59,6 +59,12 @@ pub const TOKEN_CACHE_ENTRIES_MAX: usize = 10_000;
 /// may still work on a replica after another hub ended it.
 pub const TOKEN_CACHE_SECONDS_MAX: i64 = 5;
 
+/// Most RSA keys made at once: each keeps a core busy for some hundred milliseconds.
+pub const KEYS_IN_MAKING_MAX: usize = 2;
+
+/// Most calls that wait for an RSA key or have it made; further ones are refused as "try again".
+pub const KEY_QUEUE_MAX: usize = 16;
+
 /// Most passwords waiting for a hashing worker; further calls are refused as "try again".
 pub const HASHING_QUEUE_MAX: usize = 1_024;
 

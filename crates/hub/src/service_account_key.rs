@@ -1,14 +1,21 @@
 //! Authorized keys of service accounts: an RSA pair and its JSON file.
 //!
 //! Invariant: the hub keeps the public half only; the private half exists in the file handed to the
-//! administrator. The file has the form that official clients read: the PEM text of the private key
+//! administrator, or in the one answer that shows it. The file has the form that official clients read: the PEM text of the private key
 //! follows one comment line (decision U128). Deliberately absent: checking signatures, which is
 //! `token`.
 
+use std::sync::Arc;
+
+use anyhow::anyhow;
 use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use rollcall_kit::secret::SecretString;
 use rollcall_kit::timestamp::Timestamp;
 use serde::Serialize;
+use tokio::sync::Semaphore;
+
+use crate::error::Error;
+use crate::limits;
 
 /// A new pair of keys.
 #[derive(Debug)]
@@ -41,6 +48,51 @@ pub fn generate() -> anyhow::Result<KeyPairPem> {
     })
 }
 
+/// Makes pairs of keys beside the runtime, a few at a time.
+#[derive(Debug)]
+pub struct KeyMaker {
+    places: Semaphore,
+    workers: Arc<Semaphore>,
+}
+
+impl KeyMaker {
+    /// An idle one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            places: Semaphore::new(limits::KEY_QUEUE_MAX),
+            workers: Arc::new(Semaphore::new(limits::KEYS_IN_MAKING_MAX)),
+        }
+    }
+
+    /// A new pair.
+    ///
+    /// # Errors
+    /// `Busy` when too many calls wait for one.
+    pub async fn make(&self) -> Result<KeyPairPem, Error> {
+        let _place = self.places.try_acquire().map_err(|_| Error::Busy)?;
+        let closed = || Error::Internal("the maker of keys is closed".into());
+        let worker = Arc::clone(&self.workers).acquire_owned().await;
+        let worker = worker.map_err(|_| closed())?;
+        // The place of a worker is free when the work is done, even if nobody waits for it any more.
+        let made = tokio::task::spawn_blocking(move || {
+            let made = generate();
+            drop(worker);
+            made
+        });
+        made.await
+            .map_err(|error| anyhow!(error))
+            .and_then(|made| made)
+            .map_err(|error| Error::Internal(format!("no key was made: {error:#}")))
+    }
+}
+
+impl Default for KeyMaker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// The JSON file of an authorized key.
 ///
 /// # Errors
@@ -70,6 +122,17 @@ pub fn render_file(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_full_queue_refuses() {
+        let maker = KeyMaker::new();
+        let places = u32::try_from(limits::KEY_QUEUE_MAX).unwrap();
+        let all = maker.places.try_acquire_many(places).unwrap();
+        assert!(matches!(maker.make().await, Err(Error::Busy)));
+        drop(all);
+        let made = maker.make().await.unwrap();
+        assert!(made.public_key.contains("BEGIN PUBLIC KEY"));
+    }
 
     #[test]
     fn the_file_has_the_documented_form() {

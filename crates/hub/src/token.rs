@@ -13,7 +13,8 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use rollcall_domain::access::Subject;
 use rollcall_domain::iam_token::IamToken;
-use rollcall_domain::id::{KeyId, ServiceAccountId, SubjectId, TokenId};
+use rollcall_domain::id::{KeyId, SubjectId, TokenId};
+use rollcall_domain::service_account::ServiceAccountKey;
 use rollcall_kit::secret::SecretString;
 use rollcall_kit::timestamp::{Span, Timestamp};
 use rollcall_store::Tx;
@@ -31,7 +32,8 @@ const SECRET_BYTES: usize = 64;
 const SCHEME: &str = "Bearer ";
 const TOKEN_CHARACTERS_MAX: usize = 4_096;
 
-type DigestBytes = [u8; 32];
+/// SHA-256 of the text of a token.
+pub type DigestBytes = [u8; 32];
 
 impl Hub {
     /// Trades the JWT of a service account for a token and its end; the audit trail has both.
@@ -46,12 +48,12 @@ impl Hub {
     ) -> Result<(SecretString, Timestamp), Error> {
         let now = call.now;
         let key_id = KeyId::new(jwt::key_id(jwt)?);
+        let named = key_id.clone();
         let key = self
             .store
-            .read(async move |tx: &Tx| Ok::<_, Error>(tx.find_service_account_key(&key_id).await?))
-            .await?
-            .ok_or(JwtError::NotAuthentic)?;
-        let account: ServiceAccountId = key.service_account_id;
+            .read(async move |tx: &Tx| find_usable_key(tx, &named).await)
+            .await?;
+        let account = key.service_account_id;
         jwt::check(
             jwt,
             &key.public_key_pem,
@@ -69,7 +71,12 @@ impl Hub {
         };
         self.store
             .write(async move |tx: &Tx| {
+                // Looked up again: meanwhile somebody may have disabled it.
+                let key = find_usable_key(tx, &key_id).await?;
                 tx.insert_iam_token(&record).await?;
+                if let Some(used) = key.mark_used(now) {
+                    tx.save_service_account_key(&used).await?;
+                }
                 match &attempt {
                     Some(attempt) => audit::record_token(&hub, tx, &call, attempt, &record).await,
                     None => Ok(()),
@@ -115,7 +122,8 @@ impl Hub {
     }
 
     /// A new token of `subject` and its record.
-    fn new_token(&self, subject: Subject, now: Timestamp) -> (SecretString, IamToken) {
+    #[must_use]
+    pub fn new_token(&self, subject: Subject, now: Timestamp) -> (SecretString, IamToken) {
         let mut secret = zeroize::Zeroizing::new([0; SECRET_BYTES]);
         self.entropy.fill(&mut *secret);
         let id = TokenId::new(self.new_id(TokenId::PREFIX, now));
@@ -126,6 +134,16 @@ impl Hub {
         let digest = digest(text.expose()).to_vec();
         (text, IamToken::issue(id, digest, subject, now))
     }
+}
+
+/// The key `id`, if it is enabled and its service account is. To strangers an unknown key and a
+/// refused one are the same.
+async fn find_usable_key(tx: &Tx, id: &KeyId) -> Result<ServiceAccountKey, Error> {
+    let refused = || Error::from(JwtError::NotAuthentic);
+    let key = tx.find_service_account_key(id).await?.ok_or_else(refused)?;
+    let account = tx.find_service_account(&key.service_account_id).await?;
+    let usable = key.is_enabled() && account.is_some_and(|account| account.is_enabled());
+    usable.then_some(key).ok_or_else(refused)
 }
 
 /// Who shows a valid token.
@@ -165,7 +183,9 @@ fn read_bearer(headers: &HeaderMap) -> Result<&str, Error> {
     Ok(token)
 }
 
-fn digest(token: &str) -> DigestBytes {
+/// The digest under which a token is stored.
+#[must_use]
+pub fn digest(token: &str) -> DigestBytes {
     Sha256::digest(token.as_bytes()).into()
 }
 

@@ -11,10 +11,11 @@ use rollcall_domain::mask::Mask;
 use rollcall_domain::named::Named;
 use rollcall_domain::operation::Payload;
 use rollcall_domain::refusal::Refusal;
-use rollcall_domain::{membership, password, progress, supported_attribute, sync_session};
+use rollcall_domain::{membership, password, progress, service_account};
+use rollcall_domain::{supported_attribute, sync_session};
 use rollcall_domain::{sync_settings, user, userpool, userpool_domain};
 use rollcall_kit::timestamp::{Span, Timestamp};
-use rollcall_proto::{access, idp, organizationmanager as om};
+use rollcall_proto::{access, admin, idp, organizationmanager as om};
 
 /// Prefix of the type URL in `google.protobuf.Any`.
 pub const TYPE_URL_PREFIX: &str = "type.googleapis.com/";
@@ -87,6 +88,8 @@ wire_enums! {
     supported_attribute::GroupTarget = idp::GroupTargetAttribute, "";
     supported_attribute::MappingKind = idp::MappingType, "";
     supported_attribute::DirectoryFlavor = idp::AttributesFlavor, "";
+    service_account::ServiceAccountStatus = admin::service_account::Status, "";
+    service_account::KeyStatus = admin::key::Status, "";
     password::HashType = idp::password_hash::PasswordHashType, "";
 }
 

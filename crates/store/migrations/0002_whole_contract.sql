@@ -3,6 +3,7 @@
 
 alter table service_accounts add column disabled_at bigint;
 alter table service_accounts add column updated_at bigint not null default 0;
+update service_accounts set updated_at = created_at;
 
 alter table service_account_keys add column description text not null default '';
 alter table service_account_keys add column disabled_at bigint;

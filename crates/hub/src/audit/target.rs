@@ -60,6 +60,7 @@ pub(super) fn of_resource(resource: &OperationResource) -> Option<AuditTarget> {
         OperationResourceKind::Userpool => AuditTarget::Userpool(id.into()),
         OperationResourceKind::Group => AuditTarget::Group(id.into()),
         OperationResourceKind::User => AuditTarget::User(id.into()),
+        OperationResourceKind::ServiceAccount => AuditTarget::ServiceAccount(id.into()),
         OperationResourceKind::Synchronization => return None,
     })
 }

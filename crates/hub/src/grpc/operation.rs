@@ -148,6 +148,12 @@ async fn require_view(cx: &Context, tx: &Tx, operation: &Operation) -> Result<()
             cx.authorize(tx, Permission::ReplicationTokenGet, Scope::Userpool(&pool))
                 .await?;
         }
+        OperationResourceKind::ServiceAccount => {
+            let organization = OrganizationId::from(resource.parent_id.as_str());
+            let scope = Scope::Organization(&organization);
+            cx.authorize(tx, Permission::ServiceAccountsGet, scope)
+                .await?;
+        }
         OperationResourceKind::Group => {
             let id = GroupId::from(resource.id.as_str());
             let group = tx.find_group(&id).await?;

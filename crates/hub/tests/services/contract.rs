@@ -22,8 +22,6 @@ const ANONYMOUS: &[&str] = &[
 
 /// Methods that a later version will serve.
 const NOT_SERVED: &[&str] = &[
-    "IamTokenService/CreateForServiceAccount",
-    "IamTokenService/Revoke",
     "UserService/CommitPassword",
     "UserService/GeneratePassword",
     "UserService/GetPasswordChanges",

@@ -16,6 +16,7 @@ mod password;
 mod quota;
 mod replication_token;
 mod schema;
+mod service_account;
 mod sync_session;
 mod sync_settings;
 mod transaction;

@@ -1,19 +1,16 @@
-//! Organizations, pools, domains and service accounts.
+//! Organizations, pools and domains.
 
 use rollcall_domain::filter::{self, Filter};
 use rollcall_domain::mask::Mask;
 use rollcall_domain::organization::OrganizationInput;
 use rollcall_domain::page::PageRequest;
 use rollcall_domain::password_policy::{Complexity, FixedComplexity, QualityPolicy};
-use rollcall_domain::service_account::{ServiceAccount, ServiceAccountKey};
 use rollcall_domain::userpool::{UserSettings, Userpool, UserpoolInput};
 use rollcall_domain::userpool_domain::UserpoolDomain;
 
-use crate::world::{
-    NOW, World, at, organization, organization_id, pool, pool_id, read, refused, write,
-};
+use crate::world::{World, at, organization, organization_id, pool, pool_id, read, refused, write};
 
-crate::on_both_engines!(organizations, pools, domains, service_accounts);
+crate::on_both_engines!(organizations, pools, domains);
 
 async fn organizations(world: &World) {
     let store = &world.store;
@@ -172,63 +169,4 @@ async fn domains(world: &World) {
     })
     .await;
     assert_eq!(deleted, (true, false));
-}
-
-async fn service_accounts(world: &World) {
-    let store = &world.store;
-    let account =
-        ServiceAccount::create(organization_id(), "agent", "", "aje1".into(), NOW).unwrap();
-    let key = ServiceAccountKey {
-        id: "aje2".into(),
-        service_account_id: account.id.clone(),
-        public_key_pem: "-----BEGIN PUBLIC KEY-----\n".into(),
-        created_at: NOW,
-    };
-    let inserted = (account.clone(), key.clone());
-    write(store, async move |tx| {
-        tx.insert_service_account(&inserted.0).await?;
-        tx.insert_service_account_key(&inserted.1).await
-    })
-    .await;
-    let twin = ServiceAccount {
-        id: "aje3".into(),
-        ..account.clone()
-    };
-    let refusal = refused(store, async move |tx| {
-        tx.insert_service_account(&twin).await
-    })
-    .await;
-    assert_eq!(refusal, "a service account with this name already exists");
-    let found = read(store, async |tx| {
-        Ok((
-            tx.find_service_account(&"aje1".into()).await?,
-            tx.find_service_account_by_name(&organization_id(), "agent")
-                .await?,
-            tx.find_service_account_key(&"aje2".into()).await?,
-            tx.list_service_accounts(&organization_id(), &PageRequest::first())
-                .await?
-                .items,
-            tx.list_service_account_keys(&"aje1".into(), &PageRequest::first())
-                .await?
-                .items,
-        ))
-    })
-    .await;
-    let (a, k) = (account.clone(), key.clone());
-    assert_eq!(
-        found,
-        (
-            Some(account.clone()),
-            Some(account),
-            Some(key),
-            vec![a],
-            vec![k]
-        )
-    );
-    let deleted = write(store, async |tx| {
-        let first = tx.delete_service_account(&"aje1".into()).await?;
-        Ok((first, tx.find_service_account_key(&"aje2".into()).await?))
-    })
-    .await;
-    assert_eq!(deleted, (true, None));
 }

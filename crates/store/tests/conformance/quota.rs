@@ -21,13 +21,10 @@ async fn fill(tx: &Tx) -> Result<(), rollcall_store::Error> {
         ServiceAccount::create(organization_id(), "agent", "", account_id(), NOW).unwrap();
     tx.insert_service_account(&account).await?;
     for n in 0..2 {
-        let key = ServiceAccountKey {
-            id: format!("aje-key-{n}").as_str().into(),
-            service_account_id: account_id(),
-            public_key_pem: "pem".into(),
-            created_at: NOW,
-        };
-        tx.insert_service_account_key(&key).await?;
+        let id = format!("aje-key-{n}");
+        let pem = "pem".to_owned();
+        let key = ServiceAccountKey::create(account_id(), "", pem, id.as_str().into(), NOW);
+        tx.insert_service_account_key(&key.unwrap()).await?;
     }
     let other = pool("ek02", "other");
     tx.insert_userpool(&other.userpool).await?;
