@@ -27,7 +27,7 @@ pub mod userpool_domain;
 use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
-use prost::{Message, Name};
+use prost::Message;
 use rollcall_domain::id::{OperationId, SubjectId};
 use rollcall_domain::idempotency::{self, IdempotencyRecord, Repetition};
 use rollcall_domain::operation::{Operation, Outcome};
@@ -36,7 +36,7 @@ use rollcall_store::Tx;
 use sha2::Sha256;
 use tonic::{Request, Response, Status};
 
-use crate::audit::{self as trail, Attempt};
+use crate::audit::{self as trail, Attempt, Told};
 use crate::call::Call;
 use crate::context::{Context, Done, Effect, Standing};
 use crate::error::Error;
@@ -198,7 +198,7 @@ impl Service {
     async fn change<Q, A, F>(&self, call: &Arc<Call>, request: Q, decide: F) -> Result<A, Status>
     where
         Q: Check + Message + 'static,
-        A: Message + Name + 'static,
+        A: Told + Send + 'static,
         F: AsyncFn(&Context, &Tx, &Q) -> Result<A, Error> + Send + 'static,
     {
         let attempt = match Attempt::new(call, &request) {
@@ -223,7 +223,7 @@ impl Service {
     ) -> Result<A, Error>
     where
         Q: Check + Message + 'static,
-        A: Message + Name + 'static,
+        A: Told + Send + 'static,
         F: AsyncFn(&Context, &Tx, &Q) -> Result<A, Error> + Send + 'static,
     {
         check(&request)?;
@@ -236,8 +236,7 @@ impl Service {
                 let answer = cx.seal(decide(&cx, tx, &request).await)?;
                 require_fenced(&cx)?;
                 if let Some(attempt) = attempt.as_deref() {
-                    let details = serde_json::Map::new();
-                    trail::record_direct(&hub, tx, &call, attempt, &answer, details).await?;
+                    trail::record_direct(&hub, tx, &call, attempt, &answer).await?;
                 }
                 Ok(answer)
             })

@@ -4,6 +4,7 @@
 use rollcall_domain::access::Permission;
 use rollcall_domain::iam_token::IamToken;
 use rollcall_domain::id::ServiceAccountId;
+use rollcall_domain::operation::Payload;
 use rollcall_domain::refusal::Refusal;
 use rollcall_proto::iam;
 use rollcall_proto::iam::create_iam_token_request::Identity;
@@ -11,14 +12,14 @@ use rollcall_proto::iam::iam_token_service_server::IamTokenService;
 use rollcall_store::Tx;
 use tonic::{Request, Response, Status};
 
-use crate::audit::Attempt;
+use crate::audit::{Attempt, Told};
 use crate::call::Call;
 use crate::context::{Context, Scope};
 use crate::error::Error;
 use crate::grpc::service_account::Managed;
 use crate::grpc::{Service, accept, check};
 use crate::token;
-use crate::wire::render_timestamp;
+use crate::wire::{render_timestamp, to_payload};
 
 #[tonic::async_trait]
 impl IamTokenService for Service {
@@ -78,6 +79,33 @@ async fn create(
         iam_token: token.expose().to_owned(),
         expires_at: Some(render_timestamp(expires_at)),
     })
+}
+
+impl Told for iam::CreateIamTokenResponse {
+    fn to_response(&self) -> Payload {
+        to_payload(&Self {
+            expires_at: self.expires_at,
+            ..Self::default()
+        })
+    }
+
+    /// The public id, which is the second part of the token.
+    fn details(&self) -> serde_json::Map<String, serde_json::Value> {
+        let id = self.iam_token.split('.').nth(1);
+        id.map(|id| ("iamTokenId".to_owned(), id.into()))
+            .into_iter()
+            .collect()
+    }
+}
+
+impl Told for iam::RevokeIamTokenResponse {
+    fn to_response(&self) -> Payload {
+        to_payload(self)
+    }
+
+    fn details(&self) -> serde_json::Map<String, serde_json::Value> {
+        serde_json::Map::new()
+    }
 }
 
 /// Makes a token of a service account for a caller who may act as it. The token tells who that is;
