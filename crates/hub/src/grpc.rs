@@ -27,7 +27,7 @@ pub mod userpool_domain;
 use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
-use prost::Message;
+use prost::{Message, Name};
 use rollcall_domain::id::{OperationId, SubjectId};
 use rollcall_domain::idempotency::{self, IdempotencyRecord, Repetition};
 use rollcall_domain::operation::{Operation, Outcome};
@@ -36,11 +36,18 @@ use rollcall_store::Tx;
 use sha2::Sha256;
 use tonic::{Request, Response, Status};
 
-use crate::audit::{self as trail, Attempt, Told};
+use crate::audit::{self as trail, Attempt};
 use crate::call::Call;
 use crate::context::{Context, Done, Effect, Standing};
 use crate::error::Error;
 use crate::hub::Hub;
+
+/// The answer of a change that leaves no operation.
+trait DirectAnswer: Message + Name {
+    /// What the audit trail tells beside the answer, which it shows without its secrets: ids of
+    /// what was made.
+    fn details(&self) -> serde_json::Map<String, serde_json::Value>;
+}
 
 /// All services of the contract.
 #[derive(Clone)]
@@ -198,7 +205,7 @@ impl Service {
     async fn change<Q, A, F>(&self, call: &Arc<Call>, request: Q, decide: F) -> Result<A, Status>
     where
         Q: Check + Message + 'static,
-        A: Told + Send + 'static,
+        A: DirectAnswer + 'static,
         F: AsyncFn(&Context, &Tx, &Q) -> Result<A, Error> + Send + 'static,
     {
         let attempt = match Attempt::new(call, &request) {
@@ -223,7 +230,7 @@ impl Service {
     ) -> Result<A, Error>
     where
         Q: Check + Message + 'static,
-        A: Told + Send + 'static,
+        A: DirectAnswer + 'static,
         F: AsyncFn(&Context, &Tx, &Q) -> Result<A, Error> + Send + 'static,
     {
         check(&request)?;
@@ -236,7 +243,8 @@ impl Service {
                 let answer = cx.seal(decide(&cx, tx, &request).await)?;
                 require_fenced(&cx)?;
                 if let Some(attempt) = attempt.as_deref() {
-                    trail::record_direct(&hub, tx, &call, attempt, &answer).await?;
+                    let details = answer.details();
+                    trail::record_direct(&hub, tx, &call, attempt, &answer, details).await?;
                 }
                 Ok(answer)
             })

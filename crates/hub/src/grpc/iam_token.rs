@@ -4,7 +4,6 @@
 use rollcall_domain::access::Permission;
 use rollcall_domain::iam_token::IamToken;
 use rollcall_domain::id::ServiceAccountId;
-use rollcall_domain::operation::Payload;
 use rollcall_domain::refusal::Refusal;
 use rollcall_proto::iam;
 use rollcall_proto::iam::create_iam_token_request::Identity;
@@ -12,14 +11,14 @@ use rollcall_proto::iam::iam_token_service_server::IamTokenService;
 use rollcall_store::Tx;
 use tonic::{Request, Response, Status};
 
-use crate::audit::{Attempt, Told};
+use crate::audit::Attempt;
 use crate::call::Call;
 use crate::context::{Context, Scope};
 use crate::error::Error;
 use crate::grpc::service_account::Managed;
-use crate::grpc::{Service, accept, check};
+use crate::grpc::{DirectAnswer, Service, accept, check};
 use crate::token;
-use crate::wire::{render_timestamp, to_payload};
+use crate::wire::render_timestamp;
 
 #[tonic::async_trait]
 impl IamTokenService for Service {
@@ -81,14 +80,7 @@ async fn create(
     })
 }
 
-impl Told for iam::CreateIamTokenResponse {
-    fn to_response(&self) -> Payload {
-        to_payload(&Self {
-            expires_at: self.expires_at,
-            ..Self::default()
-        })
-    }
-
+impl DirectAnswer for iam::CreateIamTokenResponse {
     /// The public id, which is the second part of the token.
     fn details(&self) -> serde_json::Map<String, serde_json::Value> {
         let id = self.iam_token.split('.').nth(1);
@@ -98,11 +90,7 @@ impl Told for iam::CreateIamTokenResponse {
     }
 }
 
-impl Told for iam::RevokeIamTokenResponse {
-    fn to_response(&self) -> Payload {
-        to_payload(self)
-    }
-
+impl DirectAnswer for iam::RevokeIamTokenResponse {
     fn details(&self) -> serde_json::Map<String, serde_json::Value> {
         serde_json::Map::new()
     }

@@ -7,22 +7,20 @@ use std::sync::Arc;
 
 use rollcall_domain::access::Permission;
 use rollcall_domain::id::KeyId;
-use rollcall_domain::operation::Payload;
 use rollcall_domain::quota::QuotaScope;
 use rollcall_domain::service_account::{self, ServiceAccount, ServiceAccountKey};
 use rollcall_proto::admin;
 use rollcall_store::Tx;
 use tonic::Status;
 
-use crate::audit::Told;
 use crate::call::Call;
 use crate::context::{Context, Done, Placed, Scope};
 use crate::error::Error;
 use crate::grpc::service_account::{Managed, bindings_of, find as find_account, resource};
-use crate::grpc::{Service, check};
+use crate::grpc::{DirectAnswer, Service, check};
 use crate::page_token::ListKey;
 use crate::service_account_key::KeyPairPem;
-use crate::wire::{WireEnum, render_timestamp, to_payload};
+use crate::wire::{WireEnum, render_timestamp};
 
 /// How the hub makes keys.
 const KEY_ALGORITHM: &str = "RSA_2048";
@@ -41,11 +39,7 @@ impl Placed for Owned {
     }
 }
 
-impl Told for admin::CreateKeyResponse {
-    fn to_response(&self) -> Payload {
-        to_payload(self)
-    }
-
+impl DirectAnswer for admin::CreateKeyResponse {
     fn details(&self) -> serde_json::Map<String, serde_json::Value> {
         let id = self.key.as_ref().map(|key| key.id.as_str());
         id.map(|id| ("keyId".to_owned(), id.into()))
