@@ -2,6 +2,7 @@
 //! account, and tokens end before their time.
 
 use rollcall_domain::access::Permission;
+use rollcall_domain::access_policy::PolicyTemplate;
 use rollcall_domain::iam_token::IamToken;
 use rollcall_domain::id::ServiceAccountId;
 use rollcall_domain::refusal::Refusal;
@@ -105,6 +106,9 @@ async fn create_for_service_account(
 ) -> Result<iam::CreateIamTokenResponse, Error> {
     let permission = Permission::ServiceAccountsCreateToken;
     let managed = Managed::find_with(cx, tx, permission, &request.service_account_id).await?;
+    managed
+        .require_allowed(tx, PolicyTemplate::DenyImpersonation)
+        .await?;
     let account = managed.account;
     let shown = cx.call.token.as_ref();
     if shown.is_some_and(|token| token.impersonator.is_some()) {

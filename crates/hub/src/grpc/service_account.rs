@@ -5,6 +5,7 @@
 //! transaction. The keys of accounts are in `service_account_key`.
 
 use rollcall_domain::access::{AccessBinding, Permission, ResourceRef, Role};
+use rollcall_domain::access_policy::PolicyTemplate;
 use rollcall_domain::filter::{Filter, SERVICE_ACCOUNT_FIELDS};
 use rollcall_domain::id::{OrganizationId, ServiceAccountId, SubjectId};
 use rollcall_domain::mask::Mask;
@@ -19,7 +20,7 @@ use tonic::{Request, Response, Status};
 
 use crate::context::{Context, Done, Scope};
 use crate::error::Error;
-use crate::grpc::{Service, accept, operation, service_account_key as key};
+use crate::grpc::{Service, accept, access_policy, operation, service_account_key as key};
 use crate::page_token::ListKey;
 use crate::wire::{WireEnum, parse_mask, render_timestamp};
 
@@ -179,8 +180,11 @@ async fn create(
 ) -> Result<Done, Error> {
     let organization_id = OrganizationId::from(request.organization_id.as_str());
     let scope = Scope::Organization(&organization_id);
-    cx.authorize(tx, Permission::ServiceAccountsManage, scope)
+    let callers = cx
+        .authorize(tx, Permission::ServiceAccountsManage, scope)
         .await?;
+    let template = PolicyTemplate::DenyServiceAccountCreation;
+    access_policy::require_allowed(tx, &organization_id, template, &callers).await?;
     cx.require_quota(tx, QuotaScope::ServiceAccountsOf(&organization_id), 1)
         .await?;
     cx.require_quota(tx, QuotaScope::SubjectsOf(&organization_id), 1)
@@ -295,6 +299,7 @@ pub(super) struct Managed {
     /// The account.
     pub account: ServiceAccount,
     bindings: Vec<AccessBinding>,
+    callers: Vec<AccessBinding>,
 }
 
 impl Managed {
@@ -313,7 +318,17 @@ impl Managed {
         let (account, callers) = cx.admit(tx, permission, id, found).await?;
         let bindings = bindings_of(tx, &account).await?;
         service_account::check_rank(&bindings, &callers)?;
-        Ok(Self { account, bindings })
+        Ok(Self {
+            account,
+            bindings,
+            callers,
+        })
+    }
+
+    /// Requires that no policy forbids what `template` names.
+    pub async fn require_allowed(&self, tx: &Tx, template: PolicyTemplate) -> Result<(), Error> {
+        let organization_id = &self.account.organization_id;
+        access_policy::require_allowed(tx, organization_id, template, &self.callers).await
     }
 
     async fn require_dispensable(&self, cx: &Context, tx: &Tx) -> Result<(), Error> {

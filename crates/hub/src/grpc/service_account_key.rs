@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use rollcall_domain::access::Permission;
+use rollcall_domain::access_policy::PolicyTemplate;
 use rollcall_domain::id::KeyId;
 use rollcall_domain::quota::QuotaScope;
 use rollcall_domain::service_account::{self, ServiceAccount, ServiceAccountKey};
@@ -109,6 +110,9 @@ async fn insert(
 async fn find_with_room(cx: &Context, tx: &Tx, account_id: &str) -> Result<ServiceAccount, Error> {
     let permission = Permission::ServiceAccountsManage;
     let managed = Managed::find_with(cx, tx, permission, account_id).await?;
+    managed
+        .require_allowed(tx, PolicyTemplate::DenyAuthorizedKeysCreation)
+        .await?;
     let account = managed.account;
     cx.require_quota(tx, QuotaScope::KeysOf(&account.id), 1)
         .await?;

@@ -96,12 +96,12 @@ impl Things {
             name: "agent".into(),
             ..Default::default()
         };
-        let created = owner
-            .call::<_, Operation>("ServiceAccountService/Create", &request)
-            .await;
-        let account = created.map_or(MISSING.to_owned(), |created| {
-            operation_metadata::<admin::CreateServiceAccountMetadata>(&created).service_account_id
-        });
+        let created: Operation = owner
+            .call("ServiceAccountService/Create", &request)
+            .await
+            .unwrap();
+        let account =
+            operation_metadata::<admin::CreateServiceAccountMetadata>(&created).service_account_id;
         let request = admin::CreateKeyRequest {
             service_account_id: account.clone(),
             ..Default::default()
@@ -109,7 +109,7 @@ impl Things {
         let key: admin::CreateKeyResponse = owner
             .call("ServiceAccountService/CreateKey", &request)
             .await
-            .unwrap_or_default();
+            .unwrap();
         let guests = hub.create_pool("guests").await;
         let mut things = Self {
             ids: vec![
@@ -119,7 +119,7 @@ impl Things {
                 ("group", group),
                 ("operation", settings.id),
                 ("account", account),
-                ("key", key.key.unwrap_or_default().id),
+                ("key", key.key.unwrap().id),
                 (
                     "session",
                     open_session(&owner, &hub.pool_id, "agent-9").await.unwrap(),

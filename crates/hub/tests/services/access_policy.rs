@@ -7,7 +7,7 @@ use rollcall_proto::access::{
     UpdateAccessPolicyBindingParametersMetadata, UpdateAccessPolicyBindingParametersRequest,
     UpdateAccessPolicyBindingParametersResponse,
 };
-use rollcall_proto::idp;
+use rollcall_proto::{admin, iam, idp};
 use tonic::{Code, Status};
 
 use crate::harness::{Caller, Harness, expect, expect_field};
@@ -170,4 +170,58 @@ async fn users_are_listed_by_owners_only_while_the_policy_says_so() {
     assert_eq!(list_users(&hub, owner).await.unwrap().users.len(), 1);
     unbind(&hub, DENY_LISTING).await.unwrap();
     assert_eq!(list_users(&hub, &admin).await.unwrap().users.len(), 1);
+}
+
+#[tokio::test]
+async fn service_accounts_are_made_and_used_as_the_policies_allow() {
+    let hub = Harness::start().await;
+    let owner = &hub.administrator;
+    let new = |name: &str| admin::CreateServiceAccountRequest {
+        organization_id: hub.made.organization_id.clone(),
+        name: name.into(),
+        ..Default::default()
+    };
+    let create = "ServiceAccountService/Create";
+    let (_, account): (admin::CreateServiceAccountMetadata, admin::ServiceAccount) =
+        owner.change(create, &new("first")).await.unwrap();
+    for template in [
+        "iam.denyServiceAccountCreation",
+        "iam.denyServiceAccountAuthorizedKeysCreation",
+        "iam.denyServiceAccountImpersonation",
+    ] {
+        bind(&hub, owner, template, &[]).await.unwrap();
+    }
+    let key = admin::CreateKeyRequest {
+        service_account_id: account.id.clone(),
+        ..Default::default()
+    };
+    let token = iam::CreateIamTokenForServiceAccountRequest {
+        service_account_id: account.id.clone(),
+    };
+    let key_method = "ServiceAccountService/CreateKey";
+    let token_method = "IamTokenService/CreateForServiceAccount";
+    for (status, template) in [
+        (
+            owner.refused(create, &new("second")).await,
+            "iam.denyServiceAccountCreation",
+        ),
+        (
+            owner.refused(key_method, &key).await,
+            "iam.denyServiceAccountAuthorizedKeysCreation",
+        ),
+        (
+            owner.refused(token_method, &token).await,
+            "iam.denyServiceAccountImpersonation",
+        ),
+    ] {
+        expect(&status, Code::FailedPrecondition, "ACCESS_POLICY");
+        assert!(status.message().contains(template), "{status:?}");
+        unbind(&hub, template).await.unwrap();
+    }
+    let _: (admin::CreateServiceAccountMetadata, admin::ServiceAccount) =
+        owner.change(create, &new("second")).await.unwrap();
+    let made: admin::CreateKeyResponse = owner.call(key_method, &key).await.unwrap();
+    assert!(!made.private_key.is_empty());
+    let made: iam::CreateIamTokenResponse = owner.call(token_method, &token).await.unwrap();
+    assert!(!made.iam_token.is_empty());
 }

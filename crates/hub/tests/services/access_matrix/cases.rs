@@ -374,22 +374,6 @@ pub const CASES: &[Case] = &[
 
 /// Methods that this version does not serve.
 pub const NOT_SERVED: &[&str] = &[
-    "IamTokenService/CreateForServiceAccount",
-    "IamTokenService/Revoke",
-    "ServiceAccountService/Get",
-    "ServiceAccountService/List",
-    "ServiceAccountService/Create",
-    "ServiceAccountService/Update",
-    "ServiceAccountService/Disable",
-    "ServiceAccountService/Enable",
-    "ServiceAccountService/Delete",
-    "ServiceAccountService/ListOperations",
-    "ServiceAccountService/CreateKey",
-    "ServiceAccountService/GetKey",
-    "ServiceAccountService/ListKeys",
-    "ServiceAccountService/DisableKey",
-    "ServiceAccountService/EnableKey",
-    "ServiceAccountService/DeleteKey",
     "UserService/CommitPassword",
     "UserService/GeneratePassword",
     "UserService/GetPasswordChanges",
