@@ -14,6 +14,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::jwt::JwtError;
+use crate::limits::VIOLATIONS_SHOWN_MAX;
 use crate::password_hash::HashError;
 use crate::rate_limit::TooFast;
 use crate::sealing::SealError;
@@ -95,7 +96,7 @@ impl Error {
                 details.add_quota_failure_violation(format!("{holder}: {quota}"), &message);
             }
             Self::Fields(violations) => {
-                for violation in violations {
+                for violation in violations.iter().take(VIOLATIONS_SHOWN_MAX) {
                     details.add_bad_request_violation(&violation.field, &violation.description);
                 }
             }
@@ -181,7 +182,8 @@ fn describe_refusal(refusal: &Refusal) -> (Code, &'static str, String) {
 }
 
 fn summary(violations: &[FieldViolation]) -> String {
-    let texts: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    let shown = violations.iter().take(VIOLATIONS_SHOWN_MAX);
+    let texts: Vec<String> = shown.map(ToString::to_string).collect();
     texts.join("; ")
 }
 

@@ -30,6 +30,12 @@ SERVICES = (
     "yandex.cloud.endpoint.ApiEndpointService",
 )
 
+# Our own services beside the official ones.
+ADDITIONS = (
+    "rollcall.admin.v1.AuditService",
+    "rollcall.admin.v1.ServiceAccountService",
+)
+
 
 class Reflection:
     """Asks one version of the reflection service."""
@@ -145,6 +151,8 @@ def compare_served_files(channel, version):
     assert not missing, f"not served: {missing}"
     foreign = [name for name in served if name.startswith("yandex.") and name not in SERVICES]
     assert not foreign, f"served, but not expected: {foreign}"
+    added = sorted(name for name in served if name.startswith("rollcall."))
+    assert added == sorted(ADDITIONS), f"our own services are {added}"
     waiting = [file for service in SERVICES for file in reflection.files_of_symbol(service)]
     compared = set()
     while waiting:

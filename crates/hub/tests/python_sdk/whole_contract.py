@@ -6,7 +6,7 @@ Runs behind the synchronization of `scenario.py`, on pools and groups of its own
 import importlib
 
 import grpc
-from google.protobuf import empty_pb2, field_mask_pb2, message_factory
+from google.protobuf import empty_pb2, field_mask_pb2
 from yandex.cloud.access import access_pb2 as access
 from yandex.cloud.iam.v1 import iam_token_service_pb2 as tokens
 from yandex.cloud.operation import operation_service_pb2 as operations
@@ -15,58 +15,19 @@ from yandex.cloud.organizationmanager.v1 import group_pb2, organization_pb2
 from yandex.cloud.organizationmanager.v1 import group_service_pb2 as groups
 from yandex.cloud.organizationmanager.v1 import organization_service_pb2 as organizations
 from yandex.cloud.organizationmanager.v1.idp import userpool_pb2
+from yandex.cloud.organizationmanager.v1.idp import user_service_pb2 as users
 from yandex.cloud.organizationmanager.v1.idp import userpool_service_pb2 as pools
 
 from checks import equal, invalid, refused
-from reflection import SERVICES
-from violations import check_method
+from generated import Generated
 
 Code = grpc.StatusCode
 ROLE = "organization-manager.userpools.viewer"
 GROUP_ROLE = "organization-manager.groups.viewer"
 PAGES_MAX = 20
-GENERATED_MIN = 300
-
-# Every kind of option that constrains a field of these services.
-KINDS = {"required", "length", "pattern", "value", "size", "map_key", "exactly_one"}
-
-# What a later version serves.
-NOT_SERVED = {
-    "IamTokenService.CreateForServiceAccount",
-    "IamTokenService.Revoke",
-    "UserService.CommitPassword",
-    "UserService.GeneratePassword",
-    "UserService.GetPasswordChanges",
-    "UserService.GetSelfPasswordMetadata",
-    "UserService.SetOthersPassword",
-    "UserService.SetOwnPassword",
-}
-
 
 def mask(*paths):
     return field_mask_pb2.FieldMask(paths=paths)
-
-
-FILES = {
-    "UserService": "organizationmanager.v1.idp.user_service",
-    "UserpoolService": "organizationmanager.v1.idp.userpool_service",
-    "SynchronizationService": "organizationmanager.v1.idp.synchronization_service",
-    "SynchronizationSessionService": "organizationmanager.v1.idp.synchronization_session_service",
-    "GroupService": "organizationmanager.v1.group_service",
-    "OrganizationService": "organizationmanager.v1.organization_service",
-    "OperationService": "operation.operation_service",
-    "IamTokenService": "iam.v1.iam_token_service",
-    "ApiEndpointService": "endpoint.api_endpoint_service",
-}
-
-
-def services():
-    """The descriptor and the client of every service of the contract."""
-    for full_name in SERVICES:
-        name = full_name.rsplit(".", 1)[1]
-        file = f"yandex.cloud.{FILES[name]}_pb2"
-        stub = getattr(importlib.import_module(f"{file}_grpc"), f"{name}Stub")
-        yield importlib.import_module(file).DESCRIPTOR.services_by_name[name], stub
 
 
 class WholeContract:
@@ -75,7 +36,7 @@ class WholeContract:
     def __init__(self, scenario):
         self.scenario = scenario
         self.check, self.wait = scenario.check, scenario.wait
-        self.pools, self.groups = scenario.pools, scenario.groups
+        self.pools, self.groups, self.users = scenario.pools, scenario.groups, scenario.users
         self.organizations = scenario.organizations
         self.organization_id = scenario.organization_id
         self.operations = scenario.sdk.client(OperationServiceStub)
@@ -89,8 +50,9 @@ class WholeContract:
         self.organization_bindings()
         self.policies()
         self.tokens()
+        self.filters()
         self.ending()
-        self.generated()
+        Generated(self.scenario).run()
 
     def pages(self, call, make, field):
         """Every item of a listing, two on a page."""
@@ -435,6 +397,34 @@ class WholeContract:
             "identity", lambda: stub.Create(tokens.CreateIamTokenRequest())
         ))
 
+    # Filters
+
+    def filters(self):
+        organization, pool = {"organization_id": self.organization_id}, {"userpool_id": self.pool_id}
+        people = {"userpool_id": self.scenario.pool_id}
+        listings = {
+            "pools": lambda text: self.pools.List(pools.ListUserpoolsRequest(**organization, filter=text)),
+            "domains": lambda text: self.pools.ListDomains(pools.ListUserpoolDomainsRequest(**pool, filter=text)),
+            "groups": lambda text: self.groups.List(groups.ListGroupsRequest(**organization, filter=text)),
+            "users": lambda text: self.users.List(users.ListUsersRequest(**people, filter=text)),
+            "organizations": lambda text: self.organizations.List(
+                organizations.ListOrganizationsRequest(filter=text)
+            ),
+        }
+        for name, call in listings.items():
+            field = lambda call=call: invalid("filter", lambda: call("no_such_field = 'x'"))
+            self.check(f"{name}: a filter of an unknown field is refused", field)
+            syntax = lambda call=call: invalid("filter", lambda: call("name = = 'x'"))
+            self.check(f"{name}: a filter without sense is refused", syntax)
+        self.check(
+            "a filter takes a list of values",
+            lambda: equal([pool.name for pool in listings["pools"]("name IN ('people', 'x')").userpools], ["people"]),
+        )
+        self.check(
+            "a filter takes a part of a value",
+            lambda: equal(len(listings["users"]("username contains 'USER3'").users), 1),
+        )
+
     # The end
 
     def ending(self):
@@ -458,32 +448,3 @@ class WholeContract:
         request = operations.CancelOperationRequest(operation_id=self.last.id)
         refused(Code.FAILED_PRECONDITION, lambda: self.operations.Cancel(request))
 
-    # Generated from the descriptors
-
-    def generated(self):
-        checks, kinds = self.scenario.checks, set()
-        unserved = set()
-        for service, stub in services():
-            client = self.scenario.sdk.client(stub)
-            for method in service.methods:
-                call = getattr(client, method.name)
-                if self.is_served(call, method):
-                    kinds |= check_method(checks, call, method)
-                else:
-                    unserved.add(f"{service.name}.{method.name}")
-
-        def expected():
-            assert unserved <= NOT_SERVED, f"not served: {unserved - NOT_SERVED}"
-            equal(kinds, KINDS)
-            assert checks.generated >= GENERATED_MIN, f"only {checks.generated} were generated"
-
-        self.check("every rpc is served and every kind of option was broken", expected)
-
-    @staticmethod
-    def is_served(call, method):
-        request = message_factory.GetMessageClass(method.input_type)()
-        try:
-            call(request, timeout=30)
-        except grpc.RpcError as error:
-            return error.code() != Code.UNIMPLEMENTED
-        return True
