@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::jwt::JwtError;
-use crate::limits::VIOLATIONS_SHOWN_MAX;
+use crate::limits::{VIOLATIONS_SAID_MAX, VIOLATIONS_SHOWN_MAX};
 use crate::password_hash::HashError;
 use crate::rate_limit::TooFast;
 use crate::sealing::SealError;
@@ -182,7 +182,7 @@ fn describe_refusal(refusal: &Refusal) -> (Code, &'static str, String) {
 }
 
 fn summary(violations: &[FieldViolation]) -> String {
-    let shown = violations.iter().take(VIOLATIONS_SHOWN_MAX);
+    let shown = violations.iter().take(VIOLATIONS_SAID_MAX);
     let texts: Vec<String> = shown.map(ToString::to_string).collect();
     texts.join("; ")
 }

@@ -7,9 +7,12 @@
 
 use std::time::Duration;
 
-/// Violations in one refusal. It travels in headers twice, as text and as details, and gRPC clients
-/// drop an answer with more than 8 KiB of them.
-pub const VIOLATIONS_SHOWN_MAX: usize = 10;
+/// Violations in the details of one refusal. They travel in headers, and gRPC clients drop an answer
+/// with more than 8 KiB of those.
+pub const VIOLATIONS_SHOWN_MAX: usize = 16;
+
+/// Violations in the text of one refusal, which repeats the details.
+pub const VIOLATIONS_SAID_MAX: usize = 4;
 
 /// Largest list of HTTP headers in bytes: a token is about 150, a page token 2,000.
 pub const HEADER_LIST_BYTES_MAX: u32 = 32 * 1024;
