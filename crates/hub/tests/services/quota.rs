@@ -1,7 +1,7 @@
 use rollcall_proto::operation::Operation;
 use rollcall_proto::organizationmanager as om;
 use rollcall_proto::organizationmanager::member_delta::MemberAction;
-use rollcall_proto::{access, idp};
+use rollcall_proto::{access, admin, idp};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -258,4 +258,79 @@ async fn bindings_on_an_organization() {
     ]);
     let _: (access::UpdateAccessBindingsMetadata, ()) =
         hub.administrator.change(method, &exchange).await.unwrap();
+}
+
+#[tokio::test]
+async fn service_accounts_of_an_organization() {
+    // The administrator that init made is one.
+    let hub = hub_with("service_accounts_per_organization", 2).await;
+    let request = |name: &str| admin::CreateServiceAccountRequest {
+        organization_id: hub.made.organization_id.clone(),
+        name: name.into(),
+        ..Default::default()
+    };
+    let method = "ServiceAccountService/Create";
+    let _: (admin::CreateServiceAccountMetadata, admin::ServiceAccount) = hub
+        .administrator
+        .change(method, &request("agent"))
+        .await
+        .unwrap();
+    let status = hub.administrator.refused(method, &request("other")).await;
+    expect_full(&status, "service_accounts_per_organization", 2);
+}
+
+#[tokio::test]
+async fn service_accounts_are_subjects() {
+    let hub = hub_with("subjects_per_organization", 2).await;
+    hub.create_user("ann").await;
+    let request = admin::CreateServiceAccountRequest {
+        organization_id: hub.made.organization_id.clone(),
+        name: "agent".into(),
+        ..Default::default()
+    };
+    let method = "ServiceAccountService/Create";
+    let status = hub.administrator.refused(method, &request).await;
+    expect_full(&status, "subjects_per_organization", 2);
+}
+
+#[tokio::test]
+async fn keys_of_a_service_account() {
+    let hub = hub_with("keys_per_service_account", 1).await;
+    let request = admin::CreateServiceAccountRequest {
+        organization_id: hub.made.organization_id.clone(),
+        name: "agent".into(),
+        ..Default::default()
+    };
+    let (_, account): (admin::CreateServiceAccountMetadata, admin::ServiceAccount) = hub
+        .administrator
+        .change("ServiceAccountService/Create", &request)
+        .await
+        .unwrap();
+    let request = admin::CreateKeyRequest {
+        service_account_id: account.id,
+        ..Default::default()
+    };
+    let method = "ServiceAccountService/CreateKey";
+    let made: admin::CreateKeyResponse = hub.administrator.call(method, &request).await.unwrap();
+    let status = hub.administrator.refused(method, &request).await;
+    expect_full(&status, "keys_per_service_account", 1);
+    // A disabled key counts, a deleted one does not.
+    let key_id = made.key.unwrap().id;
+    let disable = admin::DisableKeyRequest {
+        key_id: key_id.clone(),
+    };
+    let _: Operation = hub
+        .administrator
+        .call("ServiceAccountService/DisableKey", &disable)
+        .await
+        .unwrap();
+    let status = hub.administrator.refused(method, &request).await;
+    expect_full(&status, "keys_per_service_account", 1);
+    let delete = admin::DeleteKeyRequest { key_id };
+    let _: Operation = hub
+        .administrator
+        .call("ServiceAccountService/DeleteKey", &delete)
+        .await
+        .unwrap();
+    let _: admin::CreateKeyResponse = hub.administrator.call(method, &request).await.unwrap();
 }
