@@ -151,7 +151,7 @@ async fn find_token(tx: &Tx, token: &TokenFacts) -> Result<AuditToken, Error> {
 #[must_use]
 pub fn judge(standing: &Standing) -> EventStatus {
     match standing {
-        Standing::Finished(_) => EventStatus::Done,
+        Standing::Finished(_) | Standing::Ended(_) => EventStatus::Done,
         Standing::Started(_) => EventStatus::Started,
         Standing::Earlier(operation) => match operation.outcome {
             Outcome::Running => EventStatus::Running,
@@ -185,6 +185,8 @@ pub async fn record_change(
     let (response, error) = match &operation.outcome {
         Outcome::Running => (Document::new(), None),
         Outcome::Response(payload) => (document::of_payload(payload)?, None),
+        // A call that cancels an operation succeeds with that.
+        Outcome::Error(_) if status == EventStatus::Done => (Document::new(), None),
         Outcome::Error(error) => (Document::new(), Some(render_error(error))),
     };
     target::extend(&mut path, &operation.resource, &response);
@@ -192,7 +194,8 @@ pub async fn record_change(
     let mut details = details::of_change(&operation.outcome, metadata, &path, &response);
     details::add_group_size(tx, &mut details, attempt.event_type, &path).await?;
     details::add_common_password(&mut details, attempt.common_password);
-    if status != EventStatus::Done {
+    let tells_end = matches!(operation.outcome, Outcome::Response(_));
+    if status != EventStatus::Done || !tells_end {
         details::add_operation(&mut details, operation);
     }
     let event = AuditEvent {
@@ -294,6 +297,9 @@ pub async fn record_end(
     let metadata = document::of_payload(&operation.metadata)?;
     let mut details = details::of_change(&operation.outcome, metadata, &path, &response);
     details::add_operation(&mut details, operation);
+    // The caller below is missing when it was deleted meanwhile.
+    let creator = operation.created_by.as_str();
+    details.insert("createdBy".to_owned(), creator.into());
     let event = AuditEvent {
         status,
         error,

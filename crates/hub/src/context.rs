@@ -117,8 +117,10 @@ pub enum Standing {
     Finished(Payload),
     /// A new one with this id, which a job will finish.
     Started(OperationId),
-    /// An earlier one, which the call joined, or changed and saved.
+    /// An earlier one, which the call joined.
     Earlier(Box<Operation>),
+    /// An earlier one, which the call ended and saved, as it was asked to.
+    Ended(Box<Operation>),
 }
 
 impl Done {
@@ -155,6 +157,16 @@ impl Done {
             metadata: operation.metadata.clone(),
             resource: operation.resource.clone(),
             standing: Standing::Earlier(Box::new(operation)),
+        }
+    }
+
+    /// The end of an operation of an earlier call.
+    #[must_use]
+    pub fn ended(operation: Operation) -> Self {
+        Self {
+            metadata: operation.metadata.clone(),
+            resource: operation.resource.clone(),
+            standing: Standing::Ended(Box::new(operation)),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt, stream};
 use rollcall_domain::id::OperationId;
-use rollcall_domain::operation::Outcome;
+use rollcall_domain::operation::{Operation, Outcome};
 use rollcall_domain::userpool_domain::{AttemptFailure, AttemptOutcome, UserpoolDomain};
 use rollcall_kit::timestamp::{Span, Timestamp};
 use rollcall_store::Tx;
@@ -113,17 +113,20 @@ async fn end(
         AttemptOutcome::Proven(domain) => {
             tx.save_userpool_domain(&domain).await?;
             let outcome = Outcome::Response(to_payload(&render(domain)));
-            end_operation(hub, tx, &claim.operation_id, outcome, now).await
+            end_operation(hub, tx, &claim.operation_id, outcome, now).await?;
+            Ok(())
         }
         AttemptOutcome::GivenUp(domain, refusal) => {
             tx.save_userpool_domain(&domain).await?;
             let outcome = Outcome::Error(Error::from(refusal).to_operation_error());
-            end_operation(hub, tx, &claim.operation_id, outcome, now).await
+            end_operation(hub, tx, &claim.operation_id, outcome, now).await?;
+            Ok(())
         }
     }
 }
 
-/// Stores the end of the operation of a search, with its audit event.
+/// Stores the end of the operation of a search, with its audit event, and returns it; `None` when it
+/// is not there any more.
 ///
 /// # Errors
 /// When the database fails.
@@ -133,11 +136,12 @@ pub async fn end_operation(
     id: &OperationId,
     outcome: Outcome,
     now: Timestamp,
-) -> Result<(), Error> {
-    if let Some(operation) = tx.find_operation(id).await? {
-        let operation = operation.end(outcome, now);
-        tx.save_operation(&operation).await?;
-        audit::record_end(hub, tx, VALIDATE_DOMAIN, &operation).await?;
-    }
-    Ok(())
+) -> Result<Option<Operation>, Error> {
+    let Some(operation) = tx.find_operation(id).await? else {
+        return Ok(None);
+    };
+    let operation = operation.end(outcome, now);
+    tx.save_operation(&operation).await?;
+    audit::record_end(hub, tx, VALIDATE_DOMAIN, &operation).await?;
+    Ok(Some(operation))
 }

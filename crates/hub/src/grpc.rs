@@ -351,7 +351,7 @@ async fn record(
             Outcome::Response(response),
         ),
         Standing::Started(id) => (id, Outcome::Running),
-        Standing::Earlier(operation) => {
+        Standing::Earlier(operation) | Standing::Ended(operation) => {
             save_key(cx, tx, caller, digest, &operation.id).await?;
             return Ok(*operation);
         }

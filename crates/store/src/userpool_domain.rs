@@ -4,7 +4,6 @@ use rollcall_domain::dns_name::DnsName;
 use rollcall_domain::filter::Filter;
 use rollcall_domain::id::{OperationId, UserpoolId};
 use rollcall_domain::named::Named;
-use rollcall_domain::operation::OperationError;
 use rollcall_domain::page::{Cursor, Page, PageRequest};
 use rollcall_domain::userpool_domain::{DnsChallenge, UserpoolDomain, Validation};
 use rollcall_kit::timestamp::Timestamp;
@@ -179,28 +178,18 @@ impl Tx {
             .await
     }
 
-    /// Ends the operations of all searches in a pool with `error`; the domains stay as they are,
-    /// because they go with the pool.
-    pub async fn fail_validations_of_userpool(
+    /// Up to `limit` domains of a pool whose proof is looked for.
+    pub async fn list_validating_userpool_domains(
         &self,
         userpool_id: &UserpoolId,
-        error: &OperationError,
-        now: Timestamp,
-    ) -> Result<u64, Error> {
-        self.execute(
-            "update operations set outcome = 'ERROR', error_code = $2, error_message = $3, \
-             response_bytes = $4, modified_at = $5 where outcome = 'RUNNING' and id in \
-             (select validation_operation_id from userpool_domains \
-             where userpool_id = $1 and next_attempt_at is not null)",
-            params![
-                userpool_id,
-                i64::from(error.code),
-                &error.message,
-                &error.status_bytes,
-                now,
-            ],
-        )
-        .await
+        limit: u32,
+    ) -> Result<Vec<UserpoolDomain>, Error> {
+        let sql = format!(
+            "{} where userpool_id = $1 and next_attempt_at is not null order by name limit $2",
+            UserpoolDomain::SELECT
+        );
+        self.all(&sql, params![userpool_id, limit], UserpoolDomain::read)
+            .await
     }
 
     /// How many users of a pool have a login that ends in the domain `name` (lower case).

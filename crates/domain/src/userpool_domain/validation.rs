@@ -3,7 +3,8 @@
 //!
 //! Invariant: a domain has a [`Validation`] exactly while the operation of its search runs; it is
 //! VALIDATING while a look-up is due or under way and NEED_TO_VALIDATE between look-ups. A claim
-//! belongs to one look-up: the outcome of one whose claim is gone changes nothing.
+//! belongs to one look-up: a failure of one whose claim is gone changes nothing, except that no
+//! search outlives its time.
 
 use rollcall_kit::timestamp::{Span, Timestamp};
 
@@ -49,7 +50,7 @@ named_enum! {
 pub enum ValidationStart {
     /// The domain is proven already.
     Proven,
-    /// A search goes on; its next look-up is due at once.
+    /// A search goes on; a look-up is under way or due at once.
     Joined(UserpoolDomain, OperationId),
     /// A search begins.
     Started(UserpoolDomain),
@@ -66,6 +67,13 @@ pub enum AttemptOutcome {
     Postponed(UserpoolDomain),
     /// The time is over, and the operation ends with this refusal.
     GivenUp(UserpoolDomain, Refusal),
+}
+
+impl Validation {
+    /// Whether a look-up is under way.
+    fn is_claimed(&self, now: Timestamp) -> bool {
+        self.claimed_until.is_some_and(|until| now < until)
+    }
 }
 
 impl AttemptFailure {
@@ -90,19 +98,28 @@ impl AttemptFailure {
 }
 
 impl UserpoolDomain {
-    /// Begins a search for the proof, or has the present one look at once.
+    /// Begins a search for the proof, or has the present one look at once, unless a look-up is under
+    /// way: so that asking again and again causes no more than one look-up at a time.
     #[must_use]
     pub fn start_validation(&self, operation_id: OperationId, now: Timestamp) -> ValidationStart {
         if self.status == DomainStatus::Valid {
             return ValidationStart::Proven;
         }
-        let joined = self.validation.as_ref();
-        let validation = Validation {
-            operation_id: joined.map_or(operation_id, |running| running.operation_id.clone()),
-            started_at: joined.map_or(now, |running| running.started_at),
-            next_attempt_at: now,
-            claimed_until: None,
+        let validation = match &self.validation {
+            Some(running) if running.is_claimed(now) => running.clone(),
+            Some(running) => Validation {
+                next_attempt_at: now,
+                claimed_until: None,
+                ..running.clone()
+            },
+            None => Validation {
+                operation_id,
+                started_at: now,
+                next_attempt_at: now,
+                claimed_until: None,
+            },
         };
+        let joined = self.validation.as_ref();
         let running = joined.map(|running| running.operation_id.clone());
         let domain = Self {
             last_failure: None,
@@ -163,7 +180,6 @@ impl UserpoolDomain {
         }
         let failure = match found {
             Ok(()) => return AttemptOutcome::Proven(self.mark_valid(now)),
-            Err(_) if running != claimed => return AttemptOutcome::Superseded,
             Err(failure) => failure,
         };
         let ends_at = running.started_at.plus(VALIDATION_SPAN_MAX);
@@ -175,6 +191,9 @@ impl UserpoolDomain {
             };
             let refusal = self.not_proven(failure);
             return AttemptOutcome::GivenUp(domain, refusal);
+        }
+        if running != claimed {
+            return AttemptOutcome::Superseded;
         }
         AttemptOutcome::Postponed(Self {
             last_failure: Some(failure),
@@ -235,6 +254,13 @@ mod tests {
         let domain = domain.claim_attempt(now.plus(Span::minutes(1)), now);
         let validation = domain.validation.clone().unwrap();
         (domain, validation)
+    }
+
+    fn joined(domain: &UserpoolDomain, now: Timestamp) -> UserpoolDomain {
+        match domain.start_validation("ops2".into(), now) {
+            ValidationStart::Joined(domain, _) => domain,
+            other => panic!("{other:?}"),
+        }
     }
 
     fn postponed(domain: &UserpoolDomain, now: Timestamp) -> UserpoolDomain {
@@ -321,14 +347,30 @@ mod tests {
     #[test]
     fn a_failure_that_comes_late_changes_nothing_and_a_proof_counts() {
         let (domain, claim) = claimed(&started(), at(1));
-        let ValidationStart::Joined(again, _) = domain.start_validation("ops2".into(), at(1))
-        else {
-            panic!("the search goes on")
-        };
-        let late = again.end_attempt(&claim, Err(AttemptFailure::RecordMissing), at(2));
+        let again = joined(&domain, at(61));
+        let late = again.end_attempt(&claim, Err(AttemptFailure::RecordMissing), at(62));
         assert_eq!(late, AttemptOutcome::Superseded);
-        let proven = again.end_attempt(&claim, Ok(()), at(2));
-        assert_eq!(proven, AttemptOutcome::Proven(again.mark_valid(at(2))));
+        let proven = again.end_attempt(&claim, Ok(()), at(62));
+        assert_eq!(proven, AttemptOutcome::Proven(again.mark_valid(at(62))));
+    }
+
+    #[test]
+    fn asking_again_leaves_a_look_up_to_its_end() {
+        let (domain, claim) = claimed(&started(), at(1));
+        let again = joined(&domain, at(2));
+        assert_eq!(again.validation.as_ref(), Some(&claim));
+        let ended = again.end_attempt(&claim, Err(AttemptFailure::RecordMissing), at(3));
+        assert!(matches!(ended, AttemptOutcome::Postponed(_)), "{ended:?}");
+    }
+
+    #[test]
+    fn no_search_outlives_its_time_however_often_it_is_asked_for() {
+        let end = VALIDATION_SPAN_MAX.as_seconds();
+        let (domain, claim) = claimed(&started(), at(end - 120));
+        let again = joined(&domain, at(end - 1));
+        assert_ne!(again.validation.as_ref(), Some(&claim));
+        let ended = again.end_attempt(&claim, Err(AttemptFailure::NoAnswer), at(end));
+        assert!(matches!(ended, AttemptOutcome::GivenUp(..)), "{ended:?}");
     }
 
     #[test]

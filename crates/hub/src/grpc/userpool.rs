@@ -17,7 +17,7 @@ use rollcall_store::Tx;
 use tonic::{Request, Response, Status};
 
 use crate::context::{Context, Done, Scope};
-use crate::error::{Error, cancelled};
+use crate::error::Error;
 use crate::grpc::password_policy as policy;
 use crate::grpc::{Service, access as bindings, operation, userpool_domain};
 use crate::page_token::ListKey;
@@ -257,8 +257,7 @@ async fn delete(
     let now = cx.call.now;
     let contents = tx.count_userpool_contents(&pool.id, now).await?;
     pool.check_deletable(&contents)?;
-    let why = cancelled("the user pool of the domain was deleted");
-    tx.fail_validations_of_userpool(&pool.id, &why, now).await?;
+    userpool_domain::end_validations(cx, tx, &pool.id).await?;
     tx.delete_userpool(&pool.id).await?;
     let metadata = idp::DeleteUserpoolMetadata {
         userpool_id: pool.id.to_string(),

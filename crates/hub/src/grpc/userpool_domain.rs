@@ -19,6 +19,7 @@ use crate::context::{Context, Done, Scope};
 use crate::domain_validation::end_operation;
 use crate::error::{Error, cancelled};
 use crate::grpc::userpool::resource;
+use crate::limits;
 use crate::page_token::ListKey;
 use crate::wire::{WireEnum, render_timestamp};
 
@@ -126,6 +127,31 @@ pub(super) async fn delete(
         domain: name.to_owned(),
     };
     Ok(Done::new(&metadata, &(), resource(&pool)))
+}
+
+/// Ends the searches for the proofs of all domains of a pool that goes; those domains go before it.
+pub(super) async fn end_validations(
+    cx: &Context,
+    tx: &Tx,
+    pool_id: &UserpoolId,
+) -> Result<(), Error> {
+    let batch = limits::DOMAIN_VALIDATION_BATCH_MAX;
+    loop {
+        let domains = tx.list_validating_userpool_domains(pool_id, batch).await?;
+        if domains.is_empty() {
+            return Ok(());
+        }
+        for domain in domains {
+            if let Some(validation) = &domain.validation {
+                let outcome = Outcome::Error(cancelled("the user pool of the domain was deleted"));
+                end_operation(&cx.hub, tx, &validation.operation_id, outcome, cx.call.now).await?;
+            }
+            let name = domain.name.as_str();
+            if !tx.delete_userpool_domain(pool_id, name).await? {
+                return Err(Error::Internal(format!("domain {name} cannot be deleted")));
+            }
+        }
+    }
 }
 
 /// Finds a pool and requires `permission` on it.

@@ -2,6 +2,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use prost::{Message as _, Name as _};
 use prost_types::Timestamp;
+use rollcall_domain::audit::EventStatus;
 use rollcall_domain::userpool_domain::{DomainStatus, UserpoolDomain};
 use rollcall_kit::timestamp::Span;
 use rollcall_proto::idp;
@@ -472,4 +473,110 @@ async fn domains_have_rights_of_their_own() {
     let method = "UserpoolService/ValidateDomain";
     let status = viewer.refused(method, &validate_request(&hub)).await;
     expect(&status, Code::PermissionDenied, "PERMISSION_DENIED");
+}
+
+/// How the events of a type ended, oldest first, and with which code. Those that a call brought are
+/// told from those of the job; all must name `creator`, who asked.
+async fn events_of(
+    hub: &Harness,
+    event_type: &str,
+    creator: &str,
+) -> Vec<(EventStatus, i32, &'static str)> {
+    let store = &hub.running.hub.store;
+    let events: Result<_, Error> = store
+        .read(async |tx: &Tx| {
+            let ids = tx.list_audit_event_ids_after(&"".into(), 1_000).await?;
+            tx.list_audit_events_by_id(&ids).await
+        })
+        .await;
+    let mut events = events.unwrap();
+    events.sort_by(|one, other| one.time.cmp(&other.time));
+    events.retain(|event| event.event_type.ends_with(event_type));
+    let outlined = events.into_iter().map(|event| {
+        let caller = event.caller.expect("somebody asked").subject.id;
+        assert_eq!(caller, creator.into());
+        let origin = match event.origin.request_id.as_str() {
+            "" => "job",
+            _ => "call",
+        };
+        (
+            event.status,
+            event.error.map_or(0, |error| error.code),
+            origin,
+        )
+    });
+    outlined.collect()
+}
+
+#[tokio::test]
+async fn every_search_has_its_end_in_the_audit_trail() {
+    let server = NameServer::start().await;
+    let hub = start(&server, 10).await;
+    hub.without_transcript("it is about the trail, which it reads from the database");
+    let validations = "idp.ValidateUserpoolDomain";
+    let started = (EventStatus::Started, 0, "call");
+    let cancelled = (EventStatus::Cancelled, 1, "job");
+    let domain = add(&hub, NAME).await;
+    let running = validate(&hub).await;
+    let creator = running.created_by.as_str();
+    let method = "OperationService/Cancel";
+    let _: Operation = hub
+        .administrator
+        .call(method, &cancel(&running))
+        .await
+        .unwrap();
+    let mut expected = vec![started, cancelled];
+    assert_eq!(events_of(&hub, validations, creator).await, expected);
+    let done = (EventStatus::Done, 0, "call");
+    assert_eq!(events_of(&hub, "CancelOperation", creator).await, [done]);
+
+    validate(&hub).await;
+    wait_for_failure(&hub, "record-missing").await;
+    hub.advance(Span::hours(72));
+    let hub = hub.restart().await;
+    wait_for(&hub, |domain| domain.status == DomainStatus::Invalid).await;
+    expected.extend([started, (EventStatus::Error, 9, "job")]);
+    assert_eq!(events_of(&hub, validations, creator).await, expected);
+
+    server.publish(&record(&domain).name, &[&[&record(&domain).value]]);
+    validate(&hub).await;
+    wait_for(&hub, UserpoolDomain::is_usable).await;
+    expected.extend([started, (EventStatus::Done, 0, "job")]);
+    assert_eq!(events_of(&hub, validations, creator).await, expected);
+
+    delete(&hub, NAME).await.unwrap();
+    server.set_mood(Mood::Waits);
+    add(&hub, NAME).await;
+    validate(&hub).await;
+    let request = idp::DeleteUserpoolRequest {
+        userpool_id: hub.pool_id.clone(),
+    };
+    let (_, ()): (idp::DeleteUserpoolMetadata, ()) = hub
+        .administrator
+        .change("UserpoolService/Delete", &request)
+        .await
+        .unwrap();
+    expected.extend([started, cancelled]);
+    assert_eq!(events_of(&hub, validations, creator).await, expected);
+}
+
+#[tokio::test]
+async fn whoever_lost_the_right_cancels_no_search() {
+    let server = NameServer::start().await;
+    let hub = start(&server, 30).await;
+    add(&hub, NAME).await;
+    server.set_mood(Mood::Waits);
+    let editor = hub.account(&["userpools.editor"], hub.pool()).await;
+    let method = "UserpoolService/ValidateDomain";
+    let running: Operation = editor.call(method, &validate_request(&hub)).await.unwrap();
+    let pool = hub.pool_id.as_str().into();
+    let store = &hub.running.hub.store;
+    let removed: Result<_, Error> = store
+        .write(async move |tx: &Tx| tx.delete_access_bindings_of_userpool(&pool).await)
+        .await;
+    removed.unwrap();
+    let method = "OperationService/Cancel";
+    let status = editor.refused(method, &cancel(&running)).await;
+    expect(&status, Code::PermissionDenied, "PERMISSION_DENIED");
+    assert!(!read(&editor, &running).await.done);
 }

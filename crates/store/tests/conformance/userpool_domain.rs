@@ -1,8 +1,5 @@
 //! Looking for the proof of a domain: due look-ups, claims, and the logins that end in it.
 
-use rollcall_domain::operation::{
-    Operation, OperationError, OperationResource, OperationResourceKind, Outcome, Payload,
-};
 use rollcall_domain::userpool_domain::{
     AttemptFailure, AttemptOutcome, UserpoolDomain, ValidationStart,
 };
@@ -13,7 +10,7 @@ use crate::world::{World, at, insert_users, pool, pool_id, read, write};
 crate::on_both_engines!(
     look_ups,
     logins_of_a_domain,
-    searches_that_end_with_the_pool,
+    searches_of_a_pool,
     claims_race
 );
 
@@ -124,54 +121,31 @@ async fn logins_of_a_domain(world: &World) {
     assert_eq!(counts, [3, 0, 0, 0, 0]);
 }
 
-async fn searches_that_end_with_the_pool(world: &World) {
+async fn searches_of_a_pool(world: &World) {
     let store = &world.store;
-    let running = |id: &str| {
-        Operation::new(
-            id.into(),
-            "Validate a domain",
-            "aje1".into(),
-            OperationResource {
-                kind: OperationResourceKind::Userpool,
-                id: "ek01".into(),
-                parent_id: "bpf1".into(),
-            },
-            Payload::default(),
-            Outcome::Running,
-            at(0),
-        )
-    };
-    let error = OperationError {
-        code: 1,
-        message: "the pool is gone".into(),
-        status_bytes: vec![7],
-    };
-    let why = error.clone();
-    let failed = write(store, async move |tx| {
-        tx.insert_userpool_domain(&validating("b.example", "ops2", 9))
-            .await?;
-        tx.insert_operation(&running("ops1")).await?;
-        tx.insert_operation(&running("ops2")).await?;
-        Ok([
-            tx.fail_validations_of_userpool(&"ek02".into(), &why, at(5))
-                .await?,
-            tx.fail_validations_of_userpool(&pool_id(), &why, at(5))
-                .await?,
-            tx.fail_validations_of_userpool(&pool_id(), &why, at(6))
-                .await?,
-        ])
+    let idle = UserpoolDomain::add(pool_id(), "a.example", "v".into(), at(0)).unwrap();
+    let (first, second) = (
+        validating("b.example", "ops2", 9),
+        validating("c.example", "ops3", 5),
+    );
+    let inserted = [second.clone(), idle, first.clone()];
+    write(store, async move |tx| {
+        for domain in &inserted {
+            tx.insert_userpool_domain(domain).await?;
+        }
+        Ok(())
     })
     .await;
-    assert_eq!(failed, [0, 1, 0]);
     let found = read(store, async |tx| {
         Ok([
-            tx.find_operation(&"ops1".into()).await?,
-            tx.find_operation(&"ops2".into()).await?,
+            tx.list_validating_userpool_domains(&pool_id(), 10).await?,
+            tx.list_validating_userpool_domains(&pool_id(), 1).await?,
+            tx.list_validating_userpool_domains(&"ek02".into(), 10)
+                .await?,
         ])
     })
     .await;
-    let ended = running("ops2").end(Outcome::Error(error), at(5));
-    assert_eq!(found, [Some(running("ops1")), Some(ended)]);
+    assert_eq!(found, [vec![first.clone(), second], vec![first], vec![]]);
 }
 
 /// What the hub's job does, by several hubs at once: each look-up is claimed by one of them.
