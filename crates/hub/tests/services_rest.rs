@@ -15,7 +15,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Files below `services` that are about gRPC, or no scenarios.
-const GRPC_ONLY: [&str; 5] = [
+const GRPC_ONLY: [&str; 7] = [
+    "access_matrix",
+    "audit_promise",
     "contract",
     "idempotency",
     "page_token",
