@@ -1,7 +1,8 @@
 //! What can go wrong in a call, and what the caller is told: the only file that makes statuses.
 //!
 //! Invariant: each refusal of the domain has one gRPC code and a stable reason; faults of the hub
-//! itself are logged once, here, and reach the caller without their inner text. Deliberately
+//! itself are logged once, here, and reach the caller without their inner text; and a status fits
+//! into the headers it travels in, however long the texts are that the caller sent. Deliberately
 //! absent: the HTTP codes of REST, which follow from the gRPC codes.
 
 use std::collections::HashMap;
@@ -14,7 +15,10 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::jwt::JwtError;
-use crate::limits::{VIOLATIONS_SAID_MAX, VIOLATIONS_SHOWN_MAX};
+use crate::limits::{
+    DESCRIPTION_BYTES_MAX, FIELD_NAME_BYTES_MAX, MESSAGE_BYTES_MAX, VIOLATIONS_BYTES_MAX,
+    VIOLATIONS_SAID_MAX, VIOLATIONS_SHOWN_MAX,
+};
 use crate::password_hash::HashError;
 use crate::rate_limit::TooFast;
 use crate::sealing::SealError;
@@ -24,6 +28,9 @@ pub const ERROR_DOMAIN: &str = "rollcall";
 
 /// The header of HTTP that says when to come again; REST takes it over from the metadata.
 const RETRY_AFTER: &str = "retry-after";
+
+/// Stands where a text was cut. Three full stops, as headers would write any other sign in nine.
+const ELLIPSIS: &str = "...";
 
 const INTERNAL_MESSAGE: &str =
     "the hub failed: look for the request id in its log, and try again later";
@@ -90,14 +97,16 @@ impl Error {
         let mut details = ErrorDetails::new();
         match &self {
             Self::Refused(Refusal::Invalid { field, why }) => {
+                let field = cut(field.clone(), FIELD_NAME_BYTES_MAX);
+                let why = cut(why.clone(), DESCRIPTION_BYTES_MAX);
                 details.add_bad_request_violation(field, why);
             }
             Self::Refused(Refusal::QuotaExceeded { quota, holder, .. }) => {
                 details.add_quota_failure_violation(format!("{holder}: {quota}"), &message);
             }
             Self::Fields(violations) => {
-                for violation in violations.iter().take(VIOLATIONS_SHOWN_MAX) {
-                    details.add_bad_request_violation(&violation.field, &violation.description);
+                for (field, description) in shown(violations) {
+                    details.add_bad_request_violation(field, description);
                 }
             }
             _ => {}
@@ -124,7 +133,13 @@ impl Error {
         operation_error(code, reason, message)
     }
 
+    /// Code, reason and message; the message is short enough to travel in a header.
     fn describe(&self) -> (Code, &'static str, String) {
+        let (code, reason, message) = self.describe_whole();
+        (code, reason, cut(message, MESSAGE_BYTES_MAX))
+    }
+
+    fn describe_whole(&self) -> (Code, &'static str, String) {
         match self {
             Self::Refused(refusal) => describe_refusal(refusal),
             Self::Fields(_) => (Code::InvalidArgument, "INVALID_FIELD", self.to_string()),
@@ -185,6 +200,33 @@ fn summary(violations: &[FieldViolation]) -> String {
     let shown = violations.iter().take(VIOLATIONS_SAID_MAX);
     let texts: Vec<String> = shown.map(ToString::to_string).collect();
     texts.join("; ")
+}
+
+/// Fields and descriptions of the violations that the details of a refusal have room for.
+fn shown(violations: &[FieldViolation]) -> Vec<(String, String)> {
+    let mut bytes = 0;
+    violations
+        .iter()
+        .take(VIOLATIONS_SHOWN_MAX)
+        .map(|violation| {
+            let field = cut(violation.field.clone(), FIELD_NAME_BYTES_MAX);
+            let description = cut(violation.description.clone(), DESCRIPTION_BYTES_MAX);
+            (field, description)
+        })
+        .take_while(|(field, description)| {
+            bytes += field.len() + description.len();
+            bytes <= VIOLATIONS_BYTES_MAX
+        })
+        .collect()
+}
+
+/// At most `bytes_max` bytes of `text`; an ellipsis takes the place of what is left out.
+fn cut(mut text: String, bytes_max: usize) -> String {
+    if text.len() > bytes_max {
+        text.truncate(text.floor_char_boundary(bytes_max.saturating_sub(ELLIPSIS.len())));
+        text.push_str(ELLIPSIS);
+    }
+    text
 }
 
 /// An error with all its sources in one line.
@@ -263,6 +305,92 @@ mod tests {
         let violations = status.get_details_bad_request().unwrap().field_violations;
         assert_eq!(violations[0].field, "filter.domain");
         assert_eq!(violations[0].description, "must be a DNS name");
+    }
+
+    fn violations(count: usize, field: &str, description: &str) -> Error {
+        let violation = |number: usize| FieldViolation {
+            field: format!("{field}{number}"),
+            description: description.to_owned(),
+        };
+        Error::Fields((0..count).map(violation).collect())
+    }
+
+    #[test]
+    fn of_many_violations_some_are_shown_and_fewer_said() {
+        for (count, shown, said) in [
+            (1, 1, 1),
+            (
+                VIOLATIONS_SAID_MAX,
+                VIOLATIONS_SAID_MAX,
+                VIOLATIONS_SAID_MAX,
+            ),
+            (
+                VIOLATIONS_SHOWN_MAX,
+                VIOLATIONS_SHOWN_MAX,
+                VIOLATIONS_SAID_MAX,
+            ),
+            (
+                VIOLATIONS_SHOWN_MAX + 1,
+                VIOLATIONS_SHOWN_MAX,
+                VIOLATIONS_SAID_MAX,
+            ),
+        ] {
+            let error = violations(count, "field_", "must be set");
+            let status = check(error, Code::InvalidArgument, "INVALID_FIELD");
+            let details = status.get_details_bad_request().unwrap().field_violations;
+            let fields: Vec<_> = details.iter().map(|found| found.field.clone()).collect();
+            let expected: Vec<_> = (0..shown).map(|number| format!("field_{number}")).collect();
+            assert_eq!(fields, expected, "{count} violations");
+            assert_eq!(status.message().matches("must be set").count(), said);
+        }
+    }
+
+    #[test]
+    fn long_texts_are_cut() {
+        // Two bytes a character, behind one of one byte: the cuts fall inside of characters.
+        let long = format!("x{}", "я".repeat(50_000));
+        let check_size = |error: Error, code: Code, reason: &str| {
+            let status = check(error, code, reason);
+            assert!(status.message().len() <= MESSAGE_BYTES_MAX, "{status:?}");
+            assert!(status.message().ends_with(ELLIPSIS), "{status:?}");
+            let percent = status.message().chars().map(|sign| match sign.len_utf8() {
+                1 => 1,
+                bytes => bytes * 3,
+            });
+            let base64 = status.details().len().div_ceil(3) * 4;
+            let bytes = percent.sum::<usize>() + base64;
+            assert!(bytes < 7 * 1024 + 512, "{bytes} bytes of headers");
+            status
+        };
+        check_size(
+            Refusal::not_found("operation", &long).into(),
+            Code::NotFound,
+            "NOT_FOUND",
+        );
+        for error in [
+            Refusal::invalid(&long, long.clone()).into(),
+            violations(1, &long, &long),
+            violations(1_000, &long, &long),
+        ] {
+            let status = check_size(error, Code::InvalidArgument, "INVALID_FIELD");
+            let found = status.get_details_bad_request().unwrap().field_violations;
+            assert!(!found.is_empty());
+            for violation in found {
+                assert!(violation.field.len() <= FIELD_NAME_BYTES_MAX);
+                assert!(violation.description.len() <= DESCRIPTION_BYTES_MAX);
+                assert!(violation.description.ends_with(ELLIPSIS));
+            }
+        }
+        let error: Error = Refusal::precondition("WHY", long).into();
+        assert!(error.to_operation_error().message.len() <= MESSAGE_BYTES_MAX);
+    }
+
+    #[test]
+    fn what_fits_is_not_cut() {
+        assert_eq!(cut("abcdef".into(), 6), "abcdef");
+        assert_eq!(cut("abcdefg".into(), 6), "abc...");
+        assert_eq!(cut("яяяя".into(), 7), "яя...");
+        assert_eq!(cut("яяяя".into(), 6), "я...");
     }
 
     #[test]

@@ -14,6 +14,20 @@ pub const VIOLATIONS_SHOWN_MAX: usize = 16;
 /// Violations in the text of one refusal, which repeats the details.
 pub const VIOLATIONS_SAID_MAX: usize = 4;
 
+/// Bytes of the message of a refusal. It travels twice in headers, once with every sign outside of
+/// ASCII in three times its bytes.
+pub const MESSAGE_BYTES_MAX: usize = 1024;
+
+/// Bytes of the name of a field in the details of a refusal.
+pub const FIELD_NAME_BYTES_MAX: usize = 256;
+
+/// Bytes of what is said about one field in the details of a refusal; the longest of the hub itself
+/// names all paths of a mask, in 1,100.
+pub const DESCRIPTION_BYTES_MAX: usize = 1280;
+
+/// Bytes of all names and descriptions of fields in the details of one refusal.
+pub const VIOLATIONS_BYTES_MAX: usize = 2048;
+
 /// Largest list of HTTP headers in bytes: a token is about 150, a page token 2,000.
 pub const HEADER_LIST_BYTES_MAX: u32 = 32 * 1024;
 

@@ -1,4 +1,7 @@
 //! The main job over REST: a plain HTTP client against the real program over TLS.
+//!
+//! What a call does is in the scenarios of `services_rest.rs`; here is what only REST has:
+//! spellings, headers, bodies, HTTP codes and the second verb of a rule.
 
 // Helpers of tests fail by panicking, as tests do.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
@@ -9,7 +12,7 @@ mod rest_client;
 mod running_hub;
 
 use http::{Method, StatusCode};
-use rest_client::{RestClient, Version, bad_fields, detail, signed_jwt};
+use rest_client::{RestClient, Version, bad_fields, detail};
 use rollcall_hub::rest::RuleTable;
 use running_hub::RunningHub;
 use serde_json::{Value as Json, json};
@@ -171,18 +174,6 @@ async fn sync_users(client: &RestClient, pool: &str, domain: &str, session: &str
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.json);
         ids.push(text(&answer.json["metadata"]["userId"]));
     }
-    let body = json!({"userpoolId": pool, "externalIds": ["external-1", "nobody", "external-0"]});
-    let found = client
-        .expect_ok(Method::POST, &format!("{users}:resolveExternalIds"), &body)
-        .await;
-    let found: Vec<&Json> = found["resolvedUsers"].as_array().unwrap().iter().collect();
-    assert_eq!(
-        found
-            .iter()
-            .map(|user| text(&user["userId"]))
-            .collect::<Vec<_>>(),
-        [&*ids[1], &*ids[0]]
-    );
     let page = client
         .get(&format!("{users}?userpoolId={pool}&pageSize=2"))
         .await;
@@ -200,11 +191,6 @@ async fn sync_users(client: &RestClient, pool: &str, domain: &str, session: &str
         None,
         "fields at their default are left out"
     );
-    let filter = format!("username%20%3D%20%22user1%40{domain}%22");
-    let page = client
-        .get(&format!("{users}?userpoolId={pool}&filter={filter}"))
-        .await;
-    assert_eq!(page["users"][0]["fullName"], "Пользователь 1");
     let body =
         json!({"updateMask": "department,jobTitle", "department": "R&D", "fullName": "not named"});
     let changed = client
@@ -321,18 +307,6 @@ async fn errors_over_rest_say_what_is_wrong() {
         let answer = client.send(get.clone(), &pools, none).await;
         assert_eq!(answer.headers["www-authenticate"], "Bearer");
     }
-    let jwt = signed_jwt(&hub.key);
-    let (signed, signature) = jwt.rsplit_once('.').unwrap();
-    let forged = format!("{signed}.{}", signature.chars().rev().collect::<String>());
-    anonymous
-        .refused(
-            401,
-            16,
-            post.clone(),
-            "/iam/v1/tokens",
-            &json!({"jwt": forged}),
-        )
-        .await;
 
     // What is asked.
     let open = format!("{sessions}:open");
@@ -353,45 +327,6 @@ async fn errors_over_rest_say_what_is_wrong() {
         )
         .await;
     assert_eq!(bad_fields(&error), ["page_size"]);
-    let error = client
-        .refused(
-            400,
-            3,
-            get.clone(),
-            &format!("{sessions}?subjectContainerId={pool}&pageSize=1001"),
-            none,
-        )
-        .await;
-    assert_eq!(bad_fields(&error), ["page_size"]);
-    client
-        .refused(
-            404,
-            5,
-            get.clone(),
-            &format!("{sessions}/sys00000000000000000"),
-            none,
-        )
-        .await;
-    let body = json!({"organizationId": hub.organization_id, "name": "people", "defaultSubdomain": "other"});
-    client
-        .refused(409, 6, post.clone(), &format!("{V1}/idp/userpools"), &body)
-        .await;
-    let body =
-        json!({"subjectContainerId": pool, "agentId": "a", "sessionType": "AD_PASSWORD_HASH"});
-    let opened = client.operation(post.clone(), &open, &body).await;
-    let session = text(&opened["metadata"]["sessionId"]);
-    let close = format!("{sessions}/{session}:close");
-    client
-        .operation(post.clone(), &close, &json!({"failed": true}))
-        .await;
-    let beat = format!("{sessions}/{session}:heartbeat");
-    let error = client.refused(400, 9, post.clone(), &beat, none).await;
-    assert_ne!(
-        detail(&error, "ErrorInfo")["reason"]
-            .as_str()
-            .unwrap_or_default(),
-        ""
-    );
 
     // What is no call at all.
     client.refused(404, 5, get.clone(), "/nothing", none).await;
@@ -409,31 +344,35 @@ async fn errors_over_rest_say_what_is_wrong() {
         .await;
 }
 
+/// The error of an operation that was cancelled, over the wire.
+fn assert_cancelled(ended: &Json) {
+    assert_eq!(ended["done"], true, "{ended}");
+    assert_eq!(ended["error"]["code"], 1, "{ended}");
+    assert_eq!(
+        detail(&ended["error"], "ErrorInfo")["reason"],
+        "OPERATION_CANCELLED"
+    );
+}
+
 #[tokio::test]
-async fn a_repeated_call_with_its_key_returns_the_first_operation() {
+async fn a_running_search_is_cancelled_with_either_verb() {
     let hub = RunningHub::start();
     let client = RestClient::administrator(&hub, Version::Http2).await;
-    let pools = format!("{V1}/idp/userpools");
-    let create = |name: &'static str| {
-        let body =
-            json!({"organizationId": hub.organization_id, "name": name, "defaultSubdomain": name});
-        let headers = [("idempotency-key", "5d1f5d3c-0000-4000-8000-000000000001")];
-        let (client, pools) = (client.clone(), pools.clone());
-        async move {
-            client
-                .send_with(Method::POST, &pools, &headers, &body)
-                .await
-        }
-    };
-    let first = create("people").await;
-    assert_eq!(first.status, StatusCode::OK, "{}", first.json);
-    let again = create("people").await;
-    assert_eq!(again.json["id"], first.json["id"]);
-    let other = create("others").await;
-    assert_eq!(
-        (other.status.as_u16(), &other.json["code"]),
-        (400, &json!(3))
-    );
+    let (pool, _) = create_pool(&client, &hub, "people").await;
+    let domains = format!("{V1}/idp/userpools/{pool}/domains");
+    let body = json!({"domain": "corp.example"});
+    client.operation(Method::POST, &domains, &body).await;
+    for method in [Method::GET, Method::POST] {
+        let validate = format!("{domains}/corp.example:validate");
+        let running = client.expect_ok(Method::POST, &validate, &json!({})).await;
+        assert_eq!(running.get("done"), None, "{running}");
+        let operation = format!("/operations/{}", text(&running["id"]));
+        let cancel = format!("{operation}:cancel");
+        let ended = client.expect_ok(method, &cancel, &Json::Null).await;
+        assert_eq!(ended["id"], running["id"]);
+        assert_cancelled(&ended);
+        assert_eq!(client.get(&operation).await, ended);
+    }
 }
 
 /// The path of a rule with something in place of each variable.

@@ -1,14 +1,12 @@
-"""The rest of the contract: domains, groups, bindings, access policies, operations, tokens.
+"""The rest of the contract: domains, groups, bindings, access policies, operations.
 
 Runs behind the synchronization of `scenario.py`, on pools and groups of its own.
 """
 
-import importlib
-
 import grpc
 from google.protobuf import empty_pb2, field_mask_pb2
+from google.rpc import code_pb2
 from yandex.cloud.access import access_pb2 as access
-from yandex.cloud.iam.v1 import iam_token_service_pb2 as tokens
 from yandex.cloud.operation import operation_service_pb2 as operations
 from yandex.cloud.operation.operation_service_pb2_grpc import OperationServiceStub
 from yandex.cloud.organizationmanager.v1 import group_pb2, organization_pb2
@@ -20,6 +18,8 @@ from yandex.cloud.organizationmanager.v1.idp import userpool_service_pb2 as pool
 
 from checks import equal, invalid, refused
 from generated import Generated
+from identity import Identity
+from policies import AccessPolicies
 
 Code = grpc.StatusCode
 ROLE = "organization-manager.userpools.viewer"
@@ -48,8 +48,8 @@ class WholeContract:
         self.bindings("pool", self.pools, self.pool_id, ROLE)
         self.bindings("group", self.groups, self.group_id, GROUP_ROLE)
         self.organization_bindings()
-        self.policies()
-        self.tokens()
+        AccessPolicies(self).run()
+        Identity(self.scenario).run()
         self.filters()
         self.ending()
         Generated(self.scenario).run()
@@ -139,6 +139,8 @@ class WholeContract:
         make = lambda **page: pools.ListUserpoolDomainsRequest(userpool_id=self.pool_id, **page)
         self.is_listed_in_pages("domains", self.pools.ListDomains, make, "domains")
         self.check("domains are filtered", self.filter_domains)
+        self.check("a search for the proof of a domain begins", self.validate_domain)
+        self.check("a running search is cancelled", self.cancel_search)
         self.check("a domain is untied", self.delete_domain)
 
     def domain(self):
@@ -169,6 +171,24 @@ class WholeContract:
             userpool_id=self.pool_id, filter='domain = "corp.example"'
         )
         equal([item.domain for item in self.pools.ListDomains(request).domains], ["corp.example"])
+
+    def validate_domain(self):
+        request = pools.ValidateUserpoolDomainRequest(
+            userpool_id=self.pool_id, domain="corp.example"
+        )
+        self.search = self.pools.ValidateDomain(request)
+        assert not self.search.done, "nobody can have found a proof"
+        equal(self.domain().status, userpool_pb2.Domain.VALIDATING)
+
+    def cancel_search(self):
+        request = operations.CancelOperationRequest(operation_id=self.search.id)
+        ended = self.operations.Cancel(request)
+        assert ended.done, "it goes on"
+        equal((ended.id, ended.error.code), (self.search.id, code_pb2.CANCELLED))
+        found = self.operations.Get(operations.GetOperationRequest(operation_id=ended.id))
+        equal(found, ended)
+        equal(self.domain().status, userpool_pb2.Domain.NEED_TO_VALIDATE)
+        refused(Code.FAILED_PRECONDITION, lambda: self.operations.Cancel(request))
 
     def delete_domain(self):
         request = pools.DeleteUserpoolDomainRequest(userpool_id=self.pool_id, domain="corp.example")
@@ -374,28 +394,6 @@ class WholeContract:
 
     def assert_bound(self, client, resource_id):
         assert any(subject == self.subject_id for _, subject in self.roles(client, resource_id))
-
-    def policies(self):
-        make = lambda **page: access.ListAccessPolicyBindingsRequest(
-            resource_id=self.organization_id, **page
-        )
-        self.is_listed_in_pages(
-            "access policies", self.organizations.ListAccessPolicyBindings, make,
-            "access_policy_bindings",
-        )
-
-    # Tokens
-
-    def tokens(self):
-        stub = self.scenario.sdk.client(
-            importlib.import_module("yandex.cloud.iam.v1.iam_token_service_pb2_grpc").IamTokenServiceStub
-        )
-        self.check("a JWT that is none gets no token", lambda: refused(
-            Code.UNAUTHENTICATED, lambda: stub.Create(tokens.CreateIamTokenRequest(jwt="no.jwt.x"))
-        ))
-        self.check("no identity gets no token", lambda: invalid(
-            "identity", lambda: stub.Create(tokens.CreateIamTokenRequest())
-        ))
 
     # Filters
 

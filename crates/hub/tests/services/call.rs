@@ -1,10 +1,14 @@
 //! What holds for calls of every service: repetition, fences, request ids, deadlines.
 
 use prost::Message as _;
+use prost_types::FieldMask;
+use rollcall_hub::limits::{DESCRIPTION_BYTES_MAX, MESSAGE_BYTES_MAX};
 use rollcall_kit::timestamp::Span;
+use rollcall_proto::access::UnbindAccessPolicyRequest;
 use rollcall_proto::idp;
 use rollcall_proto::idp::open_session_response::SessionInfo;
-use rollcall_proto::operation::Operation;
+use rollcall_proto::operation::{GetOperationRequest, Operation};
+use rollcall_proto::organizationmanager::UpdateOrganizationRequest;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -129,6 +133,47 @@ async fn a_request_id_comes_back() {
     let details = status.get_error_details();
     assert_eq!(details.request_info().unwrap().request_id, "mine-1");
     assert_eq!(status.metadata().get("x-request-id").unwrap(), "mine-1");
+}
+
+#[tokio::test]
+async fn long_texts_come_back_cut() {
+    let hub = Harness::start().await;
+    // As long as a path in a URL can be.
+    let request = GetOperationRequest {
+        operation_id: "x".repeat(20_000),
+    };
+    let status = hub
+        .administrator
+        .refused("OperationService/Get", &request)
+        .await;
+    expect(&status, Code::NotFound, "NOT_FOUND");
+    assert!(status.message().len() <= MESSAGE_BYTES_MAX, "{status:?}");
+
+    let request = UnbindAccessPolicyRequest {
+        resource_id: hub.made.organization_id.clone(),
+        access_policy_template_id: "x".repeat(100_000),
+    };
+    let status = hub
+        .administrator
+        .refused("OrganizationService/UnbindAccessPolicy", &request)
+        .await;
+    expect_field(&status, "access_policy_template_id");
+    assert!(status.message().len() <= MESSAGE_BYTES_MAX, "{status:?}");
+
+    let request = UpdateOrganizationRequest {
+        organization_id: hub.made.organization_id.clone(),
+        update_mask: Some(FieldMask {
+            paths: vec!["x".repeat(100_000)],
+        }),
+        ..Default::default()
+    };
+    let status = hub
+        .administrator
+        .refused("OrganizationService/Update", &request)
+        .await;
+    expect_field(&status, "update_mask");
+    let violations = status.get_details_bad_request().unwrap().field_violations;
+    assert!(violations[0].description.len() <= DESCRIPTION_BYTES_MAX);
 }
 
 /// The gRPC client of the other tests keeps deadlines itself, so this one speaks plain HTTP/2.

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use prost::Message;
+use rollcall_hub::limits::MESSAGE_BYTES_MAX;
+use rollcall_proto::operation::GetOperationRequest;
 use rollcall_proto::{FILE_DESCRIPTOR_SET, METHODS};
 use tonic::Code;
 use tonic_health::pb::health_client::HealthClient;
@@ -159,4 +161,19 @@ async fn health_is_told_to_anybody() {
         .unwrap()
         .into_inner();
     assert_eq!(answer.status(), ServingStatus::Serving);
+}
+
+/// REST has no room for such an id: it would be part of the path.
+#[tokio::test]
+async fn an_id_of_100_kb_is_answered_within_the_headers() {
+    let hub = Harness::start().await;
+    let request = GetOperationRequest {
+        operation_id: "я".repeat(50_000),
+    };
+    let status = hub
+        .administrator
+        .refused("OperationService/Get", &request)
+        .await;
+    expect(&status, Code::NotFound, "NOT_FOUND");
+    assert!(status.message().len() <= MESSAGE_BYTES_MAX, "{status:?}");
 }

@@ -16,6 +16,8 @@ mod organization;
 mod password;
 mod quota;
 mod replication_token;
+mod service_account;
+mod service_account_key;
 mod sync_session;
 mod sync_settings;
 mod user;

@@ -1,6 +1,6 @@
 //! The real program, initialised in a directory of its own and serving on a free port.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -11,6 +11,9 @@ use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_rollcall-hub");
 const READY_SECONDS_MAX: u64 = 60;
+/// Nobody answers there, so that a search for the proof of a domain goes on until it is cancelled,
+/// and asks nobody outside.
+const CONFIGURATION: &str = "dns:\n  servers: [\"127.0.0.1:9\"]\n";
 
 /// A hub that serves until it is dropped.
 pub struct RunningHub {
@@ -32,6 +35,11 @@ impl RunningHub {
         let data = directory.path().join("hub");
         // Discovery names the port in use in place of port 0.
         let made = init(&data, "127.0.0.1:0");
+        std::fs::OpenOptions::new()
+            .append(true)
+            .open(data.join("hub.yaml"))
+            .and_then(|mut file| file.write_all(CONFIGURATION.as_bytes()))
+            .unwrap();
         let (child, address) = serve(&data);
         let text = |name: &str| {
             made[name]
