@@ -117,6 +117,31 @@ impl Service {
         }
     }
 
+    /// The operation of an earlier call with the same key, for handlers that prepare much before
+    /// their transaction: what they would look at may have changed since.
+    ///
+    /// # Errors
+    /// As the check of the request; `Invalid` when the key was used for another request.
+    async fn find_earlier<Q>(
+        &self,
+        call: &Arc<Call>,
+        request: &Q,
+    ) -> Result<Option<Operation>, Error>
+    where
+        Q: Check + Message,
+    {
+        check(request)?;
+        if call.idempotency_key.is_none() {
+            return Ok(None);
+        }
+        let digest = self.digest(request)?;
+        let cx = Context::new(Arc::clone(&self.0), Arc::clone(call), Effect::Read);
+        self.0
+            .store
+            .read(async move |tx: &Tx| find_repeated(&cx, tx, &digest).await)
+            .await
+    }
+
     /// The status of a change that is refused before its transaction, with its audit event.
     async fn refuse_early<Q: Message>(
         &self,

@@ -26,7 +26,7 @@ use crate::call::Call;
 use crate::context::{Context, Done, Scope};
 use crate::error::Error;
 use crate::grpc::user::{self, Phone};
-use crate::grpc::{Service, accept, check};
+use crate::grpc::{Service, accept, check, operation};
 use crate::hub::Hub;
 use crate::password_hash::{self, Salt};
 use crate::wire::{WireEnum, parse_timestamp};
@@ -37,6 +37,11 @@ pub async fn create_user(
     request: Request<idp::CreateUserRequest>,
 ) -> Result<Response<Operation>, Status> {
     let (call, request) = accept(request)?;
+    match service.find_earlier(&call, &request).await {
+        Ok(None) => {}
+        Ok(Some(operation)) => return Ok(Response::new(operation::render(operation))),
+        Err(error) => return Err(service.refuse_early(&call, &request, error).await),
+    }
     let user_id = UserId::new(service.0.new_id(UserId::PREFIX, call.now));
     let credential = match prepare_credential(service, &call, &request, &user_id).await {
         Ok(credential) => credential,
@@ -152,7 +157,7 @@ async fn prepare_credential(
                     cx.authorize(tx, Permission::UsersManage, Scope::Userpool(&pool_id))
                         .await?;
                     let pool = tx.find_userpool(&pool_id).await?;
-                    pool.ok_or_else(|| Refusal::not_found("userpool", &pool_id).into())
+                    pool.ok_or_else(|| Refusal::not_found("user pool", &pool_id).into())
                 })
                 .await?;
             pool.quality_policy
@@ -178,6 +183,11 @@ pub async fn set_hash(
     request: Request<idp::SetPasswordHashRequest>,
 ) -> Result<Response<Operation>, Status> {
     let (call, request) = accept(request)?;
+    match service.find_earlier(&call, &request).await {
+        Ok(None) => {}
+        Ok(Some(operation)) => return Ok(Response::new(operation::render(operation))),
+        Err(error) => return Err(service.refuse_early(&call, &request, error).await),
+    }
     let prepared = match prepare_import(service, &call, &request).await {
         Ok(prepared) => prepared,
         Err(error) => return Err(service.refuse_early(&call, &request, error).await),

@@ -102,10 +102,20 @@ fn parameters(rule: &Rule, schemas: &mut Schemas) -> Vec<Json> {
         }
         add_query(&rule.rpc.input(), &place, schemas, &mut parameters);
     }
-    if rule.method != Method::GET {
+    if makes_operation(rule) {
         parameters.push(json!({"$ref": "#/components/parameters/IdempotencyKey"}));
     }
     parameters
+}
+
+/// Whether a repeated call with the same key is answered with the first operation (decision U73).
+fn makes_operation(rule: &Rule) -> bool {
+    let path = format!(
+        "/{}/{}",
+        rule.rpc.parent_service().full_name(),
+        rule.rpc.name()
+    );
+    find_method(&path).is_some_and(|method| method.operation.is_some())
 }
 
 /// Where in a request the fields of a message are.
