@@ -37,8 +37,12 @@ pub enum Command {
     },
     /// Binds a policy to the organization.
     #[command(
-        after_help = "Example:\n  rollcall access policies bind restrict-networks --parameter \
-                            networks=10.0.0.0/8"
+        after_help = "Policies: iam.denyServiceAccountCreation, \
+                      iam.denyServiceAccountAuthorizedKeysCreation, \
+                      iam.denyServiceAccountImpersonation, organization.denyUserListing. Each has \
+                      the parameter message: what refused callers are told.\n\nExample:\n  rollcall \
+                      access policies bind organization.denyUserListing --parameter \
+                      'message=ask Ann'"
     )]
     Bind {
         /// Identifier of the policy.

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use http::HeaderMap;
 use rollcall_domain::access::Subject;
 use rollcall_domain::id::{SessionId, TokenId};
+use rollcall_domain::idempotency;
 use rollcall_domain::refusal::Refusal;
 use rollcall_domain::user::Actor;
 use rollcall_kit::timestamp::Timestamp;
@@ -99,17 +100,15 @@ impl Call {
         request_id: String,
         now: Timestamp,
     ) -> Result<Self, Refusal> {
-        let idempotency_key = text(headers, IDEMPOTENCY_KEY)?;
-        if let Some(key) = &idempotency_key
-            && key.chars().count() > limits::IDEMPOTENCY_KEY_CHARACTERS_MAX
-        {
-            return Err(Refusal::invalid(
-                IDEMPOTENCY_KEY,
-                format!(
-                    "must have at most {} characters: send a UUID",
-                    limits::IDEMPOTENCY_KEY_CHARACTERS_MAX
-                ),
-            ));
+        // Official clients send the key with reads, too, where it means nothing (decision U129).
+        let makes_operation = method.is_some_and(|method| method.operation.is_some());
+        let idempotency_key = if makes_operation {
+            text(headers, IDEMPOTENCY_KEY)?
+        } else {
+            None
+        };
+        if let Some(key) = &idempotency_key {
+            idempotency::check_key(key)?;
         }
         let pace = match text(headers, SYNC_FORCE)?.as_deref() {
             None | Some("0") => Pace::Regular,
@@ -188,6 +187,7 @@ fn text(headers: &HeaderMap, key: &'static str) -> Result<Option<String>, Refusa
 mod tests {
     use super::*;
     use http::HeaderValue;
+    use rollcall_proto::find_method;
 
     #[track_caller]
     fn read(pairs: &[(&'static str, &[u8])]) -> Result<Call, Refusal> {
@@ -195,7 +195,8 @@ mod tests {
         for (key, value) in pairs {
             headers.insert(*key, HeaderValue::from_bytes(value).unwrap());
         }
-        Call::read(&headers, None, "r".into(), Timestamp::EPOCH)
+        let method = find_method("/yandex.cloud.organizationmanager.v1.GroupService/Create");
+        Call::read(&headers, method, "r".into(), Timestamp::EPOCH)
     }
 
     #[test]
@@ -218,6 +219,11 @@ mod tests {
             (Pace::Regular, Actor::Administrator)
         );
         assert!(read(&[(IDEMPOTENCY_KEY, &[b'x'; 129])]).is_err());
+        let reading = find_method("/yandex.cloud.organizationmanager.v1.GroupService/Get");
+        let mut headers = HeaderMap::new();
+        headers.insert(IDEMPOTENCY_KEY, HeaderValue::from_bytes(&[b'x'; 129]).unwrap());
+        let call = Call::read(&headers, reading, "r".into(), Timestamp::EPOCH).unwrap();
+        assert_eq!(call.idempotency_key, None);
         assert!(read(&[(SYNC_SESSION_ID, b"\xff")]).is_err());
         assert!(read(&[(SYNC_FORCE, b"yes")]).is_err());
     }

@@ -123,9 +123,6 @@ pub const DOMAIN_VALIDATION_PAUSE: Duration = Duration::from_secs(5);
 /// look-ups of 30 s each takes 120 s.
 pub const DOMAIN_VALIDATION_CLAIM_SECONDS: i64 = 300;
 
-/// Longest idempotency key in characters; a UUID has 36.
-pub const IDEMPOTENCY_KEY_CHARACTERS_MAX: usize = 128;
-
 /// Characters of the path of a call in its log line; the longest of the contract has about 100.
 pub const LOGGED_PATH_CHARACTERS_MAX: usize = 200;
 

@@ -212,14 +212,36 @@ fn update_quality(
     changed.complexity = match (fixed, smart) {
         (None, None) => present.complexity,
         (Some(complexity), None) | (None, Some(complexity)) => complexity,
-        (Some(_), Some(_)) => {
-            return Err(Refusal::invalid(
-                "update_mask",
-                "names fields of password_quality_policy.fixed and of password_quality_policy.smart, of which a pool has only one",
-            ));
-        }
+        // Clients that build a mask from what differs name the old member and the new one.
+        (Some(fixed), Some(smart)) => match given.complexity {
+            Complexity::Fixed(_) => fixed,
+            Complexity::Smart(_) => smart,
+        },
     };
+    require_fixed_length(present.complexity, changed.complexity, mask)?;
     Ok(changed)
+}
+
+/// A pool that changes to `fixed` by single rules must get its length with them: without one every
+/// password would do.
+fn require_fixed_length(
+    present: Complexity,
+    changed: Complexity,
+    mask: &PoolMask,
+) -> Result<(), Refusal> {
+    use UserpoolField as F;
+    let begins = matches!(
+        (present, changed),
+        (Complexity::Smart(_), Complexity::Fixed(_))
+    );
+    if begins && !mask.covers(F::Fixed) && !mask.covers(F::FixedMinLength) {
+        return Err(Refusal::invalid(
+            "update_mask",
+            "changes the pool from password_quality_policy.smart to fixed: name \
+             password_quality_policy.fixed.min_length as well",
+        ));
+    }
+    Ok(())
 }
 
 /// The complexity after a mask that names something of `fixed`.
@@ -284,14 +306,11 @@ fn update_smart(present: Complexity, given: Complexity, mask: &PoolMask) -> Opti
             Complexity::Fixed(_) => default,
         });
     }
-    let mut to = match present {
-        Complexity::Smart(smart) => smart,
-        Complexity::Fixed(_) => SmartComplexity::default(),
-    };
-    let from = match (given, default) {
+    let of = |complexity| match (complexity, default) {
         (Complexity::Smart(smart), _) | (_, Complexity::Smart(smart)) => smart,
         _ => SmartComplexity::default(),
     };
+    let (mut to, from) = (of(present), of(given));
     replace(mask, F::SmartOneClass, &mut to.one_class, from.one_class);
     replace(
         mask,

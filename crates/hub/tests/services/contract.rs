@@ -7,11 +7,12 @@ use futures::StreamExt as _;
 use prost::Message;
 use rollcall_hub::limits::MESSAGE_BYTES_MAX;
 use rollcall_proto::operation::GetOperationRequest;
-use rollcall_proto::{FILE_DESCRIPTOR_SET, METHODS};
+use rollcall_proto::{FILE_DESCRIPTOR_SET, METHODS, descriptor_pool};
 use tonic::Code;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 use tonic_reflection::pb::{v1, v1alpha};
+use tonic_types::StatusExt as _;
 
 use crate::harness::{Harness, expect};
 
@@ -93,7 +94,33 @@ async fn every_required_field_is_named_when_it_is_missing() {
             .await
             .unwrap_err();
         expect(&status, Code::InvalidArgument, "INVALID_FIELD");
+        let details = status.get_error_details();
+        let named: BTreeSet<_> = details
+            .bad_request()
+            .expect("BadRequest")
+            .field_violations
+            .iter()
+            .map(|violation| violation.field.clone())
+            .collect();
+        let required = required_fields(method.request);
+        assert!(named.is_superset(&required), "{name}: {named:?} {required:?}");
     }
+}
+
+/// The fields of a message that the contract calls required.
+fn required_fields(message: &str) -> BTreeSet<String> {
+    let pool = descriptor_pool();
+    let option = pool
+        .get_extension_by_name("yandex.cloud.required")
+        .expect("the option is in the contract");
+    let message = pool
+        .get_message_by_name(message)
+        .expect("the message is in the contract");
+    message
+        .fields()
+        .filter(|field| field.options().get_extension(&option).as_bool() == Some(true))
+        .map(|field| field.name().to_owned())
+        .collect()
 }
 
 #[derive(Clone, PartialEq, Message)]

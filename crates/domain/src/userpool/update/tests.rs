@@ -82,7 +82,7 @@ fn a_member_of_the_complexity_policy_clears_the_other() {
         f,
         &["smart.four_classes"],
         Some(smart([1, 1, 1, 9])),
-        smart([0, 0, 0, 9]),
+        smart([0, 24, 11, 9]),
     );
     check(
         f,
@@ -104,13 +104,17 @@ fn a_member_of_the_complexity_policy_clears_the_other() {
 }
 
 #[test]
-fn both_members_at_once_are_refused() {
-    let paths = [
-        "password_quality_policy.fixed",
-        "password_quality_policy.smart.one_class",
-    ];
-    let mask = Mask::parse(paths).unwrap();
-    let refusal = pool(fixed(true, 12))
+fn of_both_members_the_one_in_the_request_stays() {
+    let (s, f) = (smart([0, 20, 12, 8]), fixed(true, 12));
+    check(f, &["fixed", "smart"], Some(s), s);
+    check(s, &["fixed", "smart"], Some(f), f);
+    check(f, &["fixed", "smart.one_class"], Some(s), smart([0, 24, 11, 10]));
+}
+
+#[test]
+fn a_fixed_rule_needs_its_length() {
+    let mask = Mask::parse(["password_quality_policy.fixed.digits_required"]).unwrap();
+    let refusal = pool(smart([0, 20, 12, 8]))
         .update(UserpoolInput::default(), &mask, NOW)
         .unwrap_err();
     assert!(matches!(refusal, Refusal::Invalid { field, .. } if field == "update_mask"));
