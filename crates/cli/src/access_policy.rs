@@ -36,14 +36,12 @@ pub enum Command {
         list: ListArguments,
     },
     /// Binds a policy to the organization.
-    #[command(
-        after_help = "Policies: iam.denyServiceAccountCreation, \
+    #[command(after_help = "Policies: iam.denyServiceAccountCreation, \
                       iam.denyServiceAccountAuthorizedKeysCreation, \
                       iam.denyServiceAccountImpersonation, organization.denyUserListing. Each has \
                       the parameter message: what refused callers are told.\n\nExample:\n  rollcall \
                       access policies bind organization.denyUserListing --parameter \
-                      'message=ask Ann'"
-    )]
+                      'message=ask Ann'")]
     Bind {
         /// Identifier of the policy.
         policy: String,

@@ -221,7 +221,10 @@ mod tests {
         assert!(read(&[(IDEMPOTENCY_KEY, &[b'x'; 129])]).is_err());
         let reading = find_method("/yandex.cloud.organizationmanager.v1.GroupService/Get");
         let mut headers = HeaderMap::new();
-        headers.insert(IDEMPOTENCY_KEY, HeaderValue::from_bytes(&[b'x'; 129]).unwrap());
+        headers.insert(
+            IDEMPOTENCY_KEY,
+            HeaderValue::from_bytes(&[b'x'; 129]).unwrap(),
+        );
         let call = Call::read(&headers, reading, "r".into(), Timestamp::EPOCH).unwrap();
         assert_eq!(call.idempotency_key, None);
         assert!(read(&[(SYNC_SESSION_ID, b"\xff")]).is_err());

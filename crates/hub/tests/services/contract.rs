@@ -103,7 +103,10 @@ async fn every_required_field_is_named_when_it_is_missing() {
             .map(|violation| violation.field.clone())
             .collect();
         let required = required_fields(method.request);
-        assert!(named.is_superset(&required), "{name}: {named:?} {required:?}");
+        assert!(
+            named.is_superset(&required),
+            "{name}: {named:?} {required:?}"
+        );
     }
 }
 

@@ -108,7 +108,12 @@ fn of_both_members_the_one_in_the_request_stays() {
     let (s, f) = (smart([0, 20, 12, 8]), fixed(true, 12));
     check(f, &["fixed", "smart"], Some(s), s);
     check(s, &["fixed", "smart"], Some(f), f);
-    check(f, &["fixed", "smart.one_class"], Some(s), smart([0, 24, 11, 10]));
+    check(
+        f,
+        &["fixed", "smart.one_class"],
+        Some(s),
+        smart([0, 24, 11, 10]),
+    );
 }
 
 #[test]

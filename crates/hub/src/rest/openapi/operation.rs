@@ -4,7 +4,6 @@
 //! operation. Deliberately absent: fields of a `body: "*"` rule given in the query, and names in
 //! snake_case, which the transcoder reads, too, but which nobody should start to use.
 
-use http::Method;
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use rollcall_proto::find_method;
 use serde_json::{Map, Value as Json, json};
