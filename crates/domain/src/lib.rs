@@ -9,6 +9,7 @@ pub mod access;
 pub mod access_policy;
 pub mod audit;
 pub mod common_password;
+mod counted;
 pub mod directory_name;
 pub mod dns_name;
 pub mod filter;

@@ -1,7 +1,7 @@
 //! Users of a pool.
 //!
-//! Invariant: a user is active exactly when nothing suspends it (decision U52); the login and the
-//! external id are unique in the pool, which the store enforces. Deliberately absent: passwords,
+//! Invariant: a user is active exactly while nothing suspends it and its account has not ended
+//! (decision U52); the login and the external id are unique in the pool, which the store enforces. Deliberately absent: passwords,
 //! which live in their own file.
 
 use rollcall_kit::timestamp::Timestamp;
@@ -213,15 +213,20 @@ impl User {
         Ok(user.with_expiry_applied(now))
     }
 
-    /// State as the public interface shows it. Creation and removal happen within one
-    /// transaction, so the transitional states are never seen.
+    /// State at `now` as the public interface shows it: an account that has ended is suspended,
+    /// swept or not. Creation and removal happen within one transaction, so the transitional
+    /// states are never seen.
     #[must_use]
-    pub fn status(&self) -> UserStatus {
-        if self.suspension.is_empty() {
+    pub fn status(&self, now: Timestamp) -> UserStatus {
+        if self.suspension.is_empty() && !self.has_ended(now) {
             UserStatus::Active
         } else {
             UserStatus::Suspended
         }
+    }
+
+    fn has_ended(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
     }
 
     /// Replaces the fields that `mask` covers. `domain` is the domain of the pool in which the
@@ -288,7 +293,7 @@ impl User {
     /// # Errors
     /// `Precondition` when the account end has passed.
     pub fn reactivate(&self, actor: Actor, now: Timestamp) -> Result<Self, Refusal> {
-        if self.expires_at.is_some_and(|end| end <= now) {
+        if self.has_ended(now) {
             return Err(Refusal::precondition(
                 "USER_EXPIRED",
                 format!(
@@ -354,7 +359,7 @@ impl User {
     }
 
     fn with_expiry_applied(self, now: Timestamp) -> Self {
-        let suspension = if self.expires_at.is_some_and(|end| end <= now) {
+        let suspension = if self.has_ended(now) {
             self.suspension.with(SuspensionCause::Expired)
         } else {
             self.suspension.without(SuspensionCause::Expired)

@@ -73,14 +73,8 @@ impl Username {
     /// The form in which logins are compared.
     #[must_use]
     pub fn folded(&self) -> String {
-        fold(&self.text)
+        self.text.to_lowercase()
     }
-}
-
-/// The form in which logins are compared.
-#[must_use]
-pub fn fold(username: &str) -> String {
-    username.to_lowercase()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use rollcall_kit::timestamp::Timestamp;
 
 pub use self::update::UserpoolField;
 
+use crate::counted::counted;
 use crate::dns_name::DnsName;
 use crate::id::{OrganizationId, UserpoolId};
 use crate::labels::{self, Labels};
@@ -170,13 +171,13 @@ impl Userpool {
     /// `Precondition` that names what is left.
     pub fn check_deletable(&self, contents: &UserpoolContents) -> Result<(), Refusal> {
         let left: Vec<_> = [
-            (contents.users, "users"),
-            (contents.external_groups, "external groups"),
-            (contents.open_sessions, "open synchronization sessions"),
+            (contents.users, "user"),
+            (contents.external_groups, "external group"),
+            (contents.open_sessions, "open synchronization session"),
         ]
         .into_iter()
         .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{count} {what}"))
+        .map(|(count, what)| counted(count, what))
         .collect();
         if left.is_empty() {
             return Ok(());
@@ -258,7 +259,7 @@ mod tests {
         };
         let refusal = pool.check_deletable(&contents).unwrap_err().to_string();
         assert!(
-            refusal.contains("2 users, 1 open synchronization sessions"),
+            refusal.contains("2 users, 1 open synchronization session:"),
             "{refusal}"
         );
     }

@@ -12,6 +12,7 @@ pub use self::validation::{
     ValidationStart,
 };
 
+use crate::counted::counted;
 use crate::dns_name::{DNS_NAME_CHARACTERS_MAX, DnsName};
 use crate::id::UserpoolId;
 use crate::named::named_enum;
@@ -180,7 +181,8 @@ impl UserpoolDomain {
             return Err(Refusal::precondition(
                 "DOMAIN_IN_USE",
                 format!(
-                    "the logins of {users} users of the pool end in domain {}: rename or delete them first",
+                    "the logins of {} of the pool end in domain {}: rename or delete them first",
+                    counted(users, "user"),
                     self.name
                 ),
             ));
@@ -303,7 +305,9 @@ mod tests {
         let added = UserpoolDomain::add("ek01".into(), "corp.example", "v".into(), now).unwrap();
         assert_eq!(added.check_deletable(0), Ok(()));
         let refusal = added.check_deletable(3).unwrap_err().to_string();
-        assert!(refusal.contains("the logins of 3 users"), "{refusal}");
+        assert!(refusal.contains("the logins of 3 users of"), "{refusal}");
+        let refusal = added.check_deletable(1).unwrap_err().to_string();
+        assert!(refusal.contains("the logins of 1 user of"), "{refusal}");
         let built_in = UserpoolDomain::built_in("ek01".into(), added.name, now);
         assert!(built_in.check_deletable(0).is_err());
     }

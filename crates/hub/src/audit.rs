@@ -312,6 +312,30 @@ pub async fn record_end(
     insert(tx, &event).await
 }
 
+/// Records what the hub did to `target` by itself, in the transaction of it. Nobody asked for it,
+/// so the event has neither a caller nor an origin. `more` comes on top of the details that follow
+/// from the place.
+///
+/// # Errors
+/// As [`record_change`].
+pub async fn record_own(
+    hub: &Hub,
+    tx: &Tx,
+    event_type: &EventType,
+    target: &AuditTarget,
+    more: Document,
+) -> Result<(), Error> {
+    let path = tx.find_audit_path(target).await?.unwrap_or_default();
+    let mut details = details::of_path(&path);
+    details.extend(more);
+    let event = AuditEvent {
+        path,
+        details: document::to_text(details),
+        ..begin_event(hub, tx, None, event_type).await?
+    };
+    insert(tx, &event).await
+}
+
 /// Who asked for an operation: a service account or a user.
 async fn find_creator(tx: &Tx, operation: &Operation) -> Result<Option<AuditCaller>, Error> {
     let id = &operation.created_by;

@@ -1,12 +1,12 @@
 //! The job that ends what has run out and forgets what is old.
 //!
 //! Invariant: nothing depends on its punctuality: leases, tokens and retention are judged by time
-//! at each access too (decision U9). Each step touches a bounded number of rows, so that calls are
+//! at each access too (decision U9). What it ends leaves an audit event. Each step touches a bounded number of rows, so that calls are
 //! never kept waiting. Deliberately absent: work of the strengthening job.
 
 use std::sync::Arc;
 
-use rollcall_domain::audit::retained_from;
+use rollcall_domain::audit::{AuditTarget, retained_from};
 use rollcall_domain::id::AuditEventId;
 use rollcall_domain::{idempotency, operation, sync_session};
 use rollcall_kit::id::first_id;
@@ -15,6 +15,9 @@ use rollcall_store::Tx;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit;
+use crate::audit::document::Document;
+use crate::audit::event_type::{ACCOUNT_ENDED, LEASE_ENDED};
 use crate::error::Error;
 use crate::hub::Hub;
 use crate::limits;
@@ -39,13 +42,15 @@ pub async fn run(hub: Arc<Hub>, stop: CancellationToken) {
 ///
 /// # Errors
 /// When the database fails; what was done before stays done.
-pub async fn sweep(hub: &Hub, now: Timestamp) -> Result<(), Error> {
+pub async fn sweep(hub: &Arc<Hub>, now: Timestamp) -> Result<(), Error> {
     let batch = limits::SWEEP_BATCH_MAX;
+    let inner = Arc::clone(hub);
     hub.store
-        .write(async move |tx: &Tx| expire_sessions(tx, now).await)
+        .write(async move |tx: &Tx| expire_sessions(&inner, tx, now).await)
         .await?;
+    let inner = Arc::clone(hub);
     hub.store
-        .write(async move |tx: &Tx| expire_users(tx, now).await)
+        .write(async move |tx: &Tx| expire_users(&inner, tx, now).await)
         .await?;
     hub.store
         .write(async move |tx: &Tx| {
@@ -87,22 +92,32 @@ async fn forget_audit_events(hub: &Hub, now: Timestamp) -> Result<(), Error> {
     Ok(())
 }
 
-async fn expire_sessions(tx: &Tx, now: Timestamp) -> Result<(), Error> {
+async fn expire_sessions(hub: &Hub, tx: &Tx, now: Timestamp) -> Result<(), Error> {
     let lapsed = tx
         .list_lapsed_sync_sessions(now, limits::SWEEP_BATCH_MAX)
         .await?;
     for session in lapsed.iter().filter_map(|session| session.expire(now)) {
         tx.save_sync_session(&session).await?;
+        let details = Document::from_iter([
+            ("sessionId".to_owned(), session.id.as_str().into()),
+            ("failReason".to_owned(), session.fail_reason.into()),
+        ]);
+        let target = AuditTarget::Session(session.id);
+        audit::record_own(hub, tx, &LEASE_ENDED, &target, details).await?;
     }
     Ok(())
 }
 
-async fn expire_users(tx: &Tx, now: Timestamp) -> Result<(), Error> {
+async fn expire_users(hub: &Hub, tx: &Tx, now: Timestamp) -> Result<(), Error> {
     let due = tx
         .list_users_to_expire(now, limits::SWEEP_BATCH_MAX)
         .await?;
     for user in due.iter().filter_map(|user| user.expire(now)) {
         tx.save_user(&user).await?;
+        let end = user.expires_at.map(|end| end.to_string());
+        let details = Document::from_iter([("expiresAt".to_owned(), end.into())]);
+        let target = AuditTarget::User(user.id);
+        audit::record_own(hub, tx, &ACCOUNT_ENDED, &target, details).await?;
     }
     Ok(())
 }

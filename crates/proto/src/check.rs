@@ -240,7 +240,11 @@ impl Violations {
         if let Some(pattern) = rule.pattern
             && !pattern.matches(text)
         {
-            self.add(path, format!("must have the form {}", pattern.source));
+            let description = match pattern.source.strip_prefix('|') {
+                Some(form) => format!("must be empty or have the form {form}"),
+                None => format!("must have the form {}", pattern.source),
+            };
+            self.add(path, description);
         }
     }
 

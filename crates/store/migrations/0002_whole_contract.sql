@@ -12,6 +12,8 @@ alter table service_account_keys add column last_used_at bigint;
 alter table iam_tokens add column id text not null default '';
 alter table iam_tokens add column impersonator_id text;
 alter table iam_tokens add column impersonator_kind text;
+create index iam_tokens_impersonator on iam_tokens (impersonator_id)
+    where impersonator_id is not null;
 
 alter table userpool_domains add column last_failure text;
 alter table userpool_domains add column validation_operation_id text;

@@ -93,17 +93,6 @@ impl Tx {
         self.one(&sql, params![id], Group::read).await
     }
 
-    /// The group of an organization with this name.
-    pub async fn find_group_by_name(
-        &self,
-        organization_id: &OrganizationId,
-        name: &str,
-    ) -> Result<Option<Group>, Error> {
-        let sql = format!("{} where organization_id = $1 and name = $2", Group::SELECT);
-        self.one(&sql, params![organization_id, name], Group::read)
-            .await
-    }
-
     /// The group that mirrors this object.
     pub async fn find_group_by_external_key(
         &self,

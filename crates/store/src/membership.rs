@@ -20,8 +20,8 @@ const ROWS_PER_INSERT_MAX: usize = 250;
 /// Which members a list shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemberScope {
-    /// Only those who may sign in.
-    Active,
+    /// Only those who may sign in at this moment.
+    Active(Timestamp),
     /// Everybody.
     All,
 }
@@ -124,20 +124,17 @@ impl Tx {
         scope: MemberScope,
         page: &PageRequest,
     ) -> Result<Page<Membership>, Error> {
-        let condition = match scope {
-            MemberScope::Active => "m.group_id = $1 and u.status = 'ACTIVE'",
-            MemberScope::All => "m.group_id = $1",
+        let (condition, params) = match scope {
+            MemberScope::Active(now) => (
+                "m.group_id = $1 and u.status = 'ACTIVE' \
+                 and (u.expires_at is null or u.expires_at > $2)",
+                params![group_id, now].to_vec(),
+            ),
+            MemberScope::All => ("m.group_id = $1", params![group_id].to_vec()),
         };
         let filter = Filter::default();
-        list::page(
-            self,
-            condition,
-            params![group_id],
-            &filter,
-            Order::OldestFirst,
-            page,
-        )
-        .await
+        let order = Order::OldestFirst;
+        list::page(self, condition, &params, &filter, order, page).await
     }
 
     /// A page of the groups that a user is in, those first that it was added to first. It makes no

@@ -131,15 +131,6 @@ impl Tx {
         Ok(())
     }
 
-    /// How many hashes wait to be strengthened.
-    pub async fn count_sealed_passwords(&self) -> Result<u64, Error> {
-        self.count(
-            "select count(*) from passwords where form = 'SEALED_NT_HASH'",
-            &[],
-        )
-        .await
-    }
-
     /// How many hashes that a session imported wait to be strengthened.
     pub async fn count_sealed_passwords_of_session(
         &self,

@@ -109,20 +109,6 @@ impl Tx {
         self.one(&sql, params![id], ServiceAccount::read).await
     }
 
-    /// The service account of an organization with this name.
-    pub async fn find_service_account_by_name(
-        &self,
-        organization_id: &OrganizationId,
-        name: &str,
-    ) -> Result<Option<ServiceAccount>, Error> {
-        let sql = format!(
-            "{} where organization_id = $1 and name = $2",
-            ServiceAccount::SELECT
-        );
-        self.one(&sql, params![organization_id, name], ServiceAccount::read)
-            .await
-    }
-
     /// What people call a subject: the name of a service account, the username of a user.
     pub async fn find_subject_name(&self, subject: &Subject) -> Result<Option<String>, Error> {
         match subject.kind {

@@ -6,8 +6,8 @@ use rollcall_domain::filter::Filter;
 use rollcall_domain::id::{OrganizationId, UserId, UserpoolId};
 use rollcall_domain::named::Named;
 use rollcall_domain::page::{Cursor, Page, PageRequest};
-use rollcall_domain::user::{Profile, Suspension, User};
-use rollcall_domain::username::{self, Username};
+use rollcall_domain::user::{Profile, Suspension, User, UserStatus};
+use rollcall_domain::username::Username;
 use rollcall_kit::timestamp::Timestamp;
 
 use crate::db::Tx;
@@ -26,12 +26,36 @@ pub struct ResolvedUser {
     pub password_created_at: Option<Timestamp>,
 }
 
+macro_rules! columns {
+    () => {
+        "u.id, u.userpool_id, u.username, u.suspension, u.suspend_reason, u.full_name, \
+         u.given_name, u.family_name, u.email, u.phone_number, u.company_name, u.department, \
+         u.job_title, u.employee_id, u.external_id, u.expires_at, u.created_at, u.updated_at, \
+         p.created_at"
+    };
+}
+
+macro_rules! source {
+    () => {
+        " from users u left join passwords p on p.user_id = u.id"
+    };
+}
+
+/// The status of a user at the moment `$2`: an account that has ended is suspended, swept or not.
+macro_rules! status_now {
+    () => {
+        "(case when u.status = 'ACTIVE' and u.expires_at <= $2 then 'SUSPENDED' else u.status end)"
+    };
+}
+
+/// A user as stored, and its status at the moment of the list.
+struct ListedUser {
+    user: User,
+    status_now: UserStatus,
+}
+
 impl Listed for User {
-    const SELECT: &'static str = "select u.id, u.userpool_id, u.username, u.suspension, \
-         u.suspend_reason, u.full_name, u.given_name, u.family_name, u.email, u.phone_number, \
-         u.company_name, u.department, u.job_title, u.employee_id, u.external_id, u.expires_at, \
-         u.created_at, u.updated_at, p.created_at \
-         from users u left join passwords p on p.user_id = u.id";
+    const SELECT: &'static str = concat!("select ", columns!(), source!());
     const KEY: [&'static str; 2] = ["u.created_at", "u.id"];
 
     fn read(row: &mut Row) -> Result<Self, Error> {
@@ -66,6 +90,22 @@ impl Listed for User {
             id: self.id.to_string(),
         }
     }
+}
+
+impl Listed for ListedUser {
+    const SELECT: &'static str = concat!("select ", columns!(), ", ", status_now!(), source!());
+    const KEY: [&'static str; 2] = User::KEY;
+
+    fn read(row: &mut Row) -> Result<Self, Error> {
+        Ok(Self {
+            user: User::read(row)?,
+            status_now: row.named()?,
+        })
+    }
+
+    fn cursor(&self) -> Cursor {
+        self.user.cursor()
+    }
 
     fn column(field: &str) -> Option<&'static str> {
         match field {
@@ -76,21 +116,22 @@ impl Listed for User {
             "family_name" => Some("u.family_name"),
             "email" => Some("u.email"),
             "external_id" => Some("coalesce(u.external_id, '')"),
-            "status" => Some("u.status"),
+            "status" => Some(status_now!()),
             _ => None,
         }
     }
 
     fn value(&self, field: &str) -> String {
+        let user = &self.user;
         match field {
-            "id" => self.id.to_string(),
-            "username" => self.username.folded(),
-            "full_name" => self.profile.full_name.clone(),
-            "given_name" => self.profile.given_name.clone(),
-            "family_name" => self.profile.family_name.clone(),
-            "email" => self.profile.email.clone(),
-            "external_id" => self.external_id.clone().unwrap_or_default(),
-            "status" => self.status().to_string(),
+            "id" => user.id.to_string(),
+            "username" => user.username.folded(),
+            "full_name" => user.profile.full_name.clone(),
+            "given_name" => user.profile.given_name.clone(),
+            "family_name" => user.profile.family_name.clone(),
+            "email" => user.profile.email.clone(),
+            "external_id" => user.external_id.clone().unwrap_or_default(),
+            "status" => self.status_now.to_string(),
             _ => String::new(),
         }
     }
@@ -112,7 +153,7 @@ impl Tx {
                 &user.userpool_id,
                 user.username.as_str(),
                 &user.username.folded(),
-                user.status().name(),
+                user.status(user.updated_at).name(),
                 i64::from(user.suspension.as_bits()),
                 &user.suspend_reason,
                 &profile.full_name,
@@ -140,38 +181,6 @@ impl Tx {
         self.one(&sql, params![id], User::read).await
     }
 
-    /// The user of a pool with this login, in any case.
-    pub async fn find_user_by_username(
-        &self,
-        userpool_id: &UserpoolId,
-        username: &str,
-    ) -> Result<Option<User>, Error> {
-        let sql = format!(
-            "{} where u.userpool_id = $1 and u.username_folded = $2",
-            User::SELECT
-        );
-        self.one(
-            &sql,
-            params![userpool_id, &username::fold(username)],
-            User::read,
-        )
-        .await
-    }
-
-    /// The user of a pool that is tied to this object of the directory.
-    pub async fn find_user_by_external_id(
-        &self,
-        userpool_id: &UserpoolId,
-        external_id: &str,
-    ) -> Result<Option<User>, Error> {
-        let sql = format!(
-            "{} where u.userpool_id = $1 and u.external_id = $2",
-            User::SELECT
-        );
-        self.one(&sql, params![userpool_id, external_id], User::read)
-            .await
-    }
-
     /// Saves all of a user but its pool, creation time and password.
     pub async fn save_user(&self, user: &User) -> Result<(), Error> {
         let profile = &user.profile;
@@ -185,7 +194,7 @@ impl Tx {
                 &user.id,
                 user.username.as_str(),
                 &user.username.folded(),
-                user.status().name(),
+                user.status(user.updated_at).name(),
                 i64::from(user.suspension.as_bits()),
                 &user.suspend_reason,
                 &profile.full_name,
@@ -206,40 +215,41 @@ impl Tx {
         Ok(())
     }
 
-    /// Deletes a user with its password, memberships, bindings and tokens; tells whether it was
-    /// there.
+    /// Deletes a user with its password, memberships, bindings and tokens, also those it asked for
+    /// in the name of others; tells whether it was there.
     pub async fn delete_user(&self, id: &UserId) -> Result<bool, Error> {
         for sql in [
             "delete from passwords where user_id = $1",
             "delete from memberships where user_id = $1",
             "delete from access_bindings where subject_id = $1",
-            "delete from iam_tokens where subject_id = $1",
         ] {
             self.execute(sql, params![id]).await?;
         }
+        self.delete_iam_tokens_of_subject(&id.clone().into())
+            .await?;
         Ok(self
             .execute("delete from users where id = $1", params![id])
             .await?
             > 0)
     }
 
-    /// A page of the users of a pool, oldest first.
+    /// A page of the users of a pool, oldest first. They are returned as stored, but filtered by
+    /// the status they have at `now`.
     pub async fn list_users(
         &self,
         userpool_id: &UserpoolId,
         filter: &Filter,
+        now: Timestamp,
         page: &PageRequest,
     ) -> Result<Page<User>, Error> {
-        let scope = params![userpool_id];
-        list::page(
-            self,
-            "u.userpool_id = $1",
-            scope,
-            filter,
-            Order::OldestFirst,
-            page,
-        )
-        .await
+        let scope = params![userpool_id, now];
+        let condition = "u.userpool_id = $1";
+        let page: Page<ListedUser> =
+            list::page(self, condition, scope, filter, Order::OldestFirst, page).await?;
+        Ok(Page {
+            items: page.items.into_iter().map(|row| row.user).collect(),
+            next: page.next,
+        })
     }
 
     /// The users of a pool with these external ids: only those found, in the order asked, each

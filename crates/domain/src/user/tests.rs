@@ -40,7 +40,7 @@ fn ann() -> User {
 #[test]
 fn a_new_user_is_active_and_external() {
     let user = ann();
-    assert_eq!(user.status(), UserStatus::Active);
+    assert_eq!(user.status(NOW), UserStatus::Active);
     assert_eq!(user.external_id.as_deref(), Some("guid-1"));
     assert_eq!(
         create(NewUser {
@@ -66,7 +66,7 @@ fn a_user_can_be_made_suspended_or_expired() {
         ..new_user()
     })
     .unwrap();
-    assert_eq!(expired.status(), UserStatus::Suspended);
+    assert_eq!(expired.status(NOW), UserStatus::Suspended);
     assert!(expired.suspension.has(SuspensionCause::Expired));
 }
 
@@ -132,18 +132,30 @@ fn causes_of_suspension_are_lifted_one_by_one() {
         .unwrap();
     let after_agent = by_both.reactivate(Actor::Agent, NOW).unwrap();
     assert_eq!(
-        after_agent.status(),
+        after_agent.status(NOW),
         UserStatus::Suspended,
         "the agent cannot lift an admin block"
     );
     let after_admin = by_both.reactivate(Actor::Administrator, NOW).unwrap();
-    assert_eq!(after_admin.status(), UserStatus::Active);
+    assert_eq!(after_admin.status(NOW), UserStatus::Active);
     assert_eq!(
         after_admin
             .reactivate(Actor::Administrator, FUTURE)
             .unwrap(),
         after_admin
     );
+}
+
+#[test]
+fn an_ended_account_is_suspended_before_anybody_writes_so() {
+    let user = User {
+        expires_at: Some(NOW),
+        ..ann()
+    };
+    assert!(user.suspension.is_empty());
+    assert_eq!(user.status(PAST), UserStatus::Active);
+    assert_eq!(user.status(NOW), UserStatus::Suspended);
+    assert_eq!(user.status(FUTURE), UserStatus::Suspended);
 }
 
 #[test]
@@ -170,7 +182,7 @@ fn the_account_end_suspends_and_moving_it_revives() {
             ..Default::default()
         };
         let revived = expired.update(input, &mask, None, NOW).unwrap();
-        assert_eq!(revived.status(), UserStatus::Active);
+        assert_eq!(revived.status(NOW), UserStatus::Active);
         assert_eq!(revived.expires_at, expires_at);
     }
     let blocked = expired
@@ -180,7 +192,7 @@ fn the_account_end_suspends_and_moving_it_revives() {
         .update(UserInput::default(), &mask, None, NOW)
         .unwrap();
     assert_eq!(
-        still.status(),
+        still.status(NOW),
         UserStatus::Suspended,
         "an administrator's block stays"
     );

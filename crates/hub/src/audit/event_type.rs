@@ -1,4 +1,4 @@
-//! The type of the event that each rpc leaves.
+//! The type of the event that each rpc leaves, and of those of the sweeper.
 //!
 //! Invariant: an rpc that changes something stands in the table below or among [`SILENT`], which a
 //! test compares with the contract. Names of the documentation are used where there are any
@@ -28,6 +28,11 @@ impl EventType {
         format!("{PREFIX}.{}.{}", self.source, self.name)
     }
 }
+
+/// A sweeper suspended a user because the account has ended.
+pub const ACCOUNT_ENDED: EventType = of("idp.SuspendUser");
+/// A sweeper ended a session because its lease has. No rpc does that.
+pub const LEASE_ENDED: EventType = of("idp.ExpireSynchronizationSession");
 
 impl EventType {
     /// Whether a call that names no thing is about the caller itself.

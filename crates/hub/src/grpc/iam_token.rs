@@ -179,6 +179,6 @@ async fn require_ending(cx: &Context, tx: &Tx, token: &IamToken) -> Result<(), E
 }
 
 fn no_such_token() -> Error {
-    let what = "a valid token that the caller may end".to_owned();
+    let what = "valid token (one that the caller may end)".to_owned();
     Refusal::NotFound { what }.into()
 }

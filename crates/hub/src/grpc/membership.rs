@@ -37,7 +37,7 @@ pub async fn list_members(
     let tokens = &cx.hub.page_tokens;
     let page = tokens.parse(list, request.page_size, &request.page_token)?;
     let page = tx
-        .list_members(&group.id, MemberScope::Active, &page)
+        .list_members(&group.id, MemberScope::Active(cx.call.now), &page)
         .await?;
     Ok(om::ListGroupMembersResponse {
         members: page

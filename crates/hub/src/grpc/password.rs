@@ -94,7 +94,7 @@ async fn create(
     let resource = user::resource(&user);
     Ok(Done::new(
         &metadata,
-        &user::render(user, Phone::Shown),
+        &user::render(user, Phone::Shown, cx.call.now),
         resource,
     ))
 }

@@ -3,13 +3,14 @@
 use rollcall_domain::access::{self, Permission};
 use rollcall_domain::access_policy::PolicyTemplate;
 use rollcall_domain::filter::{Filter, USER_FIELDS};
-use rollcall_domain::id::{UserId, UserpoolId};
+use rollcall_domain::id::{SubjectId, UserId, UserpoolId};
 use rollcall_domain::mask::Mask;
 use rollcall_domain::operation::{OperationResource, OperationResourceKind};
 use rollcall_domain::quota::{Quota, QuotaScope};
 use rollcall_domain::user::{InitialState, NewUser, Profile, User, UserInput};
 use rollcall_domain::username::Username;
 use rollcall_domain::userpool_domain::UserpoolDomain;
+use rollcall_kit::timestamp::Timestamp;
 use rollcall_proto::idp;
 use rollcall_proto::idp::user_service_server::UserService;
 use rollcall_proto::operation::Operation;
@@ -75,7 +76,10 @@ impl UserService for Service {
         &self,
         request: Request<idp::DeleteUserRequest>,
     ) -> Result<Response<Operation>, Status> {
-        self.mutate(request, "Delete a user", delete).await
+        let subject = SubjectId::from(request.get_ref().user_id.as_str());
+        let answer = self.mutate(request, "Delete a user", delete).await?;
+        self.0.tokens.forget_subject(&subject);
+        Ok(answer)
     }
 
     async fn suspend(
@@ -141,7 +145,7 @@ async fn get(cx: &Context, tx: &Tx, request: &idp::GetUserRequest) -> Result<idp
     let (user, bindings) = cx
         .admit(tx, Permission::UsersGet, &request.user_id, found)
         .await?;
-    Ok(render(user, Phone::of(&bindings)))
+    Ok(render(user, Phone::of(&bindings), cx.call.now))
 }
 
 async fn list(
@@ -165,13 +169,13 @@ async fn list(
     };
     let tokens = &cx.hub.page_tokens;
     let page = tokens.parse(list, request.page_size, &request.page_token)?;
-    let page = tx.list_users(&pool_id, &filter, &page).await?;
+    let page = tx.list_users(&pool_id, &filter, cx.call.now, &page).await?;
     let phone = Phone::of(&bindings);
     Ok(idp::ListUsersResponse {
         users: page
             .items
             .into_iter()
-            .map(|user| render(user, phone))
+            .map(|user| render(user, phone, cx.call.now))
             .collect(),
         next_page_token: tokens.render(list, page.next.as_ref())?,
     })
@@ -243,7 +247,7 @@ async fn update(cx: &Context, tx: &Tx, request: &idp::UpdateUserRequest) -> Resu
     let metadata = idp::UpdateUserMetadata {
         user_id: user.id.to_string(),
     };
-    Ok(done(&metadata, user))
+    Ok(done(cx, &metadata, user))
 }
 
 async fn delete(cx: &Context, tx: &Tx, request: &idp::DeleteUserRequest) -> Result<Done, Error> {
@@ -296,7 +300,7 @@ async fn convert_to_external(
         user_id: user.id.to_string(),
         external_id: request.external_id.clone(),
     };
-    Ok(done(&metadata, user))
+    Ok(done(cx, &metadata, user))
 }
 
 /// Only those found, in the order asked for, each once (decision U67).
@@ -346,9 +350,9 @@ async fn find_domain(
     }
 }
 
-fn done<M: prost::Message + prost::Name>(metadata: &M, user: User) -> Done {
+fn done<M: prost::Message + prost::Name>(cx: &Context, metadata: &M, user: User) -> Done {
     let resource = resource(&user);
-    Done::new(metadata, &render(user, Phone::Shown), resource)
+    Done::new(metadata, &render(user, Phone::Shown, cx.call.now), resource)
 }
 
 /// The operations of a user.
@@ -380,9 +384,9 @@ impl Phone {
     }
 }
 
-/// A user in the form of the wire.
-pub fn render(user: User, phone: Phone) -> idp::User {
-    let status = user.status().to_wire();
+/// A user in the form of the wire, with the status it has at `now`.
+pub fn render(user: User, phone: Phone, now: Timestamp) -> idp::User {
+    let status = user.status(now).to_wire();
     idp::User {
         id: user.id.into_string(),
         userpool_id: user.userpool_id.into_string(),

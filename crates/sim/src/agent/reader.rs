@@ -10,6 +10,7 @@ use rollcall_agent::engine::object::Change;
 use rollcall_agent::engine::values::{GroupValues, UserTarget, UserValues};
 use rollcall_domain::group::Group;
 use rollcall_domain::user::{User, UserStatus};
+use rollcall_kit::timestamp::Timestamp;
 
 use super::{Interrupt, Run};
 use crate::hub;
@@ -145,7 +146,8 @@ impl Run<'_> {
 
     fn listing(&self) -> (Vec<HubUser>, Vec<HubGroup>) {
         let hub = &self.world.hub;
-        let users = hub.users().filter_map(hub_user).collect();
+        let now = self.world.now();
+        let users = hub.users().filter_map(|user| hub_user(user, now)).collect();
         let groups = hub.groups().filter_map(|group| {
             let member_ids = hub.members(&group.id).map(ToString::to_string).collect();
             Some(HubGroup {
@@ -159,12 +161,12 @@ impl Run<'_> {
     }
 }
 
-fn hub_user(user: &User) -> Option<HubUser> {
+fn hub_user(user: &User, now: Timestamp) -> Option<HubUser> {
     Some(HubUser {
         guid: hub::guid_of_user(user)?,
         id: user.id.to_string(),
         values: user_values(user),
-        enabled: (user.status() == UserStatus::Active).then_some(true),
+        enabled: (user.status(now) == UserStatus::Active).then_some(true),
     })
 }
 

@@ -74,8 +74,7 @@ async fn accounts(world: &World) {
         tx.save_service_account(&saved).await?;
         Ok((
             tx.find_service_account(&"aje2".into()).await?,
-            tx.find_service_account_by_name(&organization_id(), "agent-1")
-                .await?,
+            tx.find_service_account(&"aje1".into()).await?,
             tx.find_service_account(&"aje9".into()).await?,
         ))
     })

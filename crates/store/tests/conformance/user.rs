@@ -1,14 +1,16 @@
 //! Users: uniqueness, pages, filters, resolution of external ids, expiry.
 
+use rollcall_domain::access::Subject;
 use rollcall_domain::filter::{self, Filter};
+use rollcall_domain::iam_token::IamToken;
 use rollcall_domain::id::UserId;
 use rollcall_domain::mask::Mask;
 use rollcall_domain::page::PageRequest;
 use rollcall_domain::user::{Actor, SuspensionCause, User, UserInput, UserStatus};
 
 use crate::world::{
-    World, at, group, insert_users, organization_id, pool, pool_id, read, refused, user, user_id,
-    write,
+    NOW, World, at, group, insert_users, organization_id, pool, pool_id, read, refused, user,
+    user_id, write,
 };
 
 crate::on_both_engines!(one_user, keys, pages, filters, external_ids, expiry);
@@ -19,20 +21,11 @@ async fn one_user(world: &World) {
     let found = read(store, async |tx| {
         Ok([
             tx.find_user(&user_id(1)).await?,
-            tx.find_user_by_username(&pool_id(), "USER.00001@staff.idp.hub.EXAMPLE")
-                .await?,
-            tx.find_user_by_external_id(&pool_id(), "guid-00001")
-                .await?,
             tx.find_user(&"nobody".into()).await?,
-            tx.find_user_by_external_id(&"ek02".into(), "guid-00001")
-                .await?,
         ])
     })
     .await;
-    assert_eq!(
-        found,
-        [Some(user(1)), Some(user(1)), Some(user(1)), None, None]
-    );
+    assert_eq!(found, [Some(user(1)), None]);
 
     let mask = Mask::parse(["job_title", "expires_at"]).unwrap();
     let mut input = UserInput {
@@ -50,15 +43,25 @@ async fn one_user(world: &World) {
         .await
         .unwrap();
     assert_eq!(found, changed);
-    assert_eq!(found.status(), UserStatus::Suspended);
+    assert_eq!(found.status(at(8)), UserStatus::Suspended);
     assert_eq!(
         found.profile.job_title, "0012",
         "a text is never taken for a number"
     );
 
-    let deleted = write(store, async |tx| {
+    let token = |n: u8, subject| IamToken::issue("aje7".into(), vec![n; 32], subject, NOW);
+    let account = || Subject::service_account("aje2");
+    let tokens = [
+        token(1, Subject::user(user_id(1))),
+        token(2, account()).impersonated_by(Subject::user(user_id(1))),
+        token(3, account()).impersonated_by(Subject::user(user_id(0))),
+    ];
+    let deleted = write(store, async move |tx| {
         tx.insert_group(&group(1)).await?;
         tx.add_members(&group(1).id, &[user_id(1)], at(9)).await?;
+        for token in &tokens {
+            tx.insert_iam_token(token).await?;
+        }
         let first = tx.delete_user(&user_id(1)).await?;
         let again = tx.delete_user(&user_id(1)).await?;
         Ok((
@@ -66,10 +69,15 @@ async fn one_user(world: &World) {
             again,
             tx.count_users(&pool_id()).await?,
             tx.count_members(&group(1).id).await?,
+            [
+                tx.find_iam_token(&[1; 32]).await?.is_some(),
+                tx.find_iam_token(&[2; 32]).await?.is_some(),
+                tx.find_iam_token(&[3; 32]).await?.is_some(),
+            ],
         ))
     })
     .await;
-    assert_eq!(deleted, (true, false, 1, 0));
+    assert_eq!(deleted, (true, false, 1, 0, [false, false, true]));
     write(store, async |tx| tx.insert_user(&user(1)).await).await;
 }
 
@@ -143,7 +151,8 @@ async fn pages(world: &World) {
     loop {
         let asked = request.clone();
         let page = read(store, async move |tx| {
-            tx.list_users(&pool_id(), &Filter::default(), &asked).await
+            tx.list_users(&pool_id(), &Filter::default(), NOW, &asked)
+                .await
         })
         .await;
         seen.extend(page.items.into_iter().map(|user| user.id));
@@ -204,7 +213,7 @@ async fn filters(world: &World) {
     ] {
         let filter = Filter::parse(text, filter::USER_FIELDS).unwrap();
         let page = read(store, async move |tx| {
-            tx.list_users(&pool_id(), &filter, &PageRequest::first())
+            tx.list_users(&pool_id(), &filter, NOW, &PageRequest::first())
                 .await
         })
         .await;
@@ -216,11 +225,11 @@ async fn filters(world: &World) {
     let filter = Filter::parse("full_name : '2'", filter::USER_FIELDS).unwrap();
     let pages = read(store, async move |tx| {
         let request = PageRequest::new(5, None).unwrap();
-        let first = tx.list_users(&pool_id(), &filter, &request).await?;
+        let first = tx.list_users(&pool_id(), &filter, NOW, &request).await?;
         let rest = request.following(first.next.clone().unwrap());
         Ok((
             first.items,
-            tx.list_users(&pool_id(), &filter, &rest).await?.items,
+            tx.list_users(&pool_id(), &filter, NOW, &rest).await?.items,
         ))
     })
     .await;
@@ -288,6 +297,26 @@ async fn expiry(world: &World) {
         expiring.iter().map(|user| &user.id).collect::<Vec<_>>(),
         [&user_id(1)]
     );
+    // Not swept yet, and filtered by the status of the moment all the same.
+    let listed = async |text: &str, now| {
+        let filter = Filter::parse(text, filter::USER_FIELDS).unwrap();
+        let page = read(store, async move |tx| {
+            let page = PageRequest::first();
+            tx.list_users(&pool_id(), &filter, at(now), &page).await
+        })
+        .await;
+        page.items
+            .into_iter()
+            .map(|user| user.id)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(listed("status = ACTIVE", 9).await, [1, 2, 3].map(user_id));
+    assert_eq!(listed("status = SUSPENDED", 9).await, []);
+    assert_eq!(listed("status = ACTIVE", 10).await, [2, 3].map(user_id));
+    assert_eq!(listed("status != ACTIVE", 10).await, [user_id(1)]);
+    assert_eq!(listed("status : 'susp'", 20).await, [1, 2].map(user_id));
+    assert_eq!(listed("status NOT IN (SUSPENDED)", 20).await, [user_id(3)]);
+
     let expired = expiring[0].expire(at(10)).unwrap();
     assert!(expired.suspension.has(SuspensionCause::Expired));
     write(store, async move |tx| tx.save_user(&expired).await).await;
@@ -307,9 +336,9 @@ async fn a_long_scan_is_cut_into_calls() {
     let filter = Filter::parse("full_name : ' 10499'", filter::USER_FIELDS).unwrap();
     let (first, rest) = read(&world.store, async move |tx| {
         let request = PageRequest::new(5, None).unwrap();
-        let first = tx.list_users(&pool_id(), &filter, &request).await?;
+        let first = tx.list_users(&pool_id(), &filter, NOW, &request).await?;
         let rest = request.following(first.next.clone().unwrap());
-        Ok((first, tx.list_users(&pool_id(), &filter, &rest).await?))
+        Ok((first, tx.list_users(&pool_id(), &filter, NOW, &rest).await?))
     })
     .await;
     assert!(first.items.is_empty());
