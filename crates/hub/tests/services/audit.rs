@@ -1,5 +1,8 @@
 //! The audit trail: what is recorded, and who reads it.
 
+use rollcall_hub::wire::render_timestamp;
+use rollcall_kit::clock::Clock as _;
+use rollcall_kit::timestamp::Span;
 use rollcall_proto::admin;
 use rollcall_proto::admin::audit_event::EventStatus;
 use rollcall_proto::operation::Operation;
@@ -347,4 +350,71 @@ async fn pages_and_conditions() {
         .refused("AuditService/List", &request)
         .await;
     expect_field(&status, "filter");
+}
+
+/// What the hub ends by itself is told once, and of nobody.
+#[tokio::test]
+async fn what_a_sweeper_ends_leaves_an_event() {
+    let hub = Harness::start().await;
+    let mut ann = hub.new_user("ann");
+    let end = hub.clock.now().plus(Span::minutes(1));
+    ann.expires_at = Some(render_timestamp(end));
+    let (ann, _): (idp::CreateUserMetadata, idp::User) = hub
+        .administrator
+        .change("UserService/Create", &ann)
+        .await
+        .unwrap();
+    let opened = hub
+        .open(&hub.administrator, "agent-1", idp::SessionType::AdSync)
+        .await;
+    let Some(idp::open_session_response::SessionInfo::OpenedSession(session)) = opened.session_info
+    else {
+        panic!("no session")
+    };
+    hub.advance(Span::minutes(2));
+    for _ in 0..2 {
+        rollcall_hub::sweeper::sweep(&hub.running.hub, hub.clock.now())
+            .await
+            .unwrap();
+    }
+    let organization = ("organization-manager.organization", "test");
+    let pool = ("organization-manager.userpool", "staff");
+    let user = (
+        "organization-manager.user",
+        "ann@staff.idp.rollcall.internal",
+    );
+    let end = end.to_string();
+    for (name, places, details) in [
+        (
+            "SuspendUser",
+            &[organization, pool, user][..],
+            [("userId", ann.user_id.as_str()), ("expiresAt", &end)],
+        ),
+        (
+            "ExpireSynchronizationSession",
+            &[organization, pool],
+            [
+                ("sessionId", session.session_id.as_str()),
+                ("userpoolId", &hub.pool_id),
+            ],
+        ),
+    ] {
+        let filter = format!("event_type = yandex.cloud.audit.organizationmanager.idp.{name}");
+        let found = events(&hub, &filter).await;
+        let [event] = found.as_slice() else {
+            panic!("{found:?}")
+        };
+        assert_eq!(event.event_status(), EventStatus::Done);
+        assert_eq!(event.authentication, Some(Default::default()), "{name}");
+        assert_eq!(event.request_metadata, Some(Default::default()), "{name}");
+        assert!(event.authorization.as_ref().unwrap().authorized);
+        let places: Vec<_> = places
+            .iter()
+            .map(|(kind, name)| ((*kind).to_owned(), (*name).to_owned()))
+            .collect();
+        assert_eq!(path(event), places);
+        for (field, value) in details {
+            assert_eq!(text(&event.details, field).as_deref(), Some(value));
+        }
+    }
 }

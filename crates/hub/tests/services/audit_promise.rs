@@ -53,11 +53,14 @@ async fn exporting(hub: Harness) -> (Harness, std::path::PathBuf) {
     (hub.restart().await, path)
 }
 
-/// The ids in exported text; each of its lines must be whole.
+/// The ids in exported text; each of its lines must be whole, and tell who was let in even when
+/// nobody was.
 fn exported(text: &str) -> BTreeSet<String> {
     text.lines()
         .map(|line| {
             let event: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert!(event["authentication"]["authenticated"].is_boolean());
+            assert!(event["authorization"]["authorized"].is_boolean());
             event["event_id"].as_str().unwrap().to_owned()
         })
         .collect()
@@ -267,7 +270,12 @@ async fn no_event_is_missing_after_a_restart_and_a_rotation() {
     hub.create_user("ann").await;
     let (hub, file) = exporting(hub).await;
     hub.create_user("bob").await;
-    await_export(&hub, &[&file]).await;
+    hub.anonymous()
+        .refused("UserService/Delete", &idp::DeleteUserRequest::default())
+        .await;
+    let text = await_export(&hub, &[&file]).await;
+    assert!(text.contains("\"authenticated\":false"));
+    assert!(text.contains("\"authorized\":false"));
     // Right before the end, so that the export may not have seen it.
     hub.create_user("cyd").await;
     hub.advance(Span::hours(1));

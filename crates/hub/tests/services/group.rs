@@ -1,6 +1,9 @@
 use prost_types::FieldMask;
 use rollcall_domain::access::ResourceRef;
+use rollcall_hub::wire::render_timestamp;
+use rollcall_kit::clock::Clock as _;
 use rollcall_kit::timestamp::Span;
+use rollcall_proto::idp;
 use rollcall_proto::operation::Operation;
 use rollcall_proto::organizationmanager as om;
 use rollcall_proto::organizationmanager::member_delta::MemberAction;
@@ -107,6 +110,26 @@ async fn an_agent_fills_the_group_it_made() {
         .await
         .unwrap();
     assert!(members(&agent, &group).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_member_whose_account_has_ended_is_not_shown() {
+    let hub = Harness::start().await;
+    let agent = hub.agent().await;
+    let group = create(&agent, &request(&hub, "Staff")).await.unwrap();
+    let bob = hub.create_user("bob").await;
+    let mut ending = hub.new_user("ann");
+    ending.expires_at = Some(render_timestamp(hub.clock.now().plus(Span::minutes(1))));
+    let (ann, _): (idp::CreateUserMetadata, idp::User) = hub
+        .administrator
+        .change("UserService/Create", &ending)
+        .await
+        .unwrap();
+    let add = deltas(&group, MemberAction::Add, &[&ann.user_id, &bob]);
+    let _: (om::UpdateGroupMembersMetadata, ()) = agent.change(UPDATE_MEMBERS, &add).await.unwrap();
+    assert_eq!(members(&agent, &group).await.len(), 2);
+    hub.advance(Span::minutes(1));
+    assert_eq!(members(&agent, &group).await, [bob]);
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
 use prost_types::FieldMask;
+use rollcall_domain::access::Subject;
 use rollcall_hub::wire::render_timestamp;
 use rollcall_kit::clock::Clock as _;
 use rollcall_kit::timestamp::Span;
 use rollcall_proto::idp;
 use rollcall_proto::idp::user::Status as UserStatus;
+use rollcall_proto::{admin, iam};
 use tonic::{Code, Status};
 
 use crate::harness::{Caller, Harness, expect, expect_field};
@@ -219,6 +221,86 @@ async fn an_account_ends_at_its_time_and_revives_with_a_later_one() {
         (revived.status(), revived.expires_at),
         (UserStatus::Active, None)
     );
+}
+
+/// Whether the sweeper came makes no difference to what is shown (decision U9).
+#[tokio::test]
+async fn an_ended_account_is_suspended_at_once() {
+    let hub = Harness::start().await;
+    hub.create_user("bob").await;
+    let mut request = hub.new_user("ann");
+    request.expires_at = Some(render_timestamp(hub.clock.now().plus(Span::minutes(1))));
+    let (_, ann): (idp::CreateUserMetadata, idp::User) =
+        hub.administrator.change(CREATE, &request).await.unwrap();
+    let list = async |filter: &str| {
+        let request = idp::ListUsersRequest {
+            userpool_id: hub.pool_id.clone(),
+            filter: filter.into(),
+            ..Default::default()
+        };
+        let page: idp::ListUsersResponse = hub
+            .administrator
+            .call("UserService/List", &request)
+            .await
+            .unwrap();
+        page.users
+    };
+    assert_eq!(ann.status(), UserStatus::Active);
+    assert_eq!(list("status = ACTIVE").await.len(), 2);
+    hub.advance(Span::minutes(1));
+    let found = get(&hub.administrator, &ann.id).await.unwrap();
+    assert_eq!(found.status(), UserStatus::Suspended);
+    assert_eq!(list("status = ACTIVE").await.len(), 1);
+    let suspended = list("status = SUSPENDED").await;
+    assert_eq!(suspended, [found]);
+}
+
+/// Tokens in the name of a service account end with the user that asked for them (decision U82).
+#[tokio::test]
+async fn a_deleted_user_takes_its_tokens_along() {
+    let hub = Harness::start().await;
+    let id = hub.create_user("ann").await;
+    let ann = Subject::user(id.as_str());
+    let ann = hub.sign_in(ann, &["admin"], hub.organization()).await;
+    let new = admin::CreateServiceAccountRequest {
+        organization_id: hub.made.organization_id.clone(),
+        name: "robot".into(),
+        ..Default::default()
+    };
+    let (_, robot): (admin::CreateServiceAccountMetadata, admin::ServiceAccount) = hub
+        .administrator
+        .change("ServiceAccountService/Create", &new)
+        .await
+        .unwrap();
+    let request = iam::CreateIamTokenForServiceAccountRequest {
+        service_account_id: robot.id,
+    };
+    let token: iam::CreateIamTokenResponse = ann
+        .call("IamTokenService/CreateForServiceAccount", &request)
+        .await
+        .unwrap();
+    let bearer = format!("Bearer {}", token.iam_token);
+    let robot = hub
+        .anonymous()
+        .named("the service account")
+        .with("authorization", &bearer);
+    let get = idp::GetUserRequest {
+        user_id: id.clone(),
+    };
+    // The hub knows both tokens now.
+    let _: idp::User = ann.call("UserService/Get", &get).await.unwrap();
+    let status = robot.refused("UserService/Get", &get).await;
+    expect(&status, Code::PermissionDenied, "PERMISSION_DENIED");
+    let request = idp::DeleteUserRequest { user_id: id };
+    let _: (idp::DeleteUserMetadata, ()) = hub
+        .administrator
+        .change("UserService/Delete", &request)
+        .await
+        .unwrap();
+    for caller in [&ann, &robot] {
+        let status = caller.refused("UserService/Get", &get).await;
+        expect(&status, Code::Unauthenticated, "UNAUTHENTICATED");
+    }
 }
 
 #[tokio::test]
