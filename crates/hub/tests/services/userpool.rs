@@ -327,7 +327,7 @@ async fn only_an_empty_pool_is_deleted() {
     let opened = hub.open(&agent, "agent-1", idp::SessionType::AdSync).await;
     let status = hub.administrator.refused(method, &request).await;
     expect(&status, Code::FailedPrecondition, "USERPOOL_NOT_EMPTY");
-    let left = "1 users, 1 open synchronization sessions";
+    let left = "1 user, 1 open synchronization session:";
     assert!(status.message().contains(left), "{status:?}");
 
     let Some(SessionInfo::OpenedSession(session)) = opened.session_info else {
