@@ -5,7 +5,7 @@
 
 use rollcall_kit::timestamp::{Span, Timestamp};
 
-use crate::id::{OperationId, SubjectId};
+use crate::id::{OperationId, OrganizationId, SubjectId};
 use crate::named::named_enum;
 
 /// Operations are kept that long (decision U74).
@@ -90,6 +90,18 @@ pub struct OperationResource {
     pub id: String,
     /// The pool or organization whose viewers may see the operation.
     pub parent_id: String,
+}
+
+impl OperationResource {
+    /// An organization, which has nothing above it.
+    #[must_use]
+    pub fn organization(id: &OrganizationId) -> Self {
+        Self {
+            kind: OperationResourceKind::Organization,
+            id: id.to_string(),
+            parent_id: id.to_string(),
+        }
+    }
 }
 
 impl Operation {

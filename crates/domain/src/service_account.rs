@@ -6,6 +6,7 @@
 
 use rollcall_kit::timestamp::{Span, Timestamp};
 
+use crate::access::binding::require_owner_left;
 use crate::access::{AccessBinding, Role, Subject};
 use crate::id::{KeyId, OrganizationId, ServiceAccountId, SubjectId};
 use crate::mask::Mask;
@@ -304,15 +305,8 @@ pub fn check_dispensable(
             "this is the service account of the call: use another one",
         ));
     }
-    if account.is_enabled() && owns(account_bindings) && other_owners == 0 {
-        return Err(Refusal::precondition(
-            "LAST_OWNER",
-            format!(
-                "this is the last service account that owns the organization and can sign in: \
-                 give the role {} to another one first",
-                Role::Owner
-            ),
-        ));
+    if account.is_enabled() && owns(account_bindings) {
+        require_owner_left(&account.organization_id, other_owners)?;
     }
     Ok(())
 }

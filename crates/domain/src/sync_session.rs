@@ -393,8 +393,9 @@ impl SyncSession {
     }
 }
 
-/// Checks the fence of a data call: the session named by the caller must be open for the same
-/// pool (decision U121). `session` is what was found under the named id.
+/// Checks the fence of a data call: the session named by the caller must be its own, and open for
+/// the same pool (decision U121); knowing the id of a session makes nobody its agent (decision
+/// U16). `session` is what was found under the named id.
 ///
 /// # Errors
 /// `Precondition`.
@@ -402,15 +403,21 @@ pub fn check_fence(
     named: &SessionId,
     session: Option<&SyncSession>,
     userpool_id: &UserpoolId,
+    caller: &SubjectId,
     now: Timestamp,
 ) -> Result<(), Refusal> {
     match session {
-        Some(session) if session.subject_container_id == *userpool_id => {
+        Some(session)
+            if session.subject_container_id == *userpool_id && session.opened_by == *caller =>
+        {
             session.at(now).require_opened()
         }
         _ => Err(Refusal::precondition(
             REASON_NOT_OPEN,
-            format!("session {named} is not a session of pool {userpool_id}: stop writing"),
+            format!(
+                "session {named} is not a session of pool {userpool_id} that the caller opened: \
+                 stop writing"
+            ),
         )),
     }
 }

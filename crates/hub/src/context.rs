@@ -6,8 +6,8 @@
 //! names: [`Context::seal`] sees to that. Whoever may not see a thing is answered as if it were
 //! not there (decision U77): [`Context::admit`] sees to that. Deliberately absent: rules of a noun.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use prost::{Message, Name};
 use rollcall_domain::access::{
@@ -42,7 +42,9 @@ pub struct Context {
     pub call: Arc<Call>,
     rule: Rule,
     authorized: AtomicBool,
-    fence_checked: AtomicBool,
+    needs_fence: bool,
+    /// The pool of the session of the call, once it was found open.
+    fenced_pool: OnceLock<UserpoolId>,
 }
 
 /// What a right is needed on.
@@ -197,7 +199,8 @@ impl Context {
             call,
             rule,
             authorized: AtomicBool::new(false),
-            fence_checked: AtomicBool::new(!needs_fence),
+            needs_fence,
+            fenced_pool: OnceLock::new(),
         }
     }
 
@@ -299,6 +302,17 @@ impl Context {
         answer
     }
 
+    /// Whether the caller has `permission` on `scope` besides the right that it was admitted by.
+    pub async fn allows(
+        &self,
+        tx: &Tx,
+        permission: Permission,
+        scope: Scope<'_>,
+    ) -> Result<bool, Error> {
+        let bindings = self.list_bindings(tx, scope).await?;
+        Ok(bindings.is_some_and(|bindings| access::allows(&bindings, permission)))
+    }
+
     /// The bindings of the caller that count at `scope`; `None` when it is not there.
     async fn list_bindings(
         &self,
@@ -393,42 +407,42 @@ impl Context {
         }
     }
 
-    /// Requires that the session of the call, if it names one, is open for what is in `scope`.
+    /// Requires that the session of the call, if it names one, is open for what is in `scope`, and
+    /// for everything in other scopes before.
     ///
     /// # Errors
-    /// `Precondition` when it is over or of another pool.
+    /// `Precondition` when it is over, of another pool or of another caller.
     pub async fn check_fence(&self, tx: &Tx, scope: Scope<'_>) -> Result<(), Error> {
-        let Some(named) = &self.call.session_id else {
+        let Some(named) = self.call.session_id.as_ref().filter(|_| self.needs_fence) else {
             return Ok(());
         };
-        if self.fence_checked.load(Ordering::Relaxed) {
+        let pool_id = match scope {
+            Scope::Userpool(id) => Some(id),
+            Scope::Group(group) => {
+                let key = group.external.as_ref();
+                key.map(|key| &key.subject_container_id)
+            }
+            Scope::Organization(_) | Scope::Anywhere => None,
+        };
+        let checked = self.fenced_pool.get();
+        if checked.is_some_and(|checked| pool_id.is_none_or(|id| id == checked)) {
             return Ok(());
         }
         let session = tx.find_sync_session(named).await?;
-        let pool_id = match scope {
-            Scope::Userpool(id) => Some(id.clone()),
-            Scope::Group(group) => group
-                .external
-                .as_ref()
-                .map(|key| key.subject_container_id.clone()),
-            Scope::Organization(_) | Scope::Anywhere => None,
-        };
         // A thing outside any pool is written under whatever pool the session is of.
-        let pool_id = pool_id
-            .or_else(|| {
-                session
-                    .as_ref()
-                    .map(|session| session.subject_container_id.clone())
-            })
-            .unwrap_or_else(|| UserpoolId::new(""));
-        sync_session::check_fence(named, session.as_ref(), &pool_id, self.call.now)?;
-        self.fence_checked.store(true, Ordering::Relaxed);
+        let of_session = session.as_ref().map(|it| &it.subject_container_id);
+        let pool_id = pool_id.or(of_session).cloned();
+        let pool_id = pool_id.unwrap_or_else(|| UserpoolId::new(""));
+        let caller = &self.caller()?.id;
+        sync_session::check_fence(named, session.as_ref(), &pool_id, caller, self.call.now)?;
+        // A session is of one pool, so a second answer is the same.
+        let _same = self.fenced_pool.set(pool_id);
         Ok(())
     }
 
     /// Whether the fence of the call was checked, if it has one.
     #[must_use]
     pub fn is_fenced(&self) -> bool {
-        self.fence_checked.load(Ordering::Relaxed)
+        !self.needs_fence || self.fenced_pool.get().is_some()
     }
 }

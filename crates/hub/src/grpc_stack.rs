@@ -131,8 +131,9 @@ impl GrpcStack {
         Ok(())
     }
 
-    /// Who calls. An address that showed too many wrong tokens has to wait before the next one is
-    /// looked up; callers behind the same address whose token is known are not held up by it.
+    /// Who calls. A token that nobody knows costs its address one call before it is looked up, so
+    /// that neither calls that are given up nor many at once look up more; a valid one gives it
+    /// back. Callers whose token was valid lately are not held up by others behind the address.
     async fn authenticate(
         &self,
         headers: &HeaderMap,
@@ -142,13 +143,15 @@ impl GrpcStack {
         if let Some(known) = self.hub.authenticate_from_cache(headers, now) {
             return Ok(known);
         }
-        let Some(address) = address.map(address_key) else {
-            return self.hub.authenticate(headers, now).await;
-        };
-        self.hub.address_rates.check(&address, now)?;
+        let charged = address
+            .filter(|_| !self.hub.recognizes(headers, now))
+            .map(address_key);
+        if let Some(address) = &charged {
+            self.hub.address_rates.take(address, now)?;
+        }
         let outcome = self.hub.authenticate(headers, now).await;
-        if matches!(outcome, Err(Error::Unauthenticated(_))) {
-            self.hub.address_rates.charge(&address, now);
+        if let (Some(address), Ok(_)) = (&charged, &outcome) {
+            self.hub.address_rates.give_back(address, now);
         }
         outcome
     }

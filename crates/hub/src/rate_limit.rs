@@ -42,7 +42,7 @@ struct Rate {
     capacity: i64,
 }
 
-/// The calls left to one caller; negative when it owes some.
+/// The calls left to one caller.
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
     level: i64,
@@ -91,35 +91,14 @@ impl<K: Hash + Eq> RateLimiter<K> {
         })
     }
 
-    /// Whether [`RateLimiter::take`] would succeed; counts nothing.
-    ///
-    /// # Errors
-    /// `TooFast`.
-    pub fn check<Q>(&self, key: &Q, now: Timestamp) -> Result<(), TooFast>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
-    {
-        let Some(rate) = self.rate else {
-            return Ok(());
-        };
-        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = match table.buckets.get(key) {
-            Some(bucket) => Some(*bucket),
-            None if table.buckets.len() >= RATE_TABLE_ENTRIES_MAX => table.overflow,
-            None => None,
-        };
-        known.map_or(Ok(()), |bucket| rate.has_call(rate.refilled(bucket, now)))
-    }
-
-    /// Counts a call of `key` that was already served. The caller may owe up to one burst.
-    pub fn charge<Q>(&self, key: &Q, now: Timestamp)
+    /// Undoes one [`RateLimiter::take`] of `key`.
+    pub fn give_back<Q>(&self, key: &Q, now: Timestamp)
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         self.with_bucket(key, now, |rate, bucket| {
-            bucket.level = (bucket.level - CALL).max(-rate.capacity);
+            bucket.level = bucket.level.saturating_add(CALL).min(rate.capacity);
             Ok(())
         })
         .unwrap_or_default();
@@ -256,18 +235,15 @@ mod tests {
     }
 
     #[test]
-    fn what_was_served_already_is_owed() {
+    fn what_is_given_back_can_be_taken_again_and_no_more() {
         let (clock, limiter) = (clock(), RateLimiter::new(1, 2));
-        for _ in 0..100 {
-            limiter.charge("a", clock.now());
-        }
-        let refusal = limiter.check("a", clock.now()).unwrap_err();
-        // One burst of debt and the call itself.
-        assert_eq!(refusal.retry_after, Span::seconds(3));
-        clock.advance(refusal.retry_after);
-        assert!(limiter.check("a", clock.now()).is_ok());
-        assert!(limiter.check("a", clock.now()).is_ok(), "counts nothing");
+        assert_eq!(allowed(&limiter, "a", clock.now()), 2);
+        limiter.give_back("a", clock.now());
         assert_eq!(allowed(&limiter, "a", clock.now()), 1);
+        for _ in 0..100 {
+            limiter.give_back("a", clock.now());
+        }
+        assert_eq!(allowed(&limiter, "a", clock.now()), 2);
     }
 
     #[test]
@@ -289,7 +265,7 @@ mod tests {
         // Those who come late share one bucket.
         assert_eq!(allowed(&limiter, "late", clock.now()), 2);
         assert_eq!(allowed(&limiter, "later", clock.now()), 0);
-        assert!(limiter.check("later", clock.now()).is_err());
+        assert!(limiter.take("later", clock.now()).is_err());
         let entries = || limiter.table.lock().unwrap().buckets.len();
         assert_eq!(entries(), RATE_TABLE_ENTRIES_MAX);
         clock.advance(Span::seconds(60));

@@ -98,17 +98,17 @@ impl Hub {
             return Ok(caller);
         }
         let key = digest.to_vec();
-        let token = self
+        let found = self
             .store
             .read(async move |tx: &Tx| Ok::<_, Error>(tx.find_iam_token(&key).await?))
-            .await?
-            .filter(|token| token.is_valid(now))
-            .ok_or_else(|| {
-                Error::Unauthenticated(
-                    "the token is unknown or has ended: get a new one from IamTokenService.Create"
-                        .into(),
-                )
-            })?;
+            .await?;
+        let Some(token) = found.filter(|token| token.is_valid(now)) else {
+            self.tokens.drop_stale(&digest);
+            return Err(Error::Unauthenticated(
+                "the token is unknown or has ended: get a new one from IamTokenService.Create"
+                    .into(),
+            ));
+        };
         let caller = Caller::showing(&token);
         self.tokens.keep(digest, &token, generation, now);
         Ok(caller)
@@ -119,6 +119,13 @@ impl Hub {
     pub fn authenticate_from_cache(&self, headers: &HeaderMap, now: Timestamp) -> Option<Caller> {
         let digest = digest(read_bearer(headers).ok()?);
         self.tokens.find(&digest, now)
+    }
+
+    /// Whether the token in `headers` was valid when it was last looked up, so that it deserves to
+    /// be looked up again.
+    #[must_use]
+    pub fn recognizes(&self, headers: &HeaderMap, now: Timestamp) -> bool {
+        read_bearer(headers).is_ok_and(|token| self.tokens.recognizes(&digest(token), now))
     }
 
     /// A new token of `subject` and its record.
@@ -204,6 +211,8 @@ struct Entries {
 struct Cached {
     caller: Caller,
     trusted_until: Timestamp,
+    /// The end of the token. Until then it is kept while there is room, though not trusted.
+    expires_at: Timestamp,
 }
 
 impl TokenCache {
@@ -236,6 +245,17 @@ impl TokenCache {
         (now < cached.trusted_until).then(|| cached.caller.clone())
     }
 
+    fn recognizes(&self, digest: &DigestBytes, now: Timestamp) -> bool {
+        let entries = self.entries();
+        let cached = entries.by_digest.get(digest);
+        cached.is_some_and(|cached| now < cached.expires_at)
+    }
+
+    /// Forgets a token that was looked up in vain; what was read before stays right.
+    fn drop_stale(&self, digest: &DigestBytes) {
+        self.entries().by_digest.remove(digest);
+    }
+
     /// Keeps a token that was read from the store at `generation`, unless tokens ended since: this
     /// one may be among them.
     fn keep(&self, digest: DigestBytes, token: &IamToken, generation: u64, now: Timestamp) {
@@ -259,6 +279,7 @@ impl TokenCache {
             Cached {
                 caller,
                 trusted_until,
+                expires_at: token.expires_at,
             },
         );
     }
@@ -313,6 +334,11 @@ mod tests {
         assert_eq!(cache.find(&[2; 32], NOW), None);
         let later = NOW.plus(Span::seconds(limits::TOKEN_CACHE_SECONDS_MAX));
         assert_eq!(cache.find(&[1; 32], later), None);
+        assert!(cache.recognizes(&[1; 32], later), "until it ends");
+        assert!(!cache.recognizes(&[2; 32], later));
+        assert!(!cache.recognizes(&[1; 32], token.expires_at));
+        cache.drop_stale(&[1; 32]);
+        assert!(!cache.recognizes(&[1; 32], later));
     }
 
     #[test]

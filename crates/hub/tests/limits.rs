@@ -203,6 +203,43 @@ async fn guessing_tokens_is_slow_and_harms_nobody_who_is_known() {
 }
 
 #[tokio::test]
+async fn many_guesses_at_once_are_no_more_than_one_after_the_other() {
+    let hub =
+        Arc::new(Limited::start("anonymous_requests_per_second: 1, anonymous_burst: 4").await);
+    let guesses: Vec<_> = (0..40)
+        .map(|n| {
+            let hub = Arc::clone(&hub);
+            tokio::spawn(async move { hub.get(&format!("guessed{n}")).await.status() })
+        })
+        .collect();
+    let mut looked_up = 0;
+    for guess in guesses {
+        match guess.await.unwrap() {
+            StatusCode::UNAUTHORIZED => looked_up += 1,
+            status => assert_eq!(status, StatusCode::TOO_MANY_REQUESTS),
+        }
+    }
+    assert_eq!(looked_up, 4);
+    Arc::into_inner(hub).unwrap().running.stop().await;
+}
+
+#[tokio::test]
+async fn who_was_known_lately_is_looked_up_beside_somebody_who_guesses() {
+    let hub = Limited::start("anonymous_requests_per_second: 1, anonymous_burst: 4").await;
+    let token = hub.token().await;
+    assert_eq!(hub.get(&token).await.status(), StatusCode::OK);
+    hub.clock.advance(Span::seconds(3_600));
+    for _ in 0..4 {
+        let status = hub.get("guessed").await.status();
+        assert_eq!(status, StatusCode::UNAUTHORIZED);
+    }
+    let status = hub.get("guessed").await.status();
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(hub.get(&token).await.status(), StatusCode::OK);
+    hub.running.stop().await;
+}
+
+#[tokio::test]
 async fn bodies_have_the_configured_size_at_most() {
     let hub = Limited::start("message_bytes: 65536").await;
     let send = async |spaces: usize| {

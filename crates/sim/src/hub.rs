@@ -293,7 +293,8 @@ impl Hub {
     }
 
     fn check_fence(&self, fence: &SessionId, now: Timestamp) -> Result<(), Refusal> {
-        sync_session::check_fence(fence, self.session(fence).ok(), &self.pool, now)
+        let session = self.session(fence).ok();
+        sync_session::check_fence(fence, session, &self.pool, &agent_subject(), now)
     }
 
     fn session(&self, id: &SessionId) -> Result<&SyncSession, Refusal> {

@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 
 use rollcall_domain::access::{
-    AccessBinding, ResourceRef, Role, Subject, SubjectKind, SystemSubject,
+    AccessBinding, Permission, ResourceRef, Role, Subject, SubjectKind, SystemSubject,
 };
+use rollcall_domain::filter::Filter;
 use rollcall_domain::id::{OrganizationId, SubjectId, UserpoolId};
 use rollcall_domain::named::Named;
+use rollcall_domain::organization::Organization;
 use rollcall_domain::page::{Cursor, Page, PageRequest};
 use rollcall_kit::timestamp::Timestamp;
 
 use crate::db::Tx;
 use crate::db::value::{Param, Row, params};
 use crate::error::Error;
-use crate::list::{in_lists, placeholders};
+use crate::list::{self, Order, in_lists, placeholders};
 
 const SELECT: &str =
     "select resource_kind, resource_id, role, subject_id, subject_kind from access_bindings";
@@ -225,6 +227,27 @@ impl Tx {
         let (condition, values) = counts_for(caller, &sets);
         let sql = format!("{SELECT} where {condition} order by resource_kind, resource_id, role");
         self.all(&sql, &values, read).await
+    }
+
+    /// A page of the organizations on which bindings of a caller carry `permission`, oldest first.
+    pub async fn list_organizations_for(
+        &self,
+        caller: &Subject,
+        permission: Permission,
+        filter: &Filter,
+        page: &PageRequest,
+    ) -> Result<Page<Organization>, Error> {
+        let sets = self.list_sets_of(caller).await?;
+        let (condition, mut values) = counts_for(caller, &sets);
+        let first = values.len() + 1;
+        let roles = permission.roles().iter().chain(&[Role::Owner]);
+        values.extend(roles.map(|role| Param::from(role.name())));
+        let roles = placeholders(first, values.len() + 1 - first);
+        let scope = format!(
+            "id in (select resource_id from access_bindings where ({condition}) \
+             and resource_kind = 'organization' and role in ({roles}))"
+        );
+        list::page(self, &scope, &values, filter, Order::OldestFirst, page).await
     }
 
     /// The predefined sets that a caller belongs to.

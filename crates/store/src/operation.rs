@@ -12,7 +12,7 @@ use rollcall_kit::timestamp::Timestamp;
 use crate::db::Tx;
 use crate::db::value::{Param, Row, params};
 use crate::error::Error;
-use crate::list::{self, Listed, Order};
+use crate::list::{self, Listed, Order, placeholders};
 
 impl Listed for Operation {
     const SELECT: &'static str = "select id, description, created_at, created_by, modified_at, \
@@ -120,18 +120,26 @@ impl Tx {
         Ok(())
     }
 
-    /// A page of the operations about one thing that were created after `since`, newest first.
+    /// A page of the operations about one thing that were created after `since`, newest first,
+    /// but those whose metadata is one of the messages `hidden`.
     pub async fn list_operations(
         &self,
         kind: OperationResourceKind,
         resource_id: &str,
         since: Timestamp,
+        hidden: &[&str],
         page: &PageRequest,
     ) -> Result<Page<Operation>, Error> {
-        let scope = params![kind.name(), resource_id, since];
-        let condition = "resource_kind = $1 and resource_id = $2 and created_at > $3";
+        let mut scope = params![kind.name(), resource_id, since].to_vec();
+        let mut condition =
+            "resource_kind = $1 and resource_id = $2 and created_at > $3".to_owned();
+        if !hidden.is_empty() {
+            let types = placeholders(scope.len() + 1, hidden.len());
+            condition.push_str(&format!(" and metadata_type not in ({types})"));
+            scope.extend(hidden.iter().map(|name| Param::Text(name)));
+        }
         let filter = Filter::default();
-        list::page(self, condition, scope, &filter, Order::NewestFirst, page).await
+        list::page(self, &condition, &scope, &filter, Order::NewestFirst, page).await
     }
 
     /// Deletes up to `limit` operations created before `before`; tells how many.

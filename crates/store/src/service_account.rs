@@ -1,16 +1,18 @@
 //! Rows of service accounts and their keys.
 
+use std::collections::BTreeSet;
+
 use rollcall_domain::access::{ResourceRef, Role, Subject, SubjectKind};
 use rollcall_domain::filter::Filter;
-use rollcall_domain::id::{KeyId, OrganizationId, ServiceAccountId, UserId};
+use rollcall_domain::id::{KeyId, OrganizationId, ServiceAccountId, SubjectId, UserId};
 use rollcall_domain::named::Named;
 use rollcall_domain::page::{Cursor, Page, PageRequest};
 use rollcall_domain::service_account::{ServiceAccount, ServiceAccountKey};
 
 use crate::db::Tx;
-use crate::db::value::{Row, params};
+use crate::db::value::{Param, Row, params};
 use crate::error::Error;
-use crate::list::{self, Listed, Order};
+use crate::list::{self, Listed, Order, in_lists, placeholders};
 
 impl Listed for ServiceAccount {
     const SELECT: &'static str = "select id, organization_id, name, description, created_at, \
@@ -140,6 +142,26 @@ impl Tx {
             params![resource.kind.name(), &resource.id, role.name(), except],
         )
         .await
+    }
+
+    /// Which of these subjects are enabled service accounts of an organization.
+    pub async fn find_enabled_service_accounts(
+        &self,
+        organization_id: &OrganizationId,
+        subjects: &[SubjectId],
+    ) -> Result<BTreeSet<SubjectId>, Error> {
+        let mut enabled = BTreeSet::new();
+        for mut list in in_lists(subjects) {
+            let sql = format!(
+                "select id from service_accounts where id in ({}) and organization_id = ${} \
+                 and disabled_at is null",
+                placeholders(1, list.len()),
+                list.len() + 1
+            );
+            list.push(Param::from(organization_id));
+            enabled.extend(self.all(&sql, &list, Row::id).await?);
+        }
+        Ok(enabled)
     }
 
     /// Saves all of a service account but its organization and creation time. A name of another

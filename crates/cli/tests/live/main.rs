@@ -2,14 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-mod access;
-mod audit;
-mod domain;
-mod group;
-mod operation;
 mod reach;
-mod service_account;
-mod userpool;
 mod world;
 
 use rollcall_client::CallContext;
@@ -88,7 +81,7 @@ async fn users() {
         "--external-id",
         "guid-1",
     ];
-    let hash = ["--password-hash-file", "-", "--suspended"];
+    let hash = ["--password-hash", "-", "--suspended"];
     world.done_with(&[&create[..], &hash].concat(), NT_HASH);
     let without_password = world.run_with(&["user", "create", "c@d", "--full-name", "C"], "");
     assert_eq!(without_password.code, Some(2), "{without_password:?}");

@@ -1,9 +1,11 @@
 //! Changes of access bindings.
 //!
 //! Invariant: an organization keeps an owner who can sign in, only owners make and unmake owners,
-//! and a role is never given to nobody. Adding what is there and removing what is not change
+//! nobody gives more than it may give, and a role is never given to nobody. Adding what is there and removing what is not change
 //! nothing, so that a batch can be repeated. Deliberately absent: the quota, and bindings that go
 //! with their subject or resource, which the store removes.
+
+mod granting;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,15 +33,6 @@ pub struct BindingDelta {
     pub binding: AccessBinding,
 }
 
-/// Whether the caller owns the organization.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// It does.
-    Owner,
-    /// It does not.
-    Other,
-}
-
 /// What is known before a change.
 #[derive(Debug, Clone)]
 pub struct BindingFacts {
@@ -49,8 +42,10 @@ pub struct BindingFacts {
     pub present: BTreeSet<AccessBinding>,
     /// The kinds of those subjects in question that exist in the organization.
     pub kinds: BTreeMap<SubjectId, SubjectKind>,
-    /// Who changes.
-    pub standing: Standing,
+    /// Which of the owners and of the subjects in question are service accounts that are enabled.
+    pub enabled: BTreeSet<SubjectId>,
+    /// The bindings of the caller that count on the resource.
+    pub callers: Vec<AccessBinding>,
 }
 
 impl AccessBinding {
@@ -96,10 +91,14 @@ impl AccessBinding {
                 format!("{role} is given on an organization only"),
             ));
         }
-        if role == Role::Owner && kind == SubjectKind::System {
+        // Else whoever manages the members of a group would make owners.
+        if role == Role::Owner && matches!(kind, SubjectKind::System | SubjectKind::Group) {
             return Err(Refusal::invalid(
                 format!("{field}.subject.type"),
-                format!("{role} is given to users, service accounts and groups only"),
+                format!(
+                    "{role} is given to users and service accounts only, each by name: a {kind} \
+                     may come to have other members"
+                ),
             ));
         }
         Ok(Self {
@@ -118,7 +117,7 @@ impl AccessBinding {
 /// # Errors
 /// `Invalid` for a binding that occurs twice or a subject of another type, `NotFound` for a
 /// subject that is not there, both naming the index; `Denied` when others than owners deal with
-/// owners; `Precondition` when no owner would be left.
+/// owners, or for a role that the caller may not give; `Precondition` when no owner would be left.
 pub fn update(
     field: &str,
     deltas: &[BindingDelta],
@@ -134,8 +133,11 @@ pub fn update(
         let present = facts.present.contains(&delta.binding);
         match delta.action {
             BindingAction::Add if present => continue,
-            BindingAction::Remove if !present => continue,
-            BindingAction::Add => facts.require_subject(&field, &delta.binding.subject)?,
+            BindingAction::Remove if !present => {
+                facts.require_kind(&field, &delta.binding.subject)?;
+                continue;
+            }
+            BindingAction::Add => facts.require_addable(&field, &delta.binding)?,
             BindingAction::Remove => {}
         }
         effective.push(delta.clone());
@@ -161,7 +163,7 @@ pub fn replace(
             return Err(twice(field));
         }
         if !facts.present.contains(binding) {
-            facts.require_subject(&field, &binding.subject)?;
+            facts.require_addable(&field, binding)?;
             added.push(BindingDelta {
                 action: BindingAction::Add,
                 binding: binding.clone(),
@@ -181,23 +183,40 @@ pub fn replace(
 }
 
 impl BindingFacts {
+    fn require_addable(&self, field: &str, binding: &AccessBinding) -> Result<(), Refusal> {
+        granting::require_grantable(binding, &self.callers)?;
+        self.require_subject(field, &binding.subject)
+    }
+
     fn require_subject(&self, field: &str, subject: &Subject) -> Result<(), Refusal> {
-        let everywhere = matches!(
-            SystemSubject::parse(subject.id.as_str()),
-            Some(SystemSubject::AllUsers | SystemSubject::AllAuthenticatedUsers)
-        );
-        if everywhere {
+        let parsed = SystemSubject::parse(subject.id.as_str());
+        if subject.kind == SubjectKind::System && parsed.is_some_and(|set| set.is_everybody()) {
             return Ok(());
         }
-        match self.kinds.get(&subject.id) {
-            Some(kind) if *kind == subject.kind => Ok(()),
-            Some(kind) => Err(Refusal::invalid(
+        self.require_kind(field, subject)?;
+        if self.kinds.contains_key(&subject.id) {
+            return Ok(());
+        }
+        Err(Refusal::NotFound {
+            what: format!("{field}.subject: {} {}", subject.kind, subject.id),
+        })
+    }
+
+    /// Requires that a subject, if there is one with this id, is what it is called.
+    fn require_kind(&self, field: &str, subject: &Subject) -> Result<(), Refusal> {
+        let bound = self.present.iter().map(|binding| &binding.subject);
+        let bound = bound.filter(|bound| bound.id == subject.id);
+        let mut kinds = self
+            .kinds
+            .get(&subject.id)
+            .into_iter()
+            .chain(bound.map(|bound| &bound.kind));
+        match kinds.next() {
+            Some(kind) if *kind != subject.kind => Err(Refusal::invalid(
                 format!("{field}.subject.type"),
                 format!("is {}, but {} is a {kind}", subject.kind, subject.id),
             )),
-            None => Err(Refusal::NotFound {
-                what: format!("{field}.subject: {} {}", subject.kind, subject.id),
-            }),
+            _ => Ok(()),
         }
     }
 
@@ -208,64 +227,52 @@ impl BindingFacts {
         if !changes_owners {
             return Ok(());
         }
-        if self.standing != Standing::Owner {
+        let mut callers = self.callers.iter();
+        if !callers.any(|binding| binding.role == Role::Owner) {
             return Err(Refusal::denied(format!(
                 "only an owner makes and unmakes owners: ask somebody with the role {}",
                 Role::Owner
             )));
         }
-        let mut owners: BTreeSet<_> = self.present.iter().filter(|old| is_lasting(old)).collect();
-        for delta in effective.iter().filter(|delta| is_lasting(&delta.binding)) {
+        let present = self.present.iter();
+        let mut owners: BTreeSet<_> = present.filter(|old| self.is_lasting(old)).collect();
+        for delta in effective {
             match delta.action {
-                BindingAction::Add => owners.insert(&delta.binding),
+                BindingAction::Add if self.is_lasting(&delta.binding) => {
+                    owners.insert(&delta.binding)
+                }
+                BindingAction::Add => false,
                 BindingAction::Remove => owners.remove(&delta.binding),
             };
         }
-        require_owner_left(&self.organization_id, owners.len())
+        require_owner_left(&self.organization_id, owners.len() as u64)
+    }
+
+    /// Whether a binding makes somebody an owner who can sign in.
+    fn is_lasting(&self, binding: &AccessBinding) -> bool {
+        binding.role == Role::Owner
+            && binding.subject.kind == SubjectKind::ServiceAccount
+            && self.enabled.contains(&binding.subject.id)
     }
 }
 
-/// Requires that an organization keeps an owner who can sign in when `leaving` goes; `owners` are
-/// the bindings of its owners.
+/// Requires that an organization keeps an owner who can sign in; `owners` counts the enabled
+/// service accounts that would still own it. Users are not counted: they cannot sign in yet.
 ///
 /// # Errors
-/// `Precondition` when it is the last one.
-pub fn require_other_owner(
-    id: &OrganizationId,
-    owners: &[AccessBinding],
-    leaving: &SubjectId,
-) -> Result<(), Refusal> {
-    let mut lasting = owners.iter().filter(|binding| is_lasting(binding));
-    if !lasting.any(|binding| binding.subject.id == *leaving) {
-        return Ok(());
-    }
-    let others = owners
-        .iter()
-        .filter(|binding| is_lasting(binding) && binding.subject.id != *leaving);
-    require_owner_left(id, others.count())
-}
-
-fn require_owner_left(id: &OrganizationId, owners: usize) -> Result<(), Refusal> {
+/// `Precondition` when there is none.
+pub fn require_owner_left(id: &OrganizationId, owners: u64) -> Result<(), Refusal> {
     if owners > 0 {
         return Ok(());
     }
     Err(Refusal::precondition(
         "LAST_OWNER",
         format!(
-            "organization {id} would be left without a user or service account with the role {}: \
-             give it to another one first",
+            "organization {id} would be left without an enabled service account with the role \
+             {}: give it to another one first",
             Role::Owner
         ),
     ))
-}
-
-/// Whether a binding makes somebody an owner who can sign in. A group may be empty.
-fn is_lasting(binding: &AccessBinding) -> bool {
-    binding.role == Role::Owner
-        && matches!(
-            binding.subject.kind,
-            SubjectKind::UserAccount | SubjectKind::ServiceAccount
-        )
 }
 
 fn twice(field: String) -> Refusal {

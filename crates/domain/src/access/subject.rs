@@ -40,6 +40,12 @@ impl SystemSubject {
         }
     }
 
+    /// Whether it is everybody, of whatever organization.
+    #[must_use]
+    pub fn is_everybody(&self) -> bool {
+        matches!(self, Self::AllUsers | Self::AllAuthenticatedUsers)
+    }
+
     /// The name as the id of a subject.
     #[must_use]
     pub fn id(&self) -> SubjectId {

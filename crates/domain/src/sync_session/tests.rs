@@ -444,16 +444,24 @@ fn leases_have_bounds() {
 #[test]
 fn the_fence_lets_only_a_living_session_of_the_pool_pass() {
     let (named, pool): (SessionId, UserpoolId) = ("sys1".into(), "ek01".into());
-    assert!(check_fence(&named, Some(&session()), &pool, at(59)).is_ok());
+    let opener = session().opened_by;
     check_refused(
-        check_fence(&named, Some(&session()), &pool, at(60)),
+        check_fence(&named, Some(&session()), &pool, &"aje99".into(), at(1)),
+        REASON_NOT_OPEN,
+    );
+    assert!(check_fence(&named, Some(&session()), &pool, &opener, at(59)).is_ok());
+    check_refused(
+        check_fence(&named, Some(&session()), &pool, &opener, at(60)),
         REASON_NOT_OPEN,
     );
     check_refused(
-        check_fence(&named, Some(&session()), &"ek02".into(), at(1)),
+        check_fence(&named, Some(&session()), &"ek02".into(), &opener, at(1)),
         REASON_NOT_OPEN,
     );
-    check_refused(check_fence(&named, None, &pool, at(1)), REASON_NOT_OPEN);
+    check_refused(
+        check_fence(&named, None, &pool, &opener, at(1)),
+        REASON_NOT_OPEN,
+    );
     for status in [
         SessionStatus::Pending,
         SessionStatus::Completed,
@@ -461,7 +469,7 @@ fn the_fence_lets_only_a_living_session_of_the_pool_pass() {
     ] {
         let session = ended(status);
         check_refused(
-            check_fence(&named, Some(&session), &pool, at(20)),
+            check_fence(&named, Some(&session), &pool, &opener, at(20)),
             REASON_NOT_OPEN,
         );
     }

@@ -4,7 +4,7 @@
 //! their operations answer, and in nothing else. Deliberately absent: rights themselves, which
 //! `context` judges.
 
-use rollcall_domain::access::binding::{self, BindingAction, BindingDelta, BindingFacts, Standing};
+use rollcall_domain::access::binding::{self, BindingAction, BindingDelta, BindingFacts};
 use rollcall_domain::access::{AccessBinding, Permission, ResourceKind, ResourceRef, Role};
 use rollcall_domain::id::{GroupId, OrganizationId, SubjectId, UserpoolId};
 use rollcall_domain::operation::{OperationResource, OperationResourceKind};
@@ -109,27 +109,6 @@ pub async fn update(
     Ok(done(&metadata, &target, &effective))
 }
 
-/// Requires that an organization keeps an owner who can sign in when `leaving` goes or is
-/// disabled.
-///
-/// # Errors
-/// `Precondition` when it is the last one.
-pub async fn require_other_owner(
-    tx: &Tx,
-    organization_id: &OrganizationId,
-    leaving: &SubjectId,
-) -> Result<(), Error> {
-    let resource = ResourceRef::organization(organization_id);
-    let owners = tx
-        .list_access_bindings_of_role(&resource, Role::Owner)
-        .await?;
-    Ok(binding::require_other_owner(
-        organization_id,
-        &owners,
-        leaving,
-    )?)
-}
-
 async fn find_target(
     cx: &Context,
     tx: &Tx,
@@ -195,21 +174,18 @@ async fn find_facts(
     let owners = tx
         .list_access_bindings_of_role(resource, Role::Owner)
         .await?;
-    let is_owner = target
-        .counting
-        .iter()
-        .any(|binding| binding.role == Role::Owner);
+    let concerned = owners.iter().map(|owner| &owner.subject.id);
+    let concerned: Vec<_> = concerned.chain(&subjects).cloned().collect();
     Ok(BindingFacts {
         organization_id: target.organization_id.clone(),
+        enabled: tx
+            .find_enabled_service_accounts(&target.organization_id, &concerned)
+            .await?,
         present: present.into_iter().chain(owners).collect(),
         kinds: tx
             .find_subject_kinds(&target.organization_id, &subjects)
             .await?,
-        standing: if is_owner {
-            Standing::Owner
-        } else {
-            Standing::Other
-        },
+        callers: target.counting.clone(),
     })
 }
 
@@ -282,34 +258,23 @@ fn done<M: prost::Message + prost::Name>(
     target: &Target,
     effective: &[BindingDelta],
 ) -> Done {
-    let (kind, parent_id) = match target.resource.kind {
-        ResourceKind::Organization => (
-            OperationResourceKind::Organization,
-            target.organization_id.to_string(),
-        ),
-        ResourceKind::Userpool => (
-            OperationResourceKind::Userpool,
-            target.organization_id.to_string(),
-        ),
-        ResourceKind::Group => (
-            OperationResourceKind::Group,
-            target.organization_id.to_string(),
-        ),
-    };
-    let resource = OperationResource {
+    let below = |kind| OperationResource {
         kind,
         id: target.resource.id.clone(),
-        parent_id,
+        parent_id: target.organization_id.to_string(),
     };
-    match kind {
-        OperationResourceKind::Organization => Done::new(metadata, &(), resource),
-        _ => {
-            let response = wire::AccessBindingsOperationResult {
-                effective_deltas: effective.iter().map(render_delta).collect(),
-            };
-            Done::new(metadata, &response, resource)
+    let resource = match target.resource.kind {
+        ResourceKind::Organization => {
+            let resource = OperationResource::organization(&target.organization_id);
+            return Done::new(metadata, &(), resource);
         }
-    }
+        ResourceKind::Userpool => below(OperationResourceKind::Userpool),
+        ResourceKind::Group => below(OperationResourceKind::Group),
+    };
+    let response = wire::AccessBindingsOperationResult {
+        effective_deltas: effective.iter().map(render_delta).collect(),
+    };
+    Done::new(metadata, &response, resource)
 }
 
 fn render_delta(delta: &BindingDelta) -> wire::AccessBindingDelta {

@@ -6,7 +6,7 @@
 use rollcall_domain::access::{AccessBinding, Permission};
 use rollcall_domain::access_policy::{AccessPolicyBinding, PolicyTemplate};
 use rollcall_domain::id::OrganizationId;
-use rollcall_domain::operation::{OperationResource, OperationResourceKind};
+use rollcall_domain::operation::OperationResource;
 use rollcall_domain::refusal::Refusal;
 use rollcall_proto::access as wire;
 use rollcall_store::Tx;
@@ -73,6 +73,7 @@ pub async fn bind(
     let binding = required(request.access_policy_binding.as_ref())?;
     let template = PolicyTemplate::parse_id(BOUND_TEMPLATE, &binding.access_policy_template_id)?;
     let present = tx.find_access_policy(&organization_id, template).await?;
+    let resource = OperationResource::organization(&organization_id);
     let policy = AccessPolicyBinding::bind(
         organization_id,
         template,
@@ -87,11 +88,7 @@ pub async fn bind(
         access_policy_binding: Some(render(policy)),
     };
     let response = wire::BindAccessPolicyResponse {};
-    Ok(Done::new(
-        &metadata,
-        &response,
-        resource(&request.resource_id),
-    ))
+    Ok(Done::new(&metadata, &response, resource))
 }
 
 /// `UnbindAccessPolicy`.
@@ -114,7 +111,7 @@ pub async fn unbind(
     Ok(Done::new(
         &metadata,
         &response,
-        resource(&request.resource_id),
+        OperationResource::organization(&organization_id),
     ))
 }
 
@@ -140,7 +137,7 @@ pub async fn update_parameters(
     Ok(Done::new(
         &metadata,
         &response,
-        resource(&request.resource_id),
+        OperationResource::organization(&organization_id),
     ))
 }
 
@@ -159,14 +156,6 @@ fn required(
     binding: Option<&wire::AccessPolicyBinding>,
 ) -> Result<&wire::AccessPolicyBinding, Refusal> {
     binding.ok_or_else(|| Refusal::invalid(BINDING, "must be set"))
-}
-
-fn resource(organization_id: &str) -> OperationResource {
-    OperationResource {
-        kind: OperationResourceKind::Organization,
-        id: organization_id.to_owned(),
-        parent_id: organization_id.to_owned(),
-    }
 }
 
 fn render(policy: AccessPolicyBinding) -> wire::AccessPolicyBinding {

@@ -360,7 +360,8 @@ async fn list_operations(
     request: &om::ListGroupOperationsRequest,
 ) -> Result<om::ListGroupOperationsResponse, Error> {
     let group = find(cx, tx, &request.group_id, Permission::GroupsGet).await?;
-    let of = (OperationResourceKind::Group, group.id.as_str());
+    let scope = Scope::Group(&group);
+    let of = (OperationResourceKind::Group, group.id.as_str(), scope);
     let page = (request.page_size, request.page_token.as_str());
     let (operations, next_page_token) = operation::list(cx, tx, of, page).await?;
     Ok(om::ListGroupOperationsResponse {

@@ -142,16 +142,22 @@ struct Member {
     organization_id: OrganizationId,
 }
 
-/// Finds a subject whose groups the caller may see.
+/// Finds a subject whose groups the caller may see. A service account where the caller may not is
+/// answered as an id that nobody has.
 async fn find_subject(cx: &Context, tx: &Tx, id: &str) -> Result<Member, Error> {
     let permission = Permission::UsersListGroups;
     if let Some(account) = tx.find_service_account(&ServiceAccountId::from(id)).await? {
         let scope = Scope::Organization(&account.organization_id);
-        cx.authorize(tx, permission, scope).await?;
-        return Ok(Member {
-            user_id: None,
-            organization_id: account.organization_id,
-        });
+        match cx.authorize(tx, permission, scope).await {
+            Ok(_) => {
+                return Ok(Member {
+                    user_id: None,
+                    organization_id: account.organization_id,
+                });
+            }
+            Err(Error::Refused(_)) => {}
+            Err(error) => return Err(error),
+        }
     }
     let user = user::find(cx, tx, id, permission).await?;
     match tx.find_userpool(&user.userpool_id).await? {

@@ -73,16 +73,23 @@ async fn cancel(
     Ok(Done::ended(ended.unwrap_or(operation)))
 }
 
-/// A page of the operations about the thing `of` (its kind and id), newest first, and the token of
-/// the next page. `page` is the page size and token of the request. The caller of this has checked
-/// the right to see the thing.
+/// A page of the operations about the thing `of` (its kind and id, and where rights on it are
+/// given), newest first, and the token of the next page. `page` is the page size and token of the
+/// request. The caller of this has checked the right to see the thing; what needs more than that
+/// is left out.
 pub async fn list(
     cx: &Context,
     tx: &Tx,
-    of: (OperationResourceKind, &str),
+    of: (OperationResourceKind, &str, Scope<'_>),
     page: (i64, &str),
 ) -> Result<(Vec<wire::Operation>, String), Error> {
-    let ((kind, id), (page_size, page_token)) = (of, page);
+    let ((kind, id, scope), (page_size, page_token)) = (of, page);
+    let mut hidden = Vec::new();
+    for (permission, types) in guarded(kind) {
+        if !cx.allows(tx, *permission, scope).await? {
+            hidden.extend_from_slice(types);
+        }
+    }
     let list = ListKey {
         method: cx.method(),
         parent: id,
@@ -91,11 +98,60 @@ pub async fn list(
     let tokens = &cx.hub.page_tokens;
     let page = tokens.parse(list, page_size, page_token)?;
     let since = forgotten_until(cx.call.now);
-    let page = tx.list_operations(kind, id, since, &page).await?;
+    let page = tx.list_operations(kind, id, since, &hidden, &page).await?;
     Ok((
         page.items.into_iter().map(render).collect(),
         tokens.render(list, page.next.as_ref())?,
     ))
+}
+
+/// Metadata of operations, by full message name.
+type MessageNames = &'static [&'static str];
+
+const BINDING_CHANGES: MessageNames = &[
+    "yandex.cloud.access.SetAccessBindingsMetadata",
+    "yandex.cloud.access.UpdateAccessBindingsMetadata",
+];
+const DOMAIN_CHANGES: MessageNames = &[
+    "yandex.cloud.organizationmanager.v1.idp.AddUserpoolDomainMetadata",
+    "yandex.cloud.organizationmanager.v1.idp.ValidateUserpoolDomainMetadata",
+    "yandex.cloud.organizationmanager.v1.idp.DeleteUserpoolDomainMetadata",
+];
+
+/// The operations about a thing that tell more than the thing itself, and the right to see that:
+/// who has which role, and domains with their proofs.
+fn guarded(kind: OperationResourceKind) -> &'static [(Permission, MessageNames)] {
+    match kind {
+        OperationResourceKind::Organization => {
+            &[(Permission::OrganizationsListAccessBindings, BINDING_CHANGES)]
+        }
+        OperationResourceKind::Userpool => &[
+            (Permission::UserpoolsListAccessBindings, BINDING_CHANGES),
+            (Permission::DomainsGet, DOMAIN_CHANGES),
+        ],
+        OperationResourceKind::Group => &[(Permission::GroupsListAccessBindings, BINDING_CHANGES)],
+        OperationResourceKind::User
+        | OperationResourceKind::Synchronization
+        | OperationResourceKind::ServiceAccount => &[],
+    }
+}
+
+/// Requires `permission` on `scope`, and what else it takes to see `operation`.
+async fn require_sight(
+    cx: &Context,
+    tx: &Tx,
+    operation: &Operation,
+    permission: Permission,
+    scope: Scope<'_>,
+) -> Result<(), Error> {
+    cx.authorize(tx, permission, scope).await?;
+    let name = operation.metadata.type_name.as_str();
+    for (permission, types) in guarded(operation.resource.kind) {
+        if types.contains(&name) {
+            cx.authorize(tx, *permission, scope).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Finds an operation that the caller made or whose subject it may see. Others learn nothing.
@@ -118,51 +174,46 @@ async fn find(cx: &Context, tx: &Tx, id: &str) -> Result<Operation, Error> {
 
 async fn require_view(cx: &Context, tx: &Tx, operation: &Operation) -> Result<(), Error> {
     let resource = &operation.resource;
+    let require =
+        async |permission, scope| require_sight(cx, tx, operation, permission, scope).await;
     let pool = UserpoolId::from(resource.parent_id.as_str());
+    let organization = OrganizationId::from(resource.parent_id.as_str());
     match resource.kind {
         OperationResourceKind::Organization => {
             let organization = OrganizationId::from(resource.id.as_str());
             let scope = Scope::Organization(&organization);
-            cx.authorize(tx, Permission::OrganizationsGet, scope)
-                .await?;
+            require(Permission::OrganizationsGet, scope).await
         }
         OperationResourceKind::Userpool => {
             let pool = UserpoolId::from(resource.id.as_str());
-            let organization = OrganizationId::from(resource.parent_id.as_str());
             // The operations of a deleted pool stay with those who see the organization.
             let scope = match tx.find_userpool(&pool).await? {
                 Some(_) => Scope::Userpool(&pool),
                 None => Scope::Organization(&organization),
             };
-            cx.authorize(tx, Permission::UserpoolsGet, scope).await?;
+            require(Permission::UserpoolsGet, scope).await
         }
         OperationResourceKind::User => {
-            cx.authorize(tx, Permission::UsersGetPhone, Scope::Userpool(&pool))
-                .await?;
+            require(Permission::UsersGetPhone, Scope::Userpool(&pool)).await
         }
         // The response of OpenSession holds the replication token (decision U26).
         OperationResourceKind::Synchronization => {
-            cx.authorize(tx, Permission::ReplicationTokenGet, Scope::Userpool(&pool))
-                .await?;
+            require(Permission::ReplicationTokenGet, Scope::Userpool(&pool)).await
         }
         OperationResourceKind::ServiceAccount => {
-            let organization = OrganizationId::from(resource.parent_id.as_str());
             let scope = Scope::Organization(&organization);
-            cx.authorize(tx, Permission::ServiceAccountsGet, scope)
-                .await?;
+            require(Permission::ServiceAccountsGet, scope).await
         }
         OperationResourceKind::Group => {
             let id = GroupId::from(resource.id.as_str());
             let group = tx.find_group(&id).await?;
-            let organization = OrganizationId::from(resource.parent_id.as_str());
             let scope = match &group {
                 Some(group) => Scope::Group(group),
                 None => Scope::Organization(&organization),
             };
-            cx.authorize(tx, Permission::GroupsGet, scope).await?;
+            require(Permission::GroupsGet, scope).await
         }
     }
-    Ok(())
 }
 
 /// An operation in the form of the wire.

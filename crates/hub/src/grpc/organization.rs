@@ -137,7 +137,7 @@ async fn get(
     }
 }
 
-/// Lists only what the caller may see: a page may be shorter than asked for.
+/// Lists only what the caller may see; neither pages nor their tokens tell of the rest.
 async fn list(
     cx: &Context,
     tx: &Tx,
@@ -151,18 +151,12 @@ async fn list(
     };
     let tokens = &cx.hub.page_tokens;
     let page = tokens.parse(list, request.page_size, &request.page_token)?;
-    let page = tx.list_organizations(&filter, &page).await?;
-    let mut organizations = Vec::with_capacity(page.items.len());
-    for organization in page.items {
-        let scope = Scope::Organization(&organization.id);
-        match cx.authorize(tx, Permission::OrganizationsGet, scope).await {
-            Ok(_) => organizations.push(render(organization)),
-            Err(Error::Refused(_)) => {}
-            Err(error) => return Err(error),
-        }
-    }
+    let permission = Permission::OrganizationsGet;
+    let page = tx
+        .list_organizations_for(cx.caller()?, permission, &filter, &page)
+        .await?;
     Ok(om::ListOrganizationsResponse {
-        organizations,
+        organizations: page.items.into_iter().map(render).collect(),
         next_page_token: tokens.render(list, page.next.as_ref())?,
     })
 }
@@ -191,12 +185,7 @@ async fn update(
     let metadata = om::UpdateOrganizationMetadata {
         organization_id: id.to_string(),
     };
-    let resource = OperationResource {
-        kind: OperationResourceKind::Organization,
-        id: id.into_string(),
-        // An organization has nothing above it.
-        parent_id: String::new(),
-    };
+    let resource = OperationResource::organization(&id);
     Ok(Done::new(&metadata, &render(organization), resource))
 }
 
@@ -209,7 +198,7 @@ async fn list_operations(
     let scope = Scope::Organization(&id);
     cx.authorize(tx, Permission::OrganizationsGet, scope)
         .await?;
-    let of = (OperationResourceKind::Organization, id.as_str());
+    let of = (OperationResourceKind::Organization, id.as_str(), scope);
     let page = (request.page_size, request.page_token.as_str());
     let (operations, next_page_token) = operation::list(cx, tx, of, page).await?;
     Ok(om::ListOrganizationOperationsResponse {

@@ -276,7 +276,12 @@ async fn list_operations(
     request: &admin::ListServiceAccountOperationsRequest,
 ) -> Result<admin::ListServiceAccountOperationsResponse, Error> {
     let account = find(cx, tx, &request.service_account_id).await?;
-    let of = (OperationResourceKind::ServiceAccount, account.id.as_str());
+    let scope = Scope::Organization(&account.organization_id);
+    let of = (
+        OperationResourceKind::ServiceAccount,
+        account.id.as_str(),
+        scope,
+    );
     let page = (request.page_size, request.page_token.as_str());
     let (operations, next_page_token) = operation::list(cx, tx, of, page).await?;
     Ok(admin::ListServiceAccountOperationsResponse {

@@ -19,7 +19,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::context::{Context, Done, Scope};
 use crate::error::Error;
-use crate::grpc::{Service, access as bindings, access_policy, not_served, password};
+use crate::grpc::{Service, access_policy, not_served, password};
 use crate::page_token::ListKey;
 use crate::wire::{WireEnum, parse_mask, parse_timestamp, render_timestamp};
 
@@ -252,10 +252,6 @@ async fn update(cx: &Context, tx: &Tx, request: &idp::UpdateUserRequest) -> Resu
 
 async fn delete(cx: &Context, tx: &Tx, request: &idp::DeleteUserRequest) -> Result<Done, Error> {
     let user = find_managed(cx, tx, &request.user_id).await?;
-    if let Some(pool) = tx.find_userpool(&user.userpool_id).await? {
-        let leaving = user.id.clone().into();
-        bindings::require_other_owner(tx, &pool.organization_id, &leaving).await?;
-    }
     tx.delete_user(&user.id).await?;
     let metadata = idp::DeleteUserMetadata {
         user_id: user.id.to_string(),

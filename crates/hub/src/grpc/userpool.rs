@@ -275,7 +275,8 @@ async fn list_operations(
         return Err(Refusal::invalid("userpool_id", "must be given").into());
     }
     let pool = userpool_domain::find_pool(cx, tx, Permission::UserpoolsGet, id).await?;
-    let of = (OperationResourceKind::Userpool, pool.id.as_str());
+    let scope = Scope::Userpool(&pool.id);
+    let of = (OperationResourceKind::Userpool, pool.id.as_str(), scope);
     let page = (request.page_size, request.page_token.as_str());
     let (operations, next_page_token) = operation::list(cx, tx, of, page).await?;
     Ok(idp::ListUserpoolOperationsResponse {

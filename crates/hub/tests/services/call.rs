@@ -8,6 +8,7 @@ use rollcall_proto::access::UnbindAccessPolicyRequest;
 use rollcall_proto::idp;
 use rollcall_proto::idp::open_session_response::SessionInfo;
 use rollcall_proto::operation::{GetOperationRequest, Operation};
+use rollcall_proto::organizationmanager as om;
 use rollcall_proto::organizationmanager::UpdateOrganizationRequest;
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -80,15 +81,44 @@ async fn a_stale_session_writes_nothing() {
 
     let other_pool = hub.create_pool("other").await;
     let elsewhere = idp::CreateUserRequest {
-        userpool_id: other_pool,
+        userpool_id: other_pool.clone(),
         username: "x@other.idp.rollcall.internal".into(),
         ..hub.new_user("x")
     };
     let status = fenced.refused(CREATE, &elsewhere).await;
     expect(&status, Code::FailedPrecondition, "SYNC_SESSION_NOT_OPEN");
 
+    // A basic group is of no pool, but it would become one of the other pool.
+    let request = om::CreateGroupRequest {
+        organization_id: hub.made.organization_id.clone(),
+        name: "Basic".into(),
+        ..Default::default()
+    };
+    let (metadata, _): (om::CreateGroupMetadata, om::Group) = hub
+        .administrator
+        .change("GroupService/Create", &request)
+        .await
+        .unwrap();
+    let mut convert = om::ConvertToExternalGroupRequest {
+        group_id: metadata.group_id,
+        subject_container_id: other_pool,
+        external_id: "guid-basic".into(),
+        ..Default::default()
+    };
+    let method = "GroupService/ConvertToExternal";
+    let status = fenced.refused(method, &convert).await;
+    expect(&status, Code::FailedPrecondition, "SYNC_SESSION_NOT_OPEN");
+    convert.subject_container_id.clone_from(&hub.pool_id);
+    let _: Operation = fenced.call(method, &convert).await.unwrap();
+
+    // Who learns the id of a session is no agent yet.
+    let other = hub.agent().await;
+    let other = other.with("x-sync-session-id", &session.session_id);
+    let status = other.refused(CREATE, &hub.new_user("bob")).await;
+    expect(&status, Code::FailedPrecondition, "SYNC_SESSION_NOT_OPEN");
+
     hub.advance(Span::seconds(61));
-    let group = rollcall_proto::organizationmanager::CreateExternalGroupRequest {
+    let group = om::CreateExternalGroupRequest {
         organization_id: hub.made.organization_id.clone(),
         name: "Staff".into(),
         subject_container_id: hub.pool_id.clone(),

@@ -1,3 +1,4 @@
+use rollcall_domain::access::ResourceRef;
 use rollcall_proto::idp;
 use rollcall_proto::organizationmanager as om;
 use rollcall_proto::organizationmanager::member_delta::MemberAction;
@@ -104,7 +105,8 @@ async fn other_subjects_get_a_clear_answer() {
     let file = std::fs::read_to_string(&hub.made.key).unwrap();
     let key: serde_json::Value = serde_json::from_str(&file).unwrap();
     // A service account is in no group.
-    let account = of(key["service_account_id"].as_str().unwrap(), "");
+    let account_id = key["service_account_id"].as_str().unwrap();
+    let account = of(account_id, "");
     let found = names(&hub.administrator, &account).await.unwrap();
     assert!(found.is_empty());
     let status = names(&hub.administrator, &of("ajemissing", "")).await;
@@ -130,4 +132,14 @@ async fn other_subjects_get_a_clear_answer() {
     }
     answers.dedup();
     assert_eq!(answers.len(), 1, "{answers:?}");
+    // Neither does it to those who have the right elsewhere.
+    let elsewhere = ResourceRef::organization(&"bpfother".into());
+    let stranger = hub.account(&["auditor"], elsewhere).await;
+    let mut answers = Vec::new();
+    for id in [account_id, "ajemissing"] {
+        let status = names(&stranger, &of(id, "")).await.unwrap_err();
+        expect(&status, Code::NotFound, "NOT_FOUND");
+        answers.push(status.message().replace(id, "<id>"));
+    }
+    assert_eq!(answers[0], answers[1]);
 }

@@ -1,6 +1,6 @@
 use rollcall_kit::timestamp::Span;
-use rollcall_proto::idp;
 use rollcall_proto::operation::{CancelOperationRequest, GetOperationRequest, Operation};
+use rollcall_proto::{access, idp};
 use tonic::Code;
 
 use crate::harness::{Caller, Harness, expect};
@@ -64,6 +64,66 @@ async fn viewers_of_the_resource_see_it_and_others_do_not() {
     let opened: Operation = agent.call(method, &request).await.unwrap();
     let status = viewer.refused("OperationService/Get", &get(&opened)).await;
     expect(&status, Code::NotFound, "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn an_operation_tells_nobody_what_it_could_not_ask_for() {
+    let hub = Harness::start().await;
+    let owner = &hub.administrator;
+    let account = hub.account(&["userpools.syncAgent"], hub.pool()).await;
+    let auditor = hub.account(&["userpools.auditor"], hub.pool()).await;
+    let request = access::SetAccessBindingsRequest {
+        resource_id: hub.pool_id.clone(),
+        access_bindings: list_bindings(&hub).await,
+    };
+    let bound: Operation = owner
+        .call("UserpoolService/SetAccessBindings", &request)
+        .await
+        .unwrap();
+    let request = idp::AddUserpoolDomainRequest {
+        userpool_id: hub.pool_id.clone(),
+        domain: "example.org".into(),
+    };
+    let added: Operation = owner
+        .call("UserpoolService/AddDomain", &request)
+        .await
+        .unwrap();
+    let list = idp::ListUserpoolOperationsRequest {
+        userpool_id: hub.pool_id.clone(),
+        ..Default::default()
+    };
+    let ids = async |caller: &Caller| {
+        let method = "UserpoolService/ListOperations";
+        let page: idp::ListUserpoolOperationsResponse = caller.call(method, &list).await.unwrap();
+        let ids = page.operations.into_iter().map(|operation| operation.id);
+        ids.collect::<Vec<_>>()
+    };
+    let (shown, all) = (ids(&account).await, ids(&auditor).await);
+    assert_eq!(shown.len() + 2, all.len());
+    for operation in [&bound, &added] {
+        assert!(all.contains(&operation.id) && !shown.contains(&operation.id));
+        let status = account
+            .refused("OperationService/Get", &get(operation))
+            .await;
+        expect(&status, Code::NotFound, "NOT_FOUND");
+        let read: Operation = auditor
+            .call("OperationService/Get", &get(operation))
+            .await
+            .unwrap();
+        assert_eq!(read, *operation);
+    }
+}
+
+/// The bindings on the pool `staff`.
+async fn list_bindings(hub: &Harness) -> Vec<access::AccessBinding> {
+    let request = access::ListAccessBindingsRequest {
+        resource_id: hub.pool_id.clone(),
+        ..Default::default()
+    };
+    let method = "UserpoolService/ListAccessBindings";
+    let page: access::ListAccessBindingsResponse =
+        hub.administrator.call(method, &request).await.unwrap();
+    page.access_bindings
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! with `INSTA_UPDATE=always`, and read it: it is what the interface promises.
 
 mod access;
+mod access_granting;
 mod access_policy;
 mod audit;
 mod call;

@@ -67,14 +67,20 @@ async fn operations(world: &World) {
     let page = read(store, async |tx| {
         let first = PageRequest::first();
         let kind = OperationResourceKind::User;
+        let shown = operation(4).metadata.type_name;
         Ok((
-            tx.list_operations(kind, "aje0", at(-1), &first).await?,
-            tx.list_operations(kind, "aje0", at(0), &first).await?,
+            tx.list_operations(kind, "aje0", at(-1), &[], &first)
+                .await?,
+            tx.list_operations(kind, "aje0", at(0), &["a.Other"], &first)
+                .await?,
+            tx.list_operations(kind, "aje0", at(0), &["a.Other", &shown], &first)
+                .await?,
         ))
     })
     .await;
     assert_eq!(page.0.items, [operation(4), operation(2), operation(0)]);
     assert_eq!(page.1.items, [operation(4), operation(2)]);
+    assert!(page.2.items.is_empty());
     let left = write(store, async |tx| {
         let first = tx.delete_old_operations(at(4), 3).await?;
         let second = tx.delete_old_operations(at(4), 3).await?;

@@ -1,6 +1,8 @@
 //! Organizations, pools and domains.
 
+use rollcall_domain::access::{AccessBinding, Permission, ResourceRef, Role, Subject};
 use rollcall_domain::filter::{self, Filter};
+use rollcall_domain::id::OrganizationId;
 use rollcall_domain::mask::Mask;
 use rollcall_domain::organization::OrganizationInput;
 use rollcall_domain::page::PageRequest;
@@ -10,7 +12,7 @@ use rollcall_domain::userpool_domain::UserpoolDomain;
 
 use crate::world::{World, at, organization, organization_id, pool, pool_id, read, refused, write};
 
-crate::on_both_engines!(organizations, pools, domains);
+crate::on_both_engines!(organizations, organizations_of_a_caller, pools, domains);
 
 async fn organizations(world: &World) {
     let store = &world.store;
@@ -42,6 +44,44 @@ async fn organizations(world: &World) {
     .await;
     assert_eq!(page.items, [changed]);
     assert_eq!(page.next, None);
+}
+
+async fn organizations_of_a_caller(world: &World) {
+    let store = &world.store;
+    let binding = |organization: &OrganizationId, role| AccessBinding {
+        resource: ResourceRef::organization(organization),
+        role,
+        subject: Subject::service_account("aje1"),
+    };
+    let here = binding(&organization_id(), Role::GroupsViewer);
+    let everywhere = binding(&"bpf9".into(), Role::Owner);
+    write(store, async move |tx| {
+        tx.insert_access_binding(&here).await?;
+        tx.insert_access_binding(&everywhere).await?;
+        Ok(())
+    })
+    .await;
+    let list = async |caller: &'static str, permission| {
+        read(store, async move |tx| {
+            let caller = Subject::service_account(caller);
+            let (filter, first) = (Filter::default(), PageRequest::first());
+            tx.list_organizations_for(&caller, permission, &filter, &first)
+                .await
+        })
+        .await
+        .items
+        .into_iter()
+        .map(|organization| organization.id)
+        .collect::<Vec<_>>()
+    };
+    let get = Permission::OrganizationsGet;
+    assert_eq!(list("aje1", get).await, [organization_id()]);
+    assert!(
+        list("aje1", Permission::OrganizationsUpdate)
+            .await
+            .is_empty()
+    );
+    assert!(list("aje2", get).await.is_empty());
 }
 
 async fn pools(world: &World) {

@@ -3,6 +3,7 @@
 use rollcall_domain::access::{AccessBinding, ResourceRef, Role, Subject};
 use rollcall_domain::filter::{self, Filter};
 use rollcall_domain::iam_token::IamToken;
+use rollcall_domain::id::{OrganizationId, SubjectId};
 use rollcall_domain::page::PageRequest;
 use rollcall_domain::service_account::{ServiceAccount, ServiceAccountKey};
 
@@ -174,6 +175,17 @@ async fn owners_that_can_sign_in(world: &World) {
     })
     .await;
     assert_eq!((count("aje1").await, count("aje3").await), (0, 1));
+    let enabled = async |organization: OrganizationId| {
+        let asked = ["aje1", "aje2", "aje9"].map(SubjectId::from);
+        read(store, async move |tx| {
+            tx.find_enabled_service_accounts(&organization, &asked)
+                .await
+        })
+        .await
+    };
+    let here = enabled(organization_id()).await;
+    assert_eq!(here, ["aje1".into()].into());
+    assert!(enabled("bpf9".into()).await.is_empty());
 }
 
 async fn names_of_subjects(world: &World) {

@@ -33,20 +33,35 @@ fn delta(text: &str) -> BindingDelta {
     }
 }
 
-/// `sa1` and `ua1` are owners, `ga1` sees everything.
+/// What the caller has on the organization.
+#[derive(Clone, Copy)]
+enum Standing {
+    Owner,
+    Admin,
+}
+
+/// `sa1`, the disabled `sd1` and `ua1` are owners, `ga1` sees everything.
 fn facts(standing: Standing) -> BindingFacts {
     let kinds = [
         ("sa1", SubjectKind::ServiceAccount),
         ("sa2", SubjectKind::ServiceAccount),
+        ("sd1", SubjectKind::ServiceAccount),
+        ("sd2", SubjectKind::ServiceAccount),
         ("ua1", SubjectKind::UserAccount),
         ("ux1", SubjectKind::ServiceAccount),
         ("ga1", SubjectKind::Group),
     ];
     BindingFacts {
         organization_id: "bpf1".into(),
-        present: ["owner:sa1", "owner:ua1", "viewer:ga1"].map(binding).into(),
+        present: ["owner:sa1", "owner:sd1", "owner:ua1", "viewer:ga1"]
+            .map(binding)
+            .into(),
         kinds: kinds.map(|(id, kind)| (id.into(), kind)).into(),
-        standing,
+        enabled: ["sa1", "sa2", "ux1"].map(SubjectId::from).into(),
+        callers: vec![binding(match standing {
+            Standing::Owner => "owner:sa8",
+            Standing::Admin => "admin:sa8",
+        })],
     }
 }
 
@@ -68,7 +83,7 @@ fn check(standing: Standing, deltas: &[&str], expected: Result<&[&str], &str>) {
 
 #[test]
 fn only_what_changes_is_effective() {
-    let admin = Standing::Other;
+    let admin = Standing::Admin;
     check(admin, &["+editor:sa2"], Ok(&["+editor:sa2"]));
     check(admin, &["+viewer:ga1"], Ok(&[]));
     check(admin, &["-viewer:ga1"], Ok(&["-viewer:ga1"]));
@@ -82,7 +97,7 @@ fn only_what_changes_is_effective() {
 
 #[test]
 fn a_binding_occurs_once() {
-    let admin = Standing::Other;
+    let admin = Standing::Admin;
     check(
         admin,
         &["+editor:sa2", "+editor:sa2"],
@@ -97,7 +112,7 @@ fn a_binding_occurs_once() {
 
 #[test]
 fn subjects_exist_and_are_what_they_are_called() {
-    let admin = Standing::Other;
+    let admin = Standing::Admin;
     check(
         admin,
         &["+editor:sa2", "+editor:sa9"],
@@ -113,34 +128,52 @@ fn subjects_exist_and_are_what_they_are_called() {
 #[test]
 fn owners_are_the_matter_of_owners_and_one_is_left() {
     for text in ["+owner:sa2", "-owner:sa1"] {
-        check(Standing::Other, &[text], Err("only an owner"));
+        check(Standing::Admin, &[text], Err("only an owner"));
         check(Standing::Owner, &[text], Ok(&[text]));
     }
-    check(Standing::Other, &["+owner:sa1"], Ok(&[]));
-    let both = ["-owner:sa1", "-owner:ua1"];
-    check(Standing::Owner, &both, Err("without a user or service"));
-    let group = ["-owner:sa1", "-owner:ua1", "+owner:ga1"];
-    check(Standing::Owner, &group, Err("without a user or service"));
+    check(Standing::Admin, &["+owner:sa1"], Ok(&[]));
+    // Neither users nor disabled accounts can sign in.
+    let left = Err("without an enabled service account");
+    let owner = Standing::Owner;
+    check(owner, &["-owner:sa1"], left);
+    check(owner, &["-owner:sa1", "+owner:sd2"], left);
+    check(owner, &["-owner:ua1"], Ok(&["-owner:ua1"]));
+    check(owner, &["-owner:sd1"], Ok(&["-owner:sd1"]));
     let other = ["-owner:sa1", "-owner:ua1", "+owner:sa2"];
-    check(Standing::Owner, &other, Ok(&other));
+    check(owner, &other, Ok(&other));
 }
 
 #[test]
-fn the_last_owner_stays() {
-    let check = |owners: &[&str], leaving: &str, stays: bool| {
-        let owners: Vec<_> = owners.iter().map(|text| binding(text)).collect();
-        let found = require_other_owner(&"bpf1".into(), &owners, &leaving.into());
-        assert_eq!(found.is_err(), stays, "{owners:?} {leaving}");
-    };
-    check(&["owner:sa1", "owner:ua1"], "sa1", false);
-    check(&["owner:sa1", "owner:ga1"], "sa1", true);
-    check(&["owner:sa1"], "sa2", false);
-    check(&["owner:ga1"], "ga1", false);
+fn what_is_taken_away_is_what_it_is_called() {
+    let admin = Standing::Admin;
+    let kind = Err("access_binding.subject.type: is userAccount, but ux1 is a serviceAccount");
+    check(admin, &["-viewer:ux1"], kind);
+    check(admin, &["-viewer:sa9", "-viewer:allUsers"], Ok(&[]));
+}
+
+#[test]
+fn roles_are_given_by_those_who_may() {
+    let mut facts = facts(Standing::Admin);
+    facts.callers = vec![binding("groups.admin:sa8")];
+    let given = binding("admin:sa2");
+    let deltas = [delta("+admin:sa2")];
+    for refused in [
+        update("deltas", &deltas, &facts),
+        replace("bindings", std::slice::from_ref(&given), &facts),
+    ] {
+        let text = refused.unwrap_err().to_string();
+        assert!(
+            text.contains("the role organization-manager.admin"),
+            "{text}"
+        );
+    }
+    let kept = update("deltas", &[delta("+viewer:ga1")], &facts);
+    assert_eq!(kept, Ok(vec![]), "what is there is not given");
 }
 
 #[test]
 fn a_replacement_leaves_exactly_what_is_wanted() {
-    let wanted = ["owner:sa1", "editor:sa2"].map(binding);
+    let wanted = ["owner:sa1", "owner:sd1", "editor:sa2"].map(binding);
     let found = replace("access_bindings", &wanted, &facts(Standing::Owner)).unwrap();
     let expected = ["-viewer:ga1", "-owner:ua1", "+editor:sa2"].map(delta);
     assert_eq!(found.len(), expected.len());
@@ -157,10 +190,12 @@ fn a_replacement_leaves_exactly_what_is_wanted() {
             .unwrap_err()
             .to_string()
     };
-    let text = refused(&["viewer:ga1"], Standing::Other);
+    let text = refused(&["viewer:ga1"], Standing::Admin);
     assert!(text.contains("only an owner"), "{text}");
-    let text = refused(&[], Standing::Owner);
-    assert!(text.contains("without a user or service"), "{text}");
+    for wanted in [&[][..], &["owner:ua1", "owner:sd1"]] {
+        let text = refused(wanted, Standing::Owner);
+        assert!(text.contains("without an enabled service"), "{text}");
+    }
     let text = refused(&["viewer:ga1", "viewer:ga1"], Standing::Owner);
     assert!(text.starts_with("access_bindings[1]"), "{text}");
     let text = refused(&["owner:sa1", "viewer:sa9"], Standing::Owner);
@@ -187,7 +222,7 @@ fn texts_of_requests_are_checked() {
     let owner = "organization-manager.organizations.owner";
     let viewer = "organization-manager.viewer";
     check_parse(&organization, [viewer, "aje1", "userAccount"], None);
-    check_parse(&organization, [owner, "aje1", "group"], None);
+    check_parse(&organization, [owner, "aje1", "userAccount"], None);
     check_parse(&pool, [viewer, "allUsers", "system"], None);
     let everybody = "group:organization:bpf1:users";
     check_parse(&pool, [viewer, everybody, "system"], None);
@@ -195,6 +230,7 @@ fn texts_of_requests_are_checked() {
     check_parse(&pool, [owner, "aje1", "userAccount"], Some("b.role_id"));
     let kind = Some("b.subject.type");
     check_parse(&organization, [owner, "allUsers", "system"], kind);
+    check_parse(&organization, [owner, "aje1", "group"], kind);
     check_parse(&pool, [viewer, "aje1", "user"], kind);
     check_parse(&pool, [viewer, "aje1", "federatedUser"], kind);
     let id = Some("b.subject.id");
