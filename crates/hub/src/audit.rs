@@ -1,8 +1,9 @@
 //! The audit trail: what was done or tried, by whom.
 //!
 //! Invariant: a change and its event are committed together or not at all; a refused attempt
-//! leaves its event in a transaction of its own. Strangers can make the hub write a limited number
-//! of events only. Deliberately absent: reading the trail, which is `grpc::audit`.
+//! leaves its event in a transaction of its own. Refused attempts can make the hub write a limited
+//! number of events only. Whoever goes away before the answer prevents no event. Deliberately absent:
+//! reading the trail, which is `grpc::audit`.
 
 mod common_password;
 mod details;
@@ -10,6 +11,7 @@ pub mod document;
 pub mod event_type;
 pub mod export;
 mod line;
+mod refusal_budget;
 mod target;
 mod trail;
 
@@ -28,6 +30,7 @@ use rollcall_kit::id::new_id;
 use rollcall_proto::iam::CreateIamTokenResponse;
 use rollcall_proto::rpc;
 use rollcall_store::Tx;
+use tokio::task::JoinHandle;
 use tonic::{Code, Status};
 use zeroize::Zeroizing;
 
@@ -361,8 +364,9 @@ fn render_error(error: &OperationError) -> AuditError {
     }
 }
 
-/// Records a refused attempt, in a transaction of its own. What cannot be recorded is logged: the
-/// caller is refused all the same.
+/// Records a refused attempt, in a transaction of its own, as long as the budget of its caller
+/// reaches. What cannot be recorded is logged: the caller is refused all the same. It must run where
+/// it is not dropped with its call.
 pub async fn record_refusal(
     hub: &Arc<Hub>,
     call: &Arc<Call>,
@@ -370,6 +374,10 @@ pub async fn record_refusal(
     status: &Status,
 ) {
     call.audit_mark.set();
+    let caller = call.subject.as_ref();
+    if !hub.audit.admit_refusal(caller, hub.clock.now()) {
+        return;
+    }
     let error = AuditError {
         code: status.code() as i32,
         message: status.message().to_owned(),
@@ -393,13 +401,14 @@ pub async fn record_refusal(
                 authorized,
                 path,
                 details: document::to_text(details),
-                request: attempt.request.clone(),
+                request: document::shorten_refused(&attempt.request)?,
                 ..begin_event(&inner_hub, tx, Some(&inner_call), attempt.event_type).await?
             };
             insert(tx, &event).await
         })
         .await;
     if let Err(error) = written {
+        call.audit_mark.clear();
         tracing::error!(
             request_id = call.request_id,
             %error,
@@ -408,26 +417,25 @@ pub async fn record_refusal(
     }
 }
 
-/// Records an attempt that no handler saw: of a stranger, or one that the layers refused. Their
-/// number in a minute is limited.
-pub async fn record_unseen(hub: &Arc<Hub>, call: &Arc<Call>, status: &Status) {
-    let Some(event_type) = call
+/// Records an attempt that no handler saw to its end: of a stranger, one that the layers refused, or
+/// one whose caller went away before. The task goes on when nobody waits for it; `None` when there
+/// is nothing to record.
+pub fn record_unseen(hub: &Arc<Hub>, call: &Arc<Call>, status: Status) -> Option<JoinHandle<()>> {
+    let event_type = call
         .method
         .and_then(|method| find_event_type(method.path))
-        .filter(|_| !call.audit_mark.is_set())
-    else {
-        return;
-    };
-    if hub.audit.admit_stranger(hub.clock.now()) {
-        let attempt = Attempt {
-            event_type,
-            request: document::to_text(Document::new()),
-            target: None,
-            is_about_caller: false,
-            common_password: None,
-        };
-        record_refusal(hub, call, Arc::new(attempt), status).await;
-    }
+        .filter(|_| !call.audit_mark.is_set())?;
+    let attempt = Arc::new(Attempt {
+        event_type,
+        request: document::to_text(Document::new()),
+        target: None,
+        is_about_caller: false,
+        common_password: None,
+    });
+    let (inner, call) = (Arc::clone(hub), Arc::clone(call));
+    Some(hub.calls.spawn(async move {
+        record_refusal(&inner, &call, attempt, &status).await;
+    }))
 }
 
 /// The error of an event in the form of the wire, with its details.

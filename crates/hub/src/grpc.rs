@@ -24,6 +24,8 @@ pub mod user;
 pub mod userpool;
 pub mod userpool_domain;
 
+use std::convert::Infallible;
+use std::future::Future;
 use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -108,13 +110,14 @@ impl Service {
             Ok(attempt) => attempt.map(Arc::new),
             Err(error) => return Err(error.into_status(&call.request_id)),
         };
-        match self
-            .commit(&call, request, attempt.clone(), description, decide)
-            .await
-        {
-            Ok(operation) => Ok(Response::new(operation::render(operation))),
-            Err(error) => Err(self.refuse(&call, attempt, error).await),
-        }
+        let (service, inner, told) = (self.clone(), Arc::clone(&call), attempt.clone());
+        let change = async move {
+            service
+                .commit(&inner, request, told, description, decide)
+                .await
+        };
+        let operation = self.carry_out(&call, attempt, change).await?;
+        Ok(Response::new(operation::render(operation)))
     }
 
     /// The operation of an earlier call with the same key, for handlers that prepare much before
@@ -149,23 +152,49 @@ impl Service {
         request: &Q,
         error: Error,
     ) -> Status {
-        match Attempt::new(call, request) {
-            Ok(attempt) => self.refuse(call, attempt.map(Arc::new), error).await,
-            Err(error) => error.into_status(&call.request_id),
+        let attempt = match Attempt::new(call, request) {
+            Ok(attempt) => attempt.map(Arc::new),
+            Err(error) => return error.into_status(&call.request_id),
+        };
+        let refused = std::future::ready(Err::<Infallible, _>(error));
+        match self.carry_out(call, attempt, refused).await {
+            Ok(never) => match never {},
+            Err(status) => status,
         }
     }
 
-    async fn refuse(
+    /// Carries a change, or the event of its refusal, to the end, even when the caller goes away or
+    /// its time is over meanwhile: from here on the layers leave the event to it.
+    async fn carry_out<T, F>(
         &self,
         call: &Arc<Call>,
         attempt: Option<Arc<Attempt>>,
-        error: Error,
-    ) -> Status {
-        let status = error.into_status(&call.request_id);
-        if let Some(attempt) = attempt {
-            trail::record_refusal(&self.0, call, attempt, &status).await;
-        }
-        status
+        change: F,
+    ) -> Result<T, Status>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        let broken = || Error::Internal("a change broke off".into()).into_status(&call.request_id);
+        let place = Arc::clone(&self.0.changes).acquire_owned().await;
+        let place = place.map_err(|_| broken())?;
+        call.audit_mark.set();
+        let (hub, inner) = (Arc::clone(&self.0), Arc::clone(call));
+        let task = self.0.calls.spawn(async move {
+            let _place = place;
+            let refused = match change.await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error.into_status(&inner.request_id),
+            };
+            if let Some(attempt) = attempt {
+                trail::record_refusal(&hub, &inner, attempt, &refused).await;
+            }
+            Err(refused)
+        });
+        task.await.unwrap_or_else(|_| {
+            call.audit_mark.clear();
+            Err(broken())
+        })
     }
 
     /// Looks something up before the transaction of a mutation.
@@ -237,13 +266,9 @@ impl Service {
             Ok(attempt) => attempt.map(Arc::new),
             Err(error) => return Err(error.into_status(&call.request_id)),
         };
-        match self
-            .commit_directly(call, request, attempt.clone(), decide)
-            .await
-        {
-            Ok(answer) => Ok(answer),
-            Err(error) => Err(self.refuse(call, attempt, error).await),
-        }
+        let (service, inner, told) = (self.clone(), Arc::clone(call), attempt.clone());
+        let change = async move { service.commit_directly(&inner, request, told, decide).await };
+        self.carry_out(call, attempt, change).await
     }
 
     async fn commit_directly<Q, A, F>(

@@ -14,11 +14,13 @@ use rollcall_kit::id::new_id;
 use rollcall_kit::secret::SecretBytes;
 use rollcall_kit::timestamp::Timestamp;
 use rollcall_store::Store;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::task::TaskTracker;
 
 use crate::audit::AuditTrail;
 use crate::config::{Config, LimitsConfig};
 use crate::dns::Dns;
+use crate::limits;
 use crate::page_token::PageTokens;
 use crate::password_hash::HashingPool;
 use crate::rate_limit::RateLimiter;
@@ -72,6 +74,10 @@ pub struct Hub {
     pub domain_validation_due: Notify,
     /// The audit trail.
     pub audit: AuditTrail,
+    /// Changes and events that go on when their caller is gone; the hub ends after them.
+    pub calls: TaskTracker,
+    /// Places for changes.
+    pub changes: Arc<Semaphore>,
 }
 
 /// What a hub is made of.
@@ -122,6 +128,8 @@ impl Hub {
             sealed_hash_arrived: Notify::new(),
             domain_validation_due: Notify::new(),
             audit: AuditTrail::new(config.audit.retention_days),
+            calls: TaskTracker::new(),
+            changes: Arc::new(Semaphore::new(limits::CHANGES_AT_ONCE_MAX)),
         })
     }
 

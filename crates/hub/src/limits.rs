@@ -138,9 +138,24 @@ pub const USER_AGENT_CHARACTERS_MAX: usize = 256;
 /// Bytes of each JSON document of an audit event; 1,000 changed members need about 80,000.
 pub const AUDIT_DOCUMENT_BYTES_MAX: usize = 128 * 1024;
 
-/// Events that attempts of strangers, and others that no handler saw, leave in a minute; the rest
-/// is counted in one line of the log.
+/// Bytes of the request in the event of a refused attempt: whoever has no right shall not fill the
+/// disk.
+pub const AUDIT_REFUSED_REQUEST_BYTES_MAX: usize = 4 * 1024;
+
+/// Events that refused attempts of strangers leave in a minute; the rest is counted in one line of
+/// the log.
 pub const AUDIT_STRANGER_EVENTS_PER_MINUTE_MAX: u32 = 60;
+
+/// Events that refused attempts of one subject leave in a minute; the rest is counted in one line of
+/// the log.
+pub const AUDIT_REFUSED_EVENTS_PER_MINUTE_MAX: u32 = 100;
+
+/// Subjects whose refused attempts of a minute are counted one by one; further ones share a count.
+pub const AUDIT_REFUSED_SUBJECTS_MAX: usize = 10_000;
+
+/// Most changes that wait for their transaction or are in it: each goes on to its end, even when its
+/// caller is gone.
+pub const CHANGES_AT_ONCE_MAX: usize = 1_024;
 
 /// Batches of old audit events that one run of the sweeper removes.
 pub const AUDIT_SWEEP_BATCHES_MAX: u32 = 20;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use rollcall_kit::clock::{Clock, SystemClock};
 use rollcall_kit::entropy::{Entropy, SystemEntropy};
-use rollcall_store::Store;
+use rollcall_store::{Store, Tx};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,6 +17,7 @@ use tonic_health::ServingStatus;
 use crate::audit::export::Export;
 use crate::config::{Config, split_address};
 use crate::data_directory::{DataDirectory, Lock};
+use crate::error::Error;
 use crate::front;
 use crate::hub::{Hub, Parts};
 use crate::limits;
@@ -95,6 +96,7 @@ pub async fn start(options: Options) -> anyhow::Result<RunningHub> {
         sealing_key,
     };
     let hub = Arc::new(Hub::new(parts, &config, public_address(&config, port)?)?);
+    continue_trail(&hub).await?;
     let export = match config.audit.sink() {
         Some(sink) => Some(Export::open(sink, options.data.audit_position())?),
         None => None,
@@ -121,7 +123,7 @@ pub async fn start(options: Options) -> anyhow::Result<RunningHub> {
         front: door.front,
     };
     let listening = listener.serve(served, config.limits, stop.clone());
-    let serving = serve(lock, listening, jobs);
+    let serving = serve(lock, listening, jobs, hub.calls.clone());
     Ok(RunningHub {
         address,
         port,
@@ -131,15 +133,34 @@ pub async fn start(options: Options) -> anyhow::Result<RunningHub> {
     })
 }
 
-async fn serve(lock: Lock, listening: impl Future<Output = ()>, jobs: TaskTracker) {
+async fn serve(
+    lock: Lock,
+    listening: impl Future<Output = ()>,
+    jobs: TaskTracker,
+    calls: TaskTracker,
+) {
     listening.await;
-    if tokio::time::timeout(limits::SHUTDOWN_TIMEOUT, jobs.wait())
+    calls.close();
+    let ended = async { tokio::join!(jobs.wait(), calls.wait()) };
+    if tokio::time::timeout(limits::SHUTDOWN_TIMEOUT, ended)
         .await
         .is_err()
     {
-        tracing::warn!("a job did not end in time and is cut");
+        tracing::warn!("a job or a change did not end in time and is cut");
     }
     drop(lock);
+}
+
+/// The events of this start must come after those of the one before.
+async fn continue_trail(hub: &Hub) -> Result<(), Error> {
+    let newest = hub
+        .store
+        .read(async |tx: &Tx| Ok::<_, Error>(tx.find_newest_audit_event_time().await?))
+        .await?;
+    if let Some(newest) = newest {
+        hub.audit.continue_after(newest);
+    }
+    Ok(())
 }
 
 /// Opens the database of a data directory.

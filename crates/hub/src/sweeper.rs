@@ -32,6 +32,7 @@ pub async fn run(hub: Arc<Hub>, stop: CancellationToken) {
             () = stop.cancelled() => return,
         }
         let now = hub.clock.now();
+        hub.audit.tell_dropped(now);
         if let Err(error) = sweep(&hub, now).await {
             tracing::error!(%error, "what has run out could not be swept");
         }

@@ -44,7 +44,7 @@ impl Hub {
         self: &Arc<Self>,
         jwt: &str,
         call: &Call,
-        attempt: Option<Attempt>,
+        attempt: Option<Arc<Attempt>>,
     ) -> Result<(SecretString, Timestamp), Error> {
         let now = call.now;
         let key_id = KeyId::new(jwt::key_id(jwt)?);

@@ -18,6 +18,8 @@ mod fixtures;
 mod access_matrix;
 #[path = "services/audit_promise.rs"]
 mod audit_promise;
+#[path = "services/audit_refusal.rs"]
+mod audit_refusal;
 #[path = "services/contract.rs"]
 mod contract;
 #[path = "services/idempotency.rs"]

@@ -15,9 +15,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Files below `services` that are about gRPC, or no scenarios.
-const GRPC_ONLY: [&str; 7] = [
+const GRPC_ONLY: [&str; 8] = [
     "access_matrix",
     "audit_promise",
+    "audit_refusal",
     "contract",
     "idempotency",
     "page_token",

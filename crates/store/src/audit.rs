@@ -162,6 +162,12 @@ impl Tx {
         self.one(&sql, params![id], AuditEvent::read).await
     }
 
+    /// The moment of the event with the highest id.
+    pub async fn find_newest_audit_event_time(&self) -> Result<Option<Timestamp>, Error> {
+        let sql = "select event_time from audit_events order by id desc limit 1";
+        self.one(sql, params![], Row::time).await
+    }
+
     /// A page of events, newest first; it may be shorter than asked when its events are large.
     pub async fn list_audit_events(
         &self,

@@ -59,9 +59,25 @@ pub fn of_message(mut message: DynamicMessage) -> Result<Document, Error> {
 /// The text of a document. One that is too long has its largest members replaced by a note of
 /// their size.
 #[must_use]
-pub fn to_text(mut document: Document) -> String {
+pub fn to_text(document: Document) -> String {
+    to_text_within(document, limits::AUDIT_DOCUMENT_BYTES_MAX)
+}
+
+/// The text of the request of a refused attempt, cut like [`to_text`] does it, but to less.
+///
+/// # Errors
+/// `Internal` when `text` was not written by [`to_text`].
+pub fn shorten_refused(text: &str) -> Result<String, Error> {
+    let bytes_max = limits::AUDIT_REFUSED_REQUEST_BYTES_MAX;
+    if text.len() <= bytes_max {
+        return Ok(text.to_owned());
+    }
+    Ok(to_text_within(parse(text)?, bytes_max))
+}
+
+fn to_text_within(mut document: Document, bytes_max: usize) -> String {
     let text = write(&document);
-    if text.len() <= limits::AUDIT_DOCUMENT_BYTES_MAX {
+    if text.len() <= bytes_max {
         return text;
     }
     let mut sizes: Vec<_> = document
@@ -70,7 +86,7 @@ pub fn to_text(mut document: Document) -> String {
         .collect();
     sizes.sort_unstable();
     let mut total = text.len();
-    while total > limits::AUDIT_DOCUMENT_BYTES_MAX {
+    while total > bytes_max {
         let Some((bytes, name)) = sizes.pop() else {
             break;
         };

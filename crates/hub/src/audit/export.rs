@@ -60,6 +60,9 @@ impl Export {
 
     /// Runs until `stop`.
     pub async fn run(mut self, hub: Arc<Hub>, stop: CancellationToken) {
+        // The clock may have been set back since, and other hubs go by it.
+        let now = hub.clock.now();
+        self.position = self.position.map(|position| position.min(now));
         while !stop.is_cancelled() {
             if let Err(error) = self.look(&hub).await {
                 tracing::error!(

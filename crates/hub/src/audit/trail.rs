@@ -1,14 +1,16 @@
 //! What the trail of one hub needs besides its database: the order of events, and a limit for
-//! those of strangers.
+//! those of refused attempts.
 //!
-//! Invariant: events of one hub have strictly rising moments. Deliberately absent: events.
+//! Invariant: events of one hub have strictly rising moments, also across its starts. Deliberately
+//! absent: events.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rollcall_domain::access::Subject;
 use rollcall_kit::timestamp::Timestamp;
 
-use crate::limits;
+use super::refusal_budget::RefusalBudget;
 
 /// What the trail of one hub needs besides its database.
 #[derive(Debug)]
@@ -16,15 +18,7 @@ pub struct AuditTrail {
     /// Days that events are kept; 0 = for ever.
     pub retention_days: u32,
     last_micros: AtomicI64,
-    strangers: Mutex<Strangers>,
-}
-
-/// Events of strangers in the present minute.
-#[derive(Debug, Default)]
-struct Strangers {
-    minute: i64,
-    recorded: u32,
-    dropped: u64,
+    refusals: Mutex<RefusalBudget>,
 }
 
 /// Whether the event of a call is recorded, in the call itself: the layers around the handlers
@@ -36,6 +30,11 @@ impl AuditMark {
     /// Notes that somebody takes care of the event.
     pub fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that whoever took care of the event could not write it.
+    pub fn clear(&self) {
+        self.0.store(false, Ordering::Relaxed);
     }
 
     /// Whether somebody does.
@@ -52,7 +51,7 @@ impl AuditTrail {
         Self {
             retention_days,
             last_micros: AtomicI64::new(i64::MIN),
-            strangers: Mutex::default(),
+            refusals: Mutex::default(),
         }
     }
 
@@ -67,32 +66,26 @@ impl AuditTrail {
         Timestamp::from_micros(now.as_micros().max(last.saturating_add(1)))
     }
 
-    /// Whether one more event of a stranger may be written at `now`.
-    pub(super) fn admit_stranger(&self, now: Timestamp) -> bool {
-        let minute = now.as_seconds().div_euclid(60);
-        let mut strangers = self
-            .strangers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if strangers.minute != minute {
-            if strangers.dropped > 0 {
-                tracing::warn!(
-                    events = strangers.dropped,
-                    "attempts of strangers were too many for the audit trail"
-                );
-            }
-            *strangers = Strangers {
-                minute,
-                ..Strangers::default()
-            };
-        }
-        if strangers.recorded < limits::AUDIT_STRANGER_EVENTS_PER_MINUTE_MAX {
-            strangers.recorded += 1;
-            true
-        } else {
-            strangers.dropped += 1;
-            false
-        }
+    /// Makes every later moment later than `newest`, that of an event of an earlier start: ids must
+    /// not go back when the clock was set back meanwhile, because the export has passed them.
+    pub fn continue_after(&self, newest: Timestamp) {
+        self.last_micros
+            .fetch_max(newest.as_micros(), Ordering::Relaxed);
+    }
+
+    /// Whether one more event of a refused attempt of `subject`, or of a stranger, may be written at
+    /// `now`.
+    pub(super) fn admit_refusal(&self, subject: Option<&Subject>, now: Timestamp) -> bool {
+        self.lock_refusals().admit(subject, now)
+    }
+
+    /// Tells the log how many refused attempts of minutes before `now` left no event.
+    pub fn tell_dropped(&self, now: Timestamp) {
+        self.lock_refusals().turn_to(now);
+    }
+
+    fn lock_refusals(&self) -> std::sync::MutexGuard<'_, RefusalBudget> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -116,14 +109,11 @@ mod tests {
     }
 
     #[test]
-    fn strangers_are_recorded_up_to_a_number_per_minute() {
+    fn moments_go_on_after_the_newest_event() {
         let trail = AuditTrail::new(0);
-        let now = Timestamp::from_seconds(1_700_000_040);
-        let max = limits::AUDIT_STRANGER_EVENTS_PER_MINUTE_MAX;
-        for _ in 0..max {
-            assert!(trail.admit_stranger(now));
-        }
-        assert!(!trail.admit_stranger(now));
-        assert!(trail.admit_stranger(Timestamp::from_seconds(1_700_000_100)));
+        let newest = Timestamp::from_seconds(1_700_000_000);
+        trail.continue_after(newest);
+        trail.continue_after(Timestamp::from_seconds(0));
+        assert!(trail.moment(Timestamp::from_seconds(1_600_000_000)) > newest);
     }
 }

@@ -1,6 +1,8 @@
 //! `IamTokenService`: service accounts trade a signed JWT for a token, callers act as a service
 //! account, and tokens end before their time.
 
+use std::sync::Arc;
+
 use rollcall_domain::access::Permission;
 use rollcall_domain::access_policy::PolicyTemplate;
 use rollcall_domain::iam_token::IamToken;
@@ -28,10 +30,15 @@ impl IamTokenService for Service {
         request: Request<iam::CreateIamTokenRequest>,
     ) -> Result<Response<iam::CreateIamTokenResponse>, Status> {
         let (call, request) = accept(request)?;
-        create(self, &call, request)
+        let attempt = match Attempt::new(&call, &request) {
+            Ok(attempt) => attempt.map(Arc::new),
+            Err(error) => return Err(error.into_status(&call.request_id)),
+        };
+        let (service, inner, told) = (self.clone(), Arc::clone(&call), attempt.clone());
+        let issue = async move { create(&service, &inner, request, told).await };
+        self.carry_out(&call, attempt, issue)
             .await
             .map(Response::new)
-            .map_err(|error| error.into_status(&call.request_id))
     }
 
     async fn create_for_service_account(
@@ -60,9 +67,9 @@ async fn create(
     service: &Service,
     call: &Call,
     request: iam::CreateIamTokenRequest,
+    attempt: Option<Arc<Attempt>>,
 ) -> Result<iam::CreateIamTokenResponse, Error> {
     check(&request)?;
-    let attempt = Attempt::new(call, &request)?;
     let jwt = match request.identity {
         Some(Identity::Jwt(jwt)) => jwt,
         Some(Identity::YandexPassportOauthToken(_)) => {

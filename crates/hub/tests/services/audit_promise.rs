@@ -291,6 +291,19 @@ async fn no_event_is_missing_after_a_restart_and_a_rotation() {
 }
 
 #[tokio::test]
+async fn no_event_is_missing_after_the_clock_was_set_back() {
+    let (hub, file) = exporting(Harness::start().await).await;
+    hub.advance(Span::hours(1));
+    hub.create_user("ann").await;
+    await_export(&hub, &[&file]).await;
+    hub.advance(Span::hours(-1));
+    let hub = hub.restart().await;
+    hub.create_user("bob").await;
+    await_export(&hub, &[&file]).await;
+    hub.running.stop().await;
+}
+
+#[tokio::test]
 async fn strangers_fill_the_trail_slowly() {
     let hub = Harness::start().await;
     let before = stored(&hub).await.len();

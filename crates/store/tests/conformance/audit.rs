@@ -212,6 +212,20 @@ async fn the_export_finds_events_by_id(world: &World) {
         Ok((ids, tx.list_audit_events_by_id(&rest).await?))
     })
     .await;
+    let newest = async || {
+        read(&world.store, async |tx| {
+            tx.find_newest_audit_event_time().await
+        })
+        .await
+    };
+    assert_eq!(newest().await, Some(at(4)));
+    // The id counts, because ids are what the export goes by.
+    let early = AuditEvent {
+        time: at(1),
+        ..event(9)
+    };
+    insert(world, vec![early]).await;
+    assert_eq!(newest().await, Some(at(1)));
     assert_eq!(found.0, ["evt00".into(), "evt01".into()]);
     assert_eq!(found.1, [event(2), event(3), event(4)]);
 }
