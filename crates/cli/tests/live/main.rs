@@ -2,7 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod access;
+mod audit;
+mod domain;
+mod group;
+mod operation;
 mod reach;
+mod service_account;
+mod userpool;
 mod world;
 
 use rollcall_client::CallContext;

@@ -59,6 +59,11 @@ impl World {
         world
     }
 
+    /// Starts the program with pipes.
+    fn start_program(&self, arguments: &[&str]) -> Child {
+        self.program(arguments).spawn().unwrap()
+    }
+
     fn program(&self, arguments: &[&str]) -> Command {
         let mut program = Command::new(env!("CARGO_BIN_EXE_rollcall"));
         program
@@ -86,7 +91,7 @@ impl World {
 
     /// Runs the program with `input` on standard input.
     pub fn run_with(&self, arguments: &[&str], input: &str) -> Run {
-        finish(self.program(arguments).spawn().unwrap(), input)
+        finish(self.start_program(arguments), input)
     }
 
     /// Runs a command that must succeed.
@@ -138,6 +143,12 @@ fn finish(mut child: Child, input: &str) -> Run {
         out: String::from_utf8(output.stdout).unwrap(),
         err: String::from_utf8(output.stderr).unwrap(),
     }
+}
+
+/// Presses Ctrl-C in a program.
+pub fn interrupt(child: &Child) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
 }
 
 fn path(path: &std::path::Path) -> String {
