@@ -1,11 +1,13 @@
 //! Hashes of passwords that are imported: `rollcall user set-password-hash`, and the flags of
 //! `rollcall user create`.
 //!
-//! Invariant: a hash need not stand in a process list; `-` reads it from standard input.
+//! Invariant: a hash never stands in a process list: it is read from standard input or a file, and
+//! no flag takes the hash itself.
+
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use prost_types::Timestamp;
-use rollcall_kit::secret::SecretString;
 use rollcall_proto::idp::password_hash::PasswordHashType;
 use rollcall_proto::idp::{PasswordHash, SetPasswordHashRequest};
 
@@ -21,9 +23,9 @@ const STANDARD_INPUT: &str = "-";
 pub struct SetHashArguments {
     /// Login or identifier of the user.
     user: String,
-    /// The hash; - reads it from standard input.
-    #[arg(long, value_name = "HASH", default_value = STANDARD_INPUT)]
-    password_hash: String,
+    /// File with the hash; - reads it from standard input.
+    #[arg(long, value_name = "FILE", default_value = STANDARD_INPUT)]
+    password_hash_file: PathBuf,
     /// Form of the hash.
     #[arg(long, value_enum, value_name = "TYPE", default_value_t = HashType::AdMd4)]
     password_hash_type: HashType,
@@ -68,7 +70,7 @@ impl HashType {
 /// Whatever the calls end with.
 pub async fn set(session: &Session, arguments: SetHashArguments) -> Result<(), Failure> {
     let hash = wire(
-        &arguments.password_hash,
+        &arguments.password_hash_file,
         arguments.password_hash_type,
         arguments.created_at,
     )?;
@@ -87,19 +89,19 @@ pub async fn set(session: &Session, arguments: SetHashArguments) -> Result<(), F
         .done(&format!("the hash of user {} is imported", arguments.user))
 }
 
-/// The hash given as `text`, or on standard input.
+/// The hash in the first line of `file`, or of standard input.
 ///
 /// # Errors
 /// `Usage` when there is none.
 pub fn wire(
-    text: &str,
+    file: &Path,
     form: HashType,
     created_at: Option<Timestamp>,
 ) -> Result<PasswordHash, Failure> {
-    let hash = if text == STANDARD_INPUT {
+    let hash = if file == Path::new(STANDARD_INPUT) {
         prompt::secret_line()?
     } else {
-        SecretString::new(text.to_owned())
+        prompt::secret_of_file(file)?
     };
     Ok(PasswordHash {
         password_hash: hash.expose().to_owned(),

@@ -3,12 +3,17 @@
 //! Invariant: a password is never echoed, and the terminal is put back as it was. Without a
 //! terminal nothing is asked.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, IsTerminal as _, Write as _};
+use std::path::Path;
 
 use rollcall_kit::secret::SecretString;
 use rustix::termios::{self, LocalModes, OptionalActions, Termios};
 
 use crate::failure::Failure;
+
+/// Most bytes of a line with a secret; a token, the longest of them, is far shorter.
+const SECRET_BYTES: u64 = 65_536;
 
 /// Asks whether to go on.
 ///
@@ -73,21 +78,39 @@ fn ask_secret(question: &str) -> Result<SecretString, Failure> {
 /// # Errors
 /// When there is none.
 pub fn secret_line() -> Result<SecretString, Failure> {
-    let mut line = String::new();
-    io::stdin()
-        .lock()
-        .read_line(&mut line)
-        .map_err(unreadable)?;
-    while line.ends_with(['\n', '\r']) {
-        line.pop();
-    }
-    let secret = SecretString::new(line);
+    let secret = first_line(io::stdin().lock()).map_err(unreadable)?;
     if secret.is_empty() {
         return Err(Failure::usage(
             "there is nothing on standard input: type the secret, or give it there",
         ));
     }
     Ok(secret)
+}
+
+/// Reads a secret from the first line of `file`.
+///
+/// # Errors
+/// `Usage` when the file cannot be read, or its first line is empty.
+pub fn secret_of_file(file: &Path) -> Result<SecretString, Failure> {
+    let name = file.display();
+    let secret = File::open(file)
+        .and_then(|open| first_line(BufReader::new(open)))
+        .map_err(|error| Failure::usage(format!("cannot read {name}: {error}")))?;
+    if secret.is_empty() {
+        return Err(Failure::usage(format!(
+            "the first line of {name} is empty: the secret stands there"
+        )));
+    }
+    Ok(secret)
+}
+
+fn first_line(source: impl BufRead) -> io::Result<SecretString> {
+    let mut line = String::new();
+    source.take(SECRET_BYTES).read_line(&mut line)?;
+    while line.ends_with(['\n', '\r']) {
+        line.pop();
+    }
+    Ok(SecretString::new(line))
 }
 
 fn unreadable(error: io::Error) -> Failure {

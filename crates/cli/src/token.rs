@@ -12,8 +12,10 @@ use crate::{prompt, service_account};
 pub enum Command {
     /// Prints a token made with the key, for programs that call the hub themselves.
     #[command(
-        after_help = "Example:\n  curl --cacert ca.pem -H \"Authorization: Bearer \
-                            $(rollcall token create)\" \\\n    \
+        after_help = "Example, which keeps the token out of the list of processes:\n  \
+                            umask 077; printf 'Authorization: Bearer %s\\n' \
+                            \"$(rollcall token create)\" > header\n  \
+                            curl --cacert ca.pem -H @header \
                             https://hub.corp.example:443/organization-manager/v1/organizations"
     )]
     Create {

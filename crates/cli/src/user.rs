@@ -1,5 +1,7 @@
 //! `rollcall user`. Imported hashes are `password_hash`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use prost_types::Timestamp;
 use rollcall_client::ClientError;
@@ -61,7 +63,7 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  rollcall user create anna@corp.example --full-name \
                             'Anna Smith'\n  echo \"$HASH\" | rollcall user create \
-                            anna@corp.example --full-name Anna --password-hash -"
+                            anna@corp.example --full-name Anna --password-hash-file -"
     )]
     Create(CreateArguments),
     /// Changes what is given, and nothing else; an empty value clears.
@@ -160,14 +162,14 @@ pub struct CreateArguments {
     /// Create the user suspended.
     #[arg(long)]
     suspended: bool,
-    /// Import this hash in place of a password; - reads it from standard input.
-    #[arg(long, value_name = "HASH")]
-    password_hash: Option<String>,
+    /// Import the hash in this file in place of a password; - reads it from standard input.
+    #[arg(long, value_name = "FILE")]
+    password_hash_file: Option<PathBuf>,
     /// Form of the hash.
     #[arg(long, value_enum, value_name = "TYPE", default_value_t = HashType::AdMd4)]
     password_hash_type: HashType,
-    /// The password must be changed at the next sign-in; only with --password-hash.
-    #[arg(long, requires = "password_hash")]
+    /// The password must be changed at the next sign-in; only with --password-hash-file.
+    #[arg(long, requires = "password_hash_file")]
     password_change_required: bool,
 }
 
@@ -326,14 +328,14 @@ async fn create(session: &Session, arguments: CreateArguments) -> Result<(), Fai
 }
 
 fn credentials(arguments: &CreateArguments) -> Result<Credentials, Failure> {
-    let Some(hash) = &arguments.password_hash else {
+    let Some(file) = &arguments.password_hash_file else {
         let password = prompt::new_password()?;
         return Ok(Credentials::PasswordSpec(PasswordSpec {
             password: password.expose().to_owned(),
             generation_proof: String::new(),
         }));
     };
-    let hash = password_hash::wire(hash, arguments.password_hash_type, None)?;
+    let hash = password_hash::wire(file, arguments.password_hash_type, None)?;
     Ok(Credentials::PasswordHash(hash))
 }
 

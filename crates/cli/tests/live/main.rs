@@ -88,7 +88,7 @@ async fn users() {
         "--external-id",
         "guid-1",
     ];
-    let hash = ["--password-hash", "-", "--suspended"];
+    let hash = ["--password-hash-file", "-", "--suspended"];
     world.done_with(&[&create[..], &hash].concat(), NT_HASH);
     let without_password = world.run_with(&["user", "create", "c@d", "--full-name", "C"], "");
     assert_eq!(without_password.code, Some(2), "{without_password:?}");

@@ -60,7 +60,7 @@ impl World {
     }
 
     /// Starts the program with pipes.
-    fn start_program(&self, arguments: &[&str]) -> Child {
+    pub fn start_program(&self, arguments: &[&str]) -> Child {
         self.program(arguments).spawn().unwrap()
     }
 
