@@ -4,6 +4,7 @@
 //! one comes in late. Deliberately absent: sending events elsewhere, which the hub does itself.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -241,6 +242,8 @@ async fn follow(
         tail.begin_after(newest.first());
     }
     let list = list.up_to(FOLLOW_EVENTS_MAX);
+    // One for all rounds: an interrupt that comes during a call must not be lost.
+    let mut interrupt = pin!(tokio::signal::ctrl_c());
     loop {
         if let Some(since) = tail.since() {
             request.since = Some(since);
@@ -253,7 +256,7 @@ async fn follow(
         }
         tokio::select! {
             () = tokio::time::sleep(FOLLOW_INTERVAL) => {}
-            _ = tokio::signal::ctrl_c() => return Ok(()),
+            _ = &mut interrupt => return Ok(()),
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: whoever stops waiting does not stop the operation, and is told so.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use clap::Subcommand;
@@ -108,6 +109,8 @@ pub async fn finish(
 ) -> Result<Operation, Failure> {
     let mut progress = Progress::begin(format!("operation {}", operation.id));
     let mut wait = FIRST_LOOK;
+    // One for all rounds: an interrupt that comes during a call must not be lost.
+    let mut interrupt = pin!(tokio::signal::ctrl_c());
     while !operation.done {
         if let Patience::AtMost(longest) = patience
             && progress.elapsed() >= longest
@@ -119,7 +122,7 @@ pub async fn finish(
         }
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            _ = tokio::signal::ctrl_c() => {
+            _ = &mut interrupt => {
                 return Err(Failure::Interrupted(format!(
                     "operation {0} goes on; wait for it with `rollcall operation wait {0}`",
                     operation.id
