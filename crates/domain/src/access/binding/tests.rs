@@ -127,7 +127,7 @@ fn subjects_exist_and_are_what_they_are_called() {
 
 #[test]
 fn owners_are_the_matter_of_owners_and_one_is_left() {
-    for text in ["+owner:sa2", "-owner:sa1"] {
+    for text in ["+owner:sa2", "-owner:ua1"] {
         check(Standing::Admin, &[text], Err("only an owner"));
         check(Standing::Owner, &[text], Ok(&[text]));
     }
