@@ -326,7 +326,7 @@ async fn a_published_record_proves_a_domain() {
     assert_eq!(user.username, "ann@corp.example");
     let status = delete(&hub, NAME).await.unwrap_err();
     expect(&status, Code::FailedPrecondition, "DOMAIN_IN_USE");
-    assert!(status.message().contains("1 users"), "{status:?}");
+    assert!(status.message().contains("1 user of"), "{status:?}");
 }
 
 #[tokio::test]
