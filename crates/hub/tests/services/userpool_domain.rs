@@ -490,7 +490,7 @@ async fn events_of(
         })
         .await;
     let mut events = events.unwrap();
-    events.sort_by(|one, other| one.time.cmp(&other.time));
+    events.sort_by_key(|event| event.time);
     events.retain(|event| event.event_type.ends_with(event_type));
     let outlined = events.into_iter().map(|event| {
         let caller = event.caller.expect("somebody asked").subject.id;
