@@ -64,8 +64,14 @@ async fn accounts(world: &World) {
     };
     assert_eq!(list("").await, [account(1), disabled.clone()]);
     assert_eq!(list("status = ACTIVE").await, [account(1)]);
-    assert_eq!(list("status != ACTIVE").await, std::slice::from_ref(&disabled));
-    assert_eq!(list("status contains 'DIS'").await, std::slice::from_ref(&disabled));
+    assert_eq!(
+        list("status != ACTIVE").await,
+        std::slice::from_ref(&disabled)
+    );
+    assert_eq!(
+        list("status contains 'DIS'").await,
+        std::slice::from_ref(&disabled)
+    );
     assert_eq!(list("name = 'agent-1' AND id = 'aje1'").await, [account(1)]);
     assert_eq!(list("name IN ('agent-3')").await, []);
 
