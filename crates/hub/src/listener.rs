@@ -105,7 +105,7 @@ impl Listener {
     }
 
     /// Serves until `stop`, then waits for running calls, at most
-    /// [`limits::SHUTDOWN_TIMEOUT`](crate::limits::SHUTDOWN_TIMEOUT).
+    /// [`crate::limits::SHUTDOWN_TIMEOUT`].
     pub async fn serve(self, served: Served, limits: LimitsConfig, stop: CancellationToken) {
         let connections = TaskTracker::new();
         let acceptors = TaskTracker::new();
