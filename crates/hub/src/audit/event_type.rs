@@ -1,8 +1,8 @@
 //! The type of the event that each rpc leaves, and of those of the sweeper.
 //!
-//! Invariant: an rpc that changes something stands in the table below or among the silent ones of the test, which it
-//! compares with the contract. Names of the documentation are used where there are any
-//! (decision U88). Deliberately absent: reads.
+//! Invariant: an rpc that changes something stands in the table below or among the silent ones of
+//! the test, which it compares with the contract. Names of the documentation are used where there
+//! are any (decision U88). Deliberately absent: reads.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
