@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use rollcall_domain::access::{ResourceRef, Role, Subject, SubjectKind};
+use rollcall_domain::access::{ResourceRef, Role};
 use rollcall_domain::filter::Filter;
-use rollcall_domain::id::{KeyId, OrganizationId, ServiceAccountId, SubjectId, UserId};
+use rollcall_domain::id::{KeyId, OrganizationId, ServiceAccountId, SubjectId};
 use rollcall_domain::named::Named;
 use rollcall_domain::page::{Cursor, Page, PageRequest};
 use rollcall_domain::service_account::{ServiceAccount, ServiceAccountKey};
@@ -109,23 +109,6 @@ impl Tx {
     ) -> Result<Option<ServiceAccount>, Error> {
         let sql = format!("{} where id = $1", ServiceAccount::SELECT);
         self.one(&sql, params![id], ServiceAccount::read).await
-    }
-
-    /// What people call a subject: the name of a service account, the username of a user.
-    pub async fn find_subject_name(&self, subject: &Subject) -> Result<Option<String>, Error> {
-        match subject.kind {
-            SubjectKind::ServiceAccount => {
-                let id = ServiceAccountId::from(subject.id.as_str());
-                let account = self.find_service_account(&id).await?;
-                Ok(account.map(|account| account.name))
-            }
-            SubjectKind::UserAccount => {
-                let sql = "select username from users where id = $1";
-                let id = UserId::from(subject.id.as_str());
-                self.one(sql, params![&id], Row::text).await
-            }
-            SubjectKind::FederatedUser | SubjectKind::System | SubjectKind::Group => Ok(None),
-        }
     }
 
     /// How many enabled service accounts but `except` have `role` on `resource`.

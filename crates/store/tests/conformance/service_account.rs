@@ -7,11 +7,9 @@ use rollcall_domain::id::{OrganizationId, SubjectId};
 use rollcall_domain::page::PageRequest;
 use rollcall_domain::service_account::{ServiceAccount, ServiceAccountKey};
 
-use crate::world::{
-    NOW, World, at, insert_users, organization_id, read, refused, user, user_id, write,
-};
+use crate::world::{NOW, World, at, organization_id, read, refused, write};
 
-crate::on_both_engines!(accounts, keys, owners_that_can_sign_in, names_of_subjects);
+crate::on_both_engines!(accounts, keys, owners_that_can_sign_in);
 
 fn account(n: i64) -> ServiceAccount {
     let (name, id) = (format!("agent-{n}"), format!("aje{n}"));
@@ -192,20 +190,4 @@ async fn owners_that_can_sign_in(world: &World) {
     let here = enabled(organization_id()).await;
     assert_eq!(here, ["aje1".into()].into());
     assert!(enabled("bpf9".into()).await.is_empty());
-}
-
-async fn names_of_subjects(world: &World) {
-    let store = &world.store;
-    insert_users(store, 1).await;
-    let names = write(store, async |tx| {
-        tx.insert_service_account(&account(1)).await?;
-        Ok([
-            tx.find_subject_name(&account(1).subject()).await?,
-            tx.find_subject_name(&Subject::user(user_id(0))).await?,
-            tx.find_subject_name(&account(2).subject()).await?,
-        ])
-    })
-    .await;
-    let username = user(0).username.as_str().to_owned();
-    assert_eq!(names, [Some("agent-1".to_owned()), Some(username), None]);
 }
