@@ -55,9 +55,7 @@ struct Handler {
 
 impl NameServer {
     pub async fn start() -> Self {
-        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let address = udp.local_addr().unwrap();
-        let tcp = TcpListener::bind(address).await.unwrap();
+        let (udp, tcp, address) = bind_both().await;
         let (zone, receiver) = watch::channel(Zone::default());
         let questions = Arc::new(AtomicUsize::new(0));
         let mut server = Server::new(Handler {
@@ -163,6 +161,19 @@ impl Zone {
         }
         found
     }
+}
+
+/// A port that is free for UDP and TCP alike: the system gives one out per
+/// transport, and the other half of it may be taken by a test beside this one.
+async fn bind_both() -> (UdpSocket, TcpListener, SocketAddr) {
+    for _ in 0..BINDS_MAX {
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = tcp.local_addr().unwrap();
+        if let Ok(udp) = UdpSocket::bind(address).await {
+            return (udp, tcp, address);
+        }
+    }
+    panic!("no port is free for UDP and TCP alike in {BINDS_MAX} attempts");
 }
 
 fn parse(name: &str) -> Name {
