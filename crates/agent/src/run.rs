@@ -4,35 +4,27 @@
 //! Invariant: the cursor is stored at the hub only after everything it covers was acknowledged;
 //! the index file carries a token only while it equals what the hub was left with.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-use rollcall_directory::Error as DirectoryError;
 use tokio::time::Instant;
 
 use crate::agent::Agent;
-use crate::engine::Guid;
 use crate::engine::guard::Removed;
 use crate::engine::index::Index;
-use crate::engine::object::{Change, ObjectClass};
-use crate::engine::plan::NestedGroups;
 use crate::engine::scope::Scope;
-use crate::engine::snapshot::Snapshot;
 use crate::failure::Failure;
 use crate::hub;
-use crate::index_file::Cursor;
 use crate::item_error::ItemErrors;
-use crate::reader::{self, Members, Reader};
-use crate::replication_token::{cookie_of, token_of};
-use crate::session::{Mode, Opened};
+use crate::reader::Reader;
+use crate::session::Opened;
 use crate::settings::Settings;
 use crate::summary::RunSummary;
 use crate::uplink::{Done, Work};
 
-/// Rounds in which parents and members of objects are looked up; one round climbs one level.
-const ROUNDS_MAX: usize = 64;
-/// Attempts to reach the directory again inside a session in follow mode.
-const RECONNECTS_MAX: u32 = 5;
+mod delta;
+mod full;
+mod look_up;
+
+use delta::{Followed, Thorough};
+
 /// Objects between two updates of what people see.
 const SHOW_EVERY: usize = 200;
 
@@ -177,201 +169,6 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The index that corresponds to the hub's token, if there is one.
-    fn start_of_delta(&mut self) -> Result<Option<Held>, Failure> {
-        let held = self.held.take();
-        if self.opened.mode == Mode::Full {
-            return Ok(None);
-        }
-        let token = &self.opened.token;
-        if let Some(held) = held
-            && held.token == *token
-            && held.binding == self.binding
-        {
-            return Ok(Some(held));
-        }
-        let file = &self.agent.file;
-        let Some(index) = file.load(&self.binding, token)? else {
-            tracing::info!(
-                "the local index does not match the hub's token; everything is compared"
-            );
-            return Ok(None);
-        };
-        let kept = file.cookie()?;
-        Ok(cookie_of(token, kept.as_deref()).map(|cookie| Held {
-            index,
-            binding: self.binding.clone(),
-            token: token.clone(),
-            cookie,
-        }))
-    }
-
-    async fn full(&mut self, reader: &mut Reader, scope: &Scope) -> Result<Held, Failure> {
-        let agent = self.agent;
-        agent.activity.begin("reading the directory and the hub", 0);
-        let mapping = &self.settings.mapping;
-        let mut snapshot = Snapshot::default();
-        let mut read = 0_usize;
-        let everything = async {
-            reader
-                .everything(mapping, |change| {
-                    if matches!(change, Change::Seen(_)) {
-                        read += 1;
-                        if read.is_multiple_of(SHOW_EVERY) {
-                            agent.activity.advance(SHOW_EVERY);
-                        }
-                    }
-                    snapshot.take(change, mapping);
-                })
-                .await
-                .map_err(|error| reader::failure(&error))
-        };
-        let listing = async {
-            let listing = self.opened.session.hub().list(mapping, agent.clock.now());
-            listing.await.map_err(|error| hub::failure(&error))
-        };
-        let (again, listing) = futures::try_join!(everything, listing)?;
-        self.summary.objects_read = read + again.seen.len();
-        let guids: Vec<Guid> = again.seen.iter().copied().collect();
-        read_again(
-            reader,
-            &self.settings,
-            &mut snapshot,
-            &guids,
-            &again.members,
-        )
-        .await?;
-        let (mut index, deleted) = snapshot.into_parts();
-        if listing.foreign > 0 {
-            tracing::warn!(
-                count = listing.foreign,
-                "objects of the pool have an external id that is no objectGUID; they are left alone"
-            );
-        }
-        complete(reader, &self.settings, scope, &mut index).await?;
-        index.set_hub(listing.users, listing.groups);
-        if let Some(before) = agent.file.load(&self.binding, &self.token)? {
-            index.remember(&before);
-        }
-        for guid in deleted {
-            index.apply(Change::Deleted(guid), mapping);
-        }
-        let missing = index.missing();
-        apply(
-            reader,
-            &self.settings,
-            &mut index,
-            &missing,
-            &BTreeMap::new(),
-        )
-        .await?;
-        complete(reader, &self.settings, scope, &mut index).await?;
-        self.write(&mut index, scope).await?;
-        let token = token_of(&again.cookie);
-        let cursor = Cursor {
-            token: &token,
-            cookie: &again.cookie,
-        };
-        agent.file.replace(&mut index, &self.binding, cursor)?;
-        self.opened.session.report().await?;
-        self.opened.session.set_token(&token).await?;
-        self.token.clone_from(&token);
-        Ok(Held {
-            index,
-            binding: self.binding.clone(),
-            token,
-            cookie: again.cookie,
-        })
-    }
-
-    async fn follow_once(&mut self, reader: &mut Reader, scope: &Scope) -> Result<(), Failure> {
-        let Some(held) = self.held.take() else {
-            return Err(Failure::Run("there is nothing to follow from".into()));
-        };
-        match self
-            .delta(reader, scope, held, Thorough::ChangesOnly)
-            .await?
-        {
-            Followed::Done(held) => self.held = Some(held),
-            Followed::CookieRefused(why) => {
-                tracing::warn!(
-                    why,
-                    "the directory refused the cursor; everything is compared"
-                );
-                self.held = Some(self.full(reader, scope).await?);
-            }
-        }
-        Ok(())
-    }
-
-    async fn delta(
-        &mut self,
-        reader: &mut Reader,
-        scope: &Scope,
-        mut held: Held,
-        thorough: Thorough,
-    ) -> Result<Followed, Failure> {
-        let changes = match self.changes(reader, &held.cookie).await {
-            Ok(changes) => changes,
-            Err(DirectoryError::CookieRefused { text }) => {
-                return Ok(Followed::CookieRefused(text));
-            }
-            Err(error) => return Err(reader::failure(&error)),
-        };
-        let quiet = changes.seen.is_empty() && changes.deleted.is_empty();
-        if quiet && thorough == Thorough::ChangesOnly {
-            // An old cursor is as good as a new one while nothing changed.
-            return Ok(Followed::Done(held));
-        }
-        self.summary.objects_read += changes.seen.len() + changes.deleted.len();
-        let index = &mut held.index;
-        for guid in &changes.deleted {
-            index.apply(Change::Deleted(*guid), &self.settings.mapping);
-        }
-        let seen: Vec<Guid> = changes.seen.iter().copied().collect();
-        apply(reader, &self.settings, index, &seen, &changes.members).await?;
-        complete(reader, &self.settings, scope, index).await?;
-        self.write(index, scope).await?;
-        let token = token_of(&changes.cookie);
-        let cursor = Cursor {
-            token: &token,
-            cookie: &changes.cookie,
-        };
-        self.agent.file.save(index, cursor)?;
-        self.opened.session.report().await?;
-        if token != held.token {
-            self.opened.session.set_token(&token).await?;
-        }
-        self.token.clone_from(&token);
-        held.token = token;
-        held.cookie = changes.cookie;
-        Ok(Followed::Done(held))
-    }
-
-    /// Changes since the cookie, over a new connection if the present one broke.
-    async fn changes(
-        &self,
-        reader: &mut Reader,
-        cookie: &[u8],
-    ) -> Result<reader::Changes, DirectoryError> {
-        let mut backoff = rollcall_kit::backoff::Backoff::new();
-        loop {
-            let error = match reader.changes(&self.settings.mapping, cookie).await {
-                Err(error) if error.is_transient() => error,
-                other => return other,
-            };
-            if backoff.attempts() >= RECONNECTS_MAX {
-                return Err(error);
-            }
-            tracing::warn!(%error, "the directory is asked again");
-            let wait: Duration = backoff.next_wait(&*self.agent.entropy);
-            tokio::time::sleep(wait).await;
-            if let Ok(new) = self.connect().await {
-                *reader = new;
-            }
-        }
-    }
-
     /// Makes the hub equal to the index. It does not list suspended members: once a user was
     /// reactivated, the members are listed again, so that no membership from before comes back to
     /// life unnoticed.
@@ -434,110 +231,4 @@ impl<'a> Run<'a> {
         }
         Ok(())
     }
-}
-
-/// What a batch is to look at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Thorough {
-    /// Also items that failed before.
-    RetryFailed,
-    /// Only what changed.
-    ChangesOnly,
-}
-
-enum Followed {
-    Done(Held),
-    CookieRefused(String),
-}
-
-/// Reads objects whole and takes them in. Objects of no interest that are not known stay unknown.
-async fn apply(
-    reader: &mut Reader,
-    settings: &Settings,
-    index: &mut Index,
-    guids: &[Guid],
-    reported: &BTreeMap<Guid, Members>,
-) -> Result<(), Failure> {
-    for change in read(reader, settings, index, guids, reported).await? {
-        index.apply(change, &settings.mapping);
-    }
-    Ok(())
-}
-
-/// As [`apply`], while everything is being read.
-async fn read_again(
-    reader: &mut Reader,
-    settings: &Settings,
-    snapshot: &mut Snapshot,
-    guids: &[Guid],
-    reported: &BTreeMap<Guid, Members>,
-) -> Result<(), Failure> {
-    for change in read(reader, settings, &snapshot.index, guids, reported).await? {
-        snapshot.take(change, &settings.mapping);
-    }
-    Ok(())
-}
-
-async fn read(
-    reader: &mut Reader,
-    settings: &Settings,
-    index: &Index,
-    guids: &[Guid],
-    reported: &BTreeMap<Guid, Members>,
-) -> Result<Vec<Change>, Failure> {
-    if guids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut changes = reader
-        .objects(&settings.mapping, guids, reported)
-        .await
-        .map_err(|error| reader::failure(&error))?;
-    changes.retain_mut(|change| {
-        let Change::Seen(object) = change else {
-            return true;
-        };
-        if !reported.contains_key(&object.guid) && index.keep_unreported_members(object) {
-            tracing::warn!(
-                group = object.dn,
-                "no members are shown, though none was reported to have left; they are kept"
-            );
-        }
-        object.class != ObjectClass::Other || index.get(object.guid).is_some()
-    });
-    Ok(changes)
-}
-
-/// Looks up what objects name but the index does not have: parents, so that every object's place
-/// is known, and members where groups inside groups count.
-async fn complete(
-    reader: &mut Reader,
-    settings: &Settings,
-    scope: &Scope,
-    index: &mut Index,
-) -> Result<(), Failure> {
-    let follows_groups =
-        !scope.groups.is_empty() || settings.nested_groups == NestedGroups::Flatten;
-    for _ in 0..ROUNDS_MAX {
-        let mut unknown = index.missing_parents();
-        if follows_groups {
-            unknown.extend(index.missing_members());
-        }
-        if unknown.is_empty() {
-            return Ok(());
-        }
-        let before = index.len();
-        let changes = reader
-            .objects(&settings.mapping, &unknown, &BTreeMap::new())
-            .await
-            .map_err(|error| reader::failure(&error))?;
-        for change in changes {
-            if matches!(change, Change::Seen(_)) {
-                index.apply(change, &settings.mapping);
-            }
-        }
-        if index.len() == before {
-            return Ok(());
-        }
-    }
-    Ok(())
 }

@@ -1,0 +1,110 @@
+//! Objects that are read whole: those that changed, and those that others name.
+//!
+//! Invariant: what is taken in was seen in the directory; absence alone changes nothing.
+
+use std::collections::BTreeMap;
+
+use crate::engine::Guid;
+use crate::engine::index::Index;
+use crate::engine::object::{Change, ObjectClass};
+use crate::engine::plan::NestedGroups;
+use crate::engine::scope::Scope;
+use crate::engine::snapshot::Snapshot;
+use crate::failure::Failure;
+use crate::reader::{self, Members, Reader};
+use crate::settings::Settings;
+
+/// Rounds in which parents and members of objects are looked up; one round climbs one level.
+const ROUNDS_MAX: usize = 64;
+
+/// Reads objects whole and takes them in. Objects of no interest that are not known stay unknown.
+pub(super) async fn apply(
+    reader: &mut Reader,
+    settings: &Settings,
+    index: &mut Index,
+    guids: &[Guid],
+    reported: &BTreeMap<Guid, Members>,
+) -> Result<(), Failure> {
+    for change in read(reader, settings, index, guids, reported).await? {
+        index.apply(change, &settings.mapping);
+    }
+    Ok(())
+}
+
+/// As [`apply`], while everything is being read.
+pub(super) async fn read_again(
+    reader: &mut Reader,
+    settings: &Settings,
+    snapshot: &mut Snapshot,
+    guids: &[Guid],
+    reported: &BTreeMap<Guid, Members>,
+) -> Result<(), Failure> {
+    for change in read(reader, settings, &snapshot.index, guids, reported).await? {
+        snapshot.take(change, &settings.mapping);
+    }
+    Ok(())
+}
+
+async fn read(
+    reader: &mut Reader,
+    settings: &Settings,
+    index: &Index,
+    guids: &[Guid],
+    reported: &BTreeMap<Guid, Members>,
+) -> Result<Vec<Change>, Failure> {
+    if guids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut changes = reader
+        .objects(&settings.mapping, guids, reported)
+        .await
+        .map_err(|error| reader::failure(&error))?;
+    changes.retain_mut(|change| {
+        let Change::Seen(object) = change else {
+            return true;
+        };
+        if !reported.contains_key(&object.guid) && index.keep_unreported_members(object) {
+            tracing::warn!(
+                group = object.dn,
+                "no members are shown, though none was reported to have left; they are kept"
+            );
+        }
+        object.class != ObjectClass::Other || index.get(object.guid).is_some()
+    });
+    Ok(changes)
+}
+
+/// Looks up what objects name but the index does not have: parents, so that every object's place
+/// is known, and members where groups inside groups count.
+pub(super) async fn complete(
+    reader: &mut Reader,
+    settings: &Settings,
+    scope: &Scope,
+    index: &mut Index,
+) -> Result<(), Failure> {
+    let follows_groups =
+        !scope.groups.is_empty() || settings.nested_groups == NestedGroups::Flatten;
+    for _ in 0..ROUNDS_MAX {
+        let mut unknown = index.missing_parents();
+        if follows_groups {
+            unknown.extend(index.missing_members());
+        }
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let before = index.len();
+        let changes = reader
+            .objects(&settings.mapping, &unknown, &BTreeMap::new())
+            .await
+            .map_err(|error| reader::failure(&error))?;
+        for change in changes {
+            if matches!(change, Change::Seen(_)) {
+                index.apply(change, &settings.mapping);
+            }
+        }
+        if index.len() == before {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
