@@ -8,6 +8,7 @@ pub mod activity;
 pub mod agent;
 pub mod agent_id;
 pub mod check;
+pub mod command;
 pub mod config;
 pub mod engine;
 pub mod failure;

@@ -1,0 +1,106 @@
+//! The command line: what can be asked of the program, and where each request goes.
+//!
+//! Invariant: standard output carries the result and nothing else, as JSON when JSON was asked
+//! for; why something failed goes to standard error; the exit code tells scripts (decision U116).
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use rollcall_kit::clock::SystemClock;
+use rollcall_kit::entropy::{Entropy, SystemEntropy};
+use serde::Serialize;
+
+use crate::check;
+use crate::config::Config;
+use crate::failure::Failure;
+
+mod signal;
+mod status;
+mod work;
+
+const CONFIG_DEFAULT: &str = "/etc/rollcall-agent/config.yaml";
+
+/// Keeps a hub in step with a directory.
+#[derive(Debug, Parser)]
+#[command(name = "rollcall-agent", version)]
+pub struct Arguments {
+    /// Configuration file.
+    #[arg(long, default_value = CONFIG_DEFAULT, global = true)]
+    pub config: PathBuf,
+    /// Run once, then end. Without it the agent follows the directory until it is stopped.
+    #[arg(long, conflicts_with = "check")]
+    pub once: bool,
+    /// Do not wait until the next run is due: with --once for the run, else for the first session.
+    #[arg(long, conflicts_with = "check")]
+    pub now: bool,
+    /// Try everything a run needs, explain what is wrong, change nothing.
+    #[arg(long)]
+    pub check: bool,
+    /// Form of the result on standard output.
+    #[arg(short, long, value_enum, default_value_t = Output::Text, global = true)]
+    pub output: Output,
+    /// Something else than a run.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Something else than a run.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Shows how the last run ended and which items fail.
+    Status,
+}
+
+/// Form of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Does what was asked for.
+pub async fn run(arguments: &Arguments) -> ExitCode {
+    let config = match Config::load(&arguments.config) {
+        Ok(config) => config,
+        Err(error) if arguments.check => {
+            let mut findings = check::Findings::default();
+            findings.bad("configuration", &Failure::from(error));
+            return show_findings(arguments, &findings);
+        }
+        Err(error) => return ended(&Failure::from(error)),
+    };
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    if arguments.check {
+        let findings = check::check(&config, &arguments.config, &SystemClock, &entropy).await;
+        return show_findings(arguments, &findings);
+    }
+    match &arguments.command {
+        Some(Command::Status) => status::status(arguments, &config),
+        None => work::work(arguments, config, entropy).await,
+    }
+}
+
+/// Says why the program ends; the exit code that goes with it.
+pub fn ended(failure: &Failure) -> ExitCode {
+    let _ = writeln!(std::io::stderr().lock(), "rollcall-agent: {failure}");
+    ExitCode::from(failure.exit_code())
+}
+
+fn show_findings(arguments: &Arguments, findings: &check::Findings) -> ExitCode {
+    show(arguments.output, findings, check::Findings::text);
+    ExitCode::from(findings.exit_code())
+}
+
+/// Writes a result in the form that was asked for; a reader that went away is no error.
+fn show<T: Serialize>(output: Output, result: &T, text: impl FnOnce(&T) -> String) {
+    let line = match output {
+        Output::Text => text(result),
+        Output::Json => serde_json::to_string(result).unwrap_or_default(),
+    };
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
