@@ -19,8 +19,8 @@ use crate::settings::Settings;
 use crate::summary::RunSummary;
 use crate::uplink::{Done, Work};
 
-mod delta;
-mod full;
+pub(crate) mod delta;
+pub(crate) mod full;
 mod look_up;
 
 use delta::{Followed, Thorough};

@@ -10,13 +10,15 @@ use rollcall_directory::Error as DirectoryError;
 use super::look_up::{apply, complete};
 use super::{Held, Run};
 use crate::engine::Guid;
+use crate::engine::index::Index;
 use crate::engine::object::Change;
 use crate::engine::scope::Scope;
 use crate::failure::Failure;
 use crate::index_file::Cursor;
-use crate::reader::{self, Reader};
+use crate::reader::{self, Changes, Reader};
 use crate::replication_token::{cookie_of, token_of};
 use crate::session::Mode;
+use crate::settings::Settings;
 
 /// Attempts to reach the directory again inside a session in follow mode.
 const RECONNECTS_MAX: u32 = 5;
@@ -37,6 +39,7 @@ pub(super) enum Followed {
     /// Only a full comparison helps.
     CookieRefused(String),
 }
+
 impl Run<'_> {
     /// The index that corresponds to the hub's token, if there is one.
     pub(super) fn start_of_delta(&mut self) -> Result<Option<Held>, Failure> {
@@ -114,12 +117,7 @@ impl Run<'_> {
         }
         self.summary.objects_read += changes.seen.len() + changes.deleted.len();
         let index = &mut held.index;
-        for guid in &changes.deleted {
-            index.apply(Change::Deleted(*guid), &self.settings.mapping);
-        }
-        let seen: Vec<Guid> = changes.seen.iter().copied().collect();
-        apply(reader, &self.settings, index, &seen, &changes.members).await?;
-        complete(reader, &self.settings, scope, index).await?;
+        take_in(reader, &self.settings, scope, index, &changes).await?;
         self.write(index, scope).await?;
         let token = token_of(&changes.cookie);
         let cursor = Cursor {
@@ -138,11 +136,7 @@ impl Run<'_> {
     }
 
     /// Changes since the cookie, over a new connection if the present one broke.
-    async fn changes(
-        &self,
-        reader: &mut Reader,
-        cookie: &[u8],
-    ) -> Result<reader::Changes, DirectoryError> {
+    async fn changes(&self, reader: &mut Reader, cookie: &[u8]) -> Result<Changes, DirectoryError> {
         let mut backoff = rollcall_kit::backoff::Backoff::new();
         loop {
             let error = match reader.changes(&self.settings.mapping, cookie).await {
@@ -160,4 +154,23 @@ impl Run<'_> {
             }
         }
     }
+}
+
+/// Brings the directory's side of `index` to the present.
+///
+/// # Errors
+/// [`Failure`] when an object cannot be read completely.
+pub(crate) async fn take_in(
+    reader: &mut Reader,
+    settings: &Settings,
+    scope: &Scope,
+    index: &mut Index,
+    changes: &Changes,
+) -> Result<(), Failure> {
+    for guid in &changes.deleted {
+        index.apply(Change::Deleted(*guid), &settings.mapping);
+    }
+    let seen: Vec<Guid> = changes.seen.iter().copied().collect();
+    apply(reader, settings, index, &seen, &changes.members).await?;
+    complete(reader, settings, scope, index).await
 }

@@ -5,17 +5,46 @@
 
 use std::collections::BTreeMap;
 
+use rollcall_kit::clock::Clock;
+
 use super::look_up::{apply, complete, read_again};
 use super::{Held, Run, SHOW_EVERY};
+use crate::activity::Activity;
 use crate::engine::Guid;
+use crate::engine::index::Index;
 use crate::engine::object::Change;
 use crate::engine::scope::Scope;
 use crate::engine::snapshot::Snapshot;
 use crate::failure::Failure;
-use crate::hub;
+use crate::hub::{self, Hub};
 use crate::index_file::Cursor;
 use crate::reader::{self, Reader};
 use crate::replication_token::token_of;
+use crate::settings::Settings;
+
+/// What reading everything needs.
+pub(crate) struct Picture<'a> {
+    /// Settings of the run.
+    pub(crate) settings: &'a Settings,
+    /// Scope of the run.
+    pub(crate) scope: &'a Scope,
+    /// The hub.
+    pub(crate) hub: &'a Hub,
+    /// Time.
+    pub(crate) clock: &'a dyn Clock,
+    /// What is shown to people.
+    pub(crate) activity: &'a Activity,
+}
+
+/// Both sides, completely read.
+pub(crate) struct Compared {
+    /// The directory beside the hub.
+    pub(crate) index: Index,
+    /// Where the next read of the directory begins.
+    pub(crate) cookie: Vec<u8>,
+    /// Objects the directory delivered.
+    pub(crate) objects_read: usize,
+}
 
 impl Run<'_> {
     /// Compares everything.
@@ -25,69 +54,25 @@ impl Run<'_> {
         scope: &Scope,
     ) -> Result<Held, Failure> {
         let agent = self.agent;
-        agent.activity.begin("reading the directory and the hub", 0);
-        let mapping = &self.settings.mapping;
-        let mut snapshot = Snapshot::default();
-        let mut read = 0_usize;
-        let everything = async {
-            reader
-                .everything(mapping, |change| {
-                    if matches!(change, Change::Seen(_)) {
-                        read += 1;
-                        if read.is_multiple_of(SHOW_EVERY) {
-                            agent.activity.advance(SHOW_EVERY);
-                        }
-                    }
-                    snapshot.take(change, mapping);
-                })
-                .await
-                .map_err(|error| reader::failure(&error))
+        let picture = Picture {
+            settings: &self.settings,
+            scope,
+            hub: self.opened.session.hub(),
+            clock: &*agent.clock,
+            activity: &agent.activity,
         };
-        let listing = async {
-            let listing = self.opened.session.hub().list(mapping, agent.clock.now());
-            listing.await.map_err(|error| hub::failure(&error))
-        };
-        let (again, listing) = futures::try_join!(everything, listing)?;
-        self.summary.objects_read = read + again.seen.len();
-        let guids: Vec<Guid> = again.seen.iter().copied().collect();
-        read_again(
-            reader,
-            &self.settings,
-            &mut snapshot,
-            &guids,
-            &again.members,
-        )
-        .await?;
-        let (mut index, deleted) = snapshot.into_parts();
-        if listing.foreign > 0 {
-            tracing::warn!(
-                count = listing.foreign,
-                "objects of the pool have an external id that is no objectGUID; they are left alone"
-            );
-        }
-        complete(reader, &self.settings, scope, &mut index).await?;
-        index.set_hub(listing.users, listing.groups);
-        if let Some(before) = agent.file.load(&self.binding, &self.token)? {
-            index.remember(&before);
-        }
-        for guid in deleted {
-            index.apply(Change::Deleted(guid), mapping);
-        }
-        let missing = index.missing();
-        apply(
-            reader,
-            &self.settings,
-            &mut index,
-            &missing,
-            &BTreeMap::new(),
-        )
-        .await?;
-        complete(reader, &self.settings, scope, &mut index).await?;
+        let remembered = || Ok(agent.file.load(&self.binding, &self.token)?);
+        let Compared {
+            mut index,
+            cookie,
+            objects_read,
+        } = picture.take(reader, remembered).await?;
+        self.summary.objects_read = objects_read;
         self.write(&mut index, scope).await?;
-        let token = token_of(&again.cookie);
+        let token = token_of(&cookie);
         let cursor = Cursor {
             token: &token,
-            cookie: &again.cookie,
+            cookie: &cookie,
         };
         agent.file.replace(&mut index, &self.binding, cursor)?;
         self.opened.session.report().await?;
@@ -97,7 +82,72 @@ impl Run<'_> {
             index,
             binding: self.binding.clone(),
             token,
+            cookie,
+        })
+    }
+}
+
+impl Picture<'_> {
+    /// Reads the directory and the hub. `remembered` gives the index of the last run, if it
+    /// covers what the hub has.
+    ///
+    /// # Errors
+    /// [`Failure`] when either side cannot be read completely.
+    pub(crate) async fn take(
+        &self,
+        reader: &mut Reader,
+        remembered: impl FnOnce() -> Result<Option<Index>, Failure>,
+    ) -> Result<Compared, Failure> {
+        let activity = self.activity;
+        activity.begin("reading the directory and the hub", 0);
+        let mapping = &self.settings.mapping;
+        let mut snapshot = Snapshot::default();
+        let mut read = 0_usize;
+        let everything = async {
+            reader
+                .everything(mapping, |change| {
+                    if matches!(change, Change::Seen(_)) {
+                        read += 1;
+                        if read.is_multiple_of(SHOW_EVERY) {
+                            activity.advance(SHOW_EVERY);
+                        }
+                    }
+                    snapshot.take(change, mapping);
+                })
+                .await
+                .map_err(|error| reader::failure(&error))
+        };
+        let listing = async {
+            let listing = self.hub.list(mapping, self.clock.now());
+            listing.await.map_err(|error| hub::failure(&error))
+        };
+        let (again, listing) = futures::try_join!(everything, listing)?;
+        let objects_read = read + again.seen.len();
+        let (settings, scope) = (self.settings, self.scope);
+        let guids: Vec<Guid> = again.seen.iter().copied().collect();
+        read_again(reader, settings, &mut snapshot, &guids, &again.members).await?;
+        let (mut index, deleted) = snapshot.into_parts();
+        if listing.foreign > 0 {
+            tracing::warn!(
+                count = listing.foreign,
+                "objects of the pool have an external id that is no objectGUID; they are left alone"
+            );
+        }
+        complete(reader, settings, scope, &mut index).await?;
+        index.set_hub(listing.users, listing.groups);
+        if let Some(before) = remembered()? {
+            index.remember(&before);
+        }
+        for guid in deleted {
+            index.apply(Change::Deleted(guid), mapping);
+        }
+        let missing = index.missing();
+        apply(reader, settings, &mut index, &missing, &BTreeMap::new()).await?;
+        complete(reader, settings, scope, &mut index).await?;
+        Ok(Compared {
+            index,
             cookie: again.cookie,
+            objects_read,
         })
     }
 }
