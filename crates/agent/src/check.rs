@@ -199,6 +199,9 @@ async fn scope(config: &Config, settings: &Settings, findings: &mut Findings) {
         Ok(reader) => reader,
         Err(failure) => return findings.bad(name, &failure),
     };
+    if let Err(failure) = reader.check_mapping(&settings.mapping).await {
+        findings.bad("attribute mapping", &failure);
+    }
     match reader.resolve(filter, None).await {
         Ok(resolved) => findings.good(
             name,

@@ -326,10 +326,12 @@ pub struct AttributeMapping {
 
 /// `type` of a mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum MappingKind {
     /// Map a supported attribute.
     Direct,
+    /// Map any attribute of the directory.
+    DirectArbitraryAttribute,
     /// Do not synchronize.
     Empty,
 }

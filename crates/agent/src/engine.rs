@@ -5,6 +5,7 @@
 //! empty one. Deliberately absent: IO, the clock, tasks, and the wire formats of both sides;
 //! [`object::DirectoryObject`] and [`index::HubUser`] are its only inputs.
 
+pub mod attribute;
 pub mod guard;
 pub mod guid;
 pub mod index;

@@ -4,6 +4,7 @@
 //! carries no token; a file without the hub's token, or made under other settings, is thrown
 //! away and rebuilt from both sides.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
@@ -182,14 +183,34 @@ impl IndexFile {
             .map(Guid::from_wire))
     }
 
-    /// Remembers the objectGUID of an entry of the filter.
+    /// Remembers the objectGUIDs of the entries of the filter, and forgets former entries: one that
+    /// comes back later is resolved by its name.
     ///
     /// # Errors
     /// [`IndexFileError`].
-    pub fn set_filter_entry(&self, entry: &str, guid: Guid) -> Result<(), IndexFileError> {
+    pub fn set_filter_entries(
+        &self,
+        entries: &BTreeMap<String, Guid>,
+    ) -> Result<(), IndexFileError> {
+        let known: BTreeMap<String, Guid> = self.read(|tx| {
+            let table = tx.open_table(FILTER)?;
+            let mut known = BTreeMap::new();
+            for row in table.iter()? {
+                let (key, value) = row?;
+                let guid = value.value().try_into().ok().map(Guid::from_wire);
+                known.extend(guid.map(|guid| (key.value().to_owned(), guid)));
+            }
+            Ok(known)
+        })?;
+        if known == *entries {
+            return Ok(());
+        }
         self.write(|tx| {
-            tx.open_table(FILTER)?
-                .insert(entry, guid.to_wire().as_slice())?;
+            tx.delete_table(FILTER)?;
+            let mut table = tx.open_table(FILTER)?;
+            for (entry, guid) in entries {
+                table.insert(entry.as_str(), guid.to_wire().as_slice())?;
+            }
             Ok(())
         })
     }

@@ -19,6 +19,7 @@ use crate::failure::Failure;
 
 mod change;
 mod filter;
+mod mapped;
 
 use change::Everything;
 pub use change::{Changes, Members};
@@ -311,13 +312,7 @@ fn object(entry: &Entry, mapping: &Mapping) -> Result<Option<DirectoryObject>, E
     object.user_account_control = control.unwrap_or_default();
     object.account_expires = found.i64("accountExpires").unwrap_or_default();
     for name in mapping.attributes().chain(["name", "samaccountname"]) {
-        let value = match name {
-            "objectsid" => sid.as_ref().map(ToString::to_string),
-            // The relative name: DirSync never returns it under its own attribute.
-            "cn" => found.text("cn").or(found.text("name")).map(str::to_owned),
-            _ => found.text(name).map(str::to_owned),
-        };
-        if let Some(value) = value {
+        if let Some(value) = mapped::text_of(entry, name) {
             object.attributes.insert(name.to_owned(), value);
         }
     }

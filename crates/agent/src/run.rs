@@ -136,9 +136,10 @@ impl<'a> Run<'a> {
     }
 
     async fn resolve(&self, reader: &mut Reader) -> Result<Scope, Failure> {
+        reader.check_mapping(&self.settings.mapping).await?;
         let memory = Some(&self.agent.file);
         let resolved = reader.resolve(&self.settings.filter, memory).await?;
-        for note in &resolved.moved {
+        for note in &resolved.notes {
             tracing::warn!("{note}");
         }
         Ok(resolved.scope)

@@ -11,6 +11,7 @@ use rollcall_proto::idp::{
 use sha2::{Digest as _, Sha256};
 
 use crate::config::{self, Config, MappingKind};
+use crate::engine::attribute::check_arbitrary;
 use crate::engine::mapping::{Mapping, Source};
 use crate::engine::plan::{NestedGroups, RemoveUserBehavior};
 use crate::engine::values::{GroupTarget, UserTarget};
@@ -161,7 +162,9 @@ impl Settings {
 
 fn source(kind: MappingKind, name: &str) -> Source {
     match kind {
-        MappingKind::Direct => Source::Attribute(name.to_owned()),
+        MappingKind::Direct | MappingKind::DirectArbitraryAttribute => {
+            Source::Attribute(name.to_owned())
+        }
         MappingKind::Empty => Source::Unmapped,
     }
 }
@@ -184,7 +187,12 @@ fn map_as_the_hub_says(
 fn hub_source(kind: i32, name: &str) -> Result<Source, Failure> {
     match MappingType::try_from(kind) {
         Ok(MappingType::Empty) => Ok(Source::Unmapped),
-        Ok(MappingType::Direct | MappingType::DirectArbitraryAttribute) if !name.is_empty() => {
+        Ok(MappingType::Direct | MappingType::DirectArbitraryAttribute) => {
+            check_arbitrary(name).map_err(|why| {
+                Failure::Config(format!(
+                    "the hub's settings map an attribute that cannot be mapped: {why}"
+                ))
+            })?;
             Ok(Source::Attribute(name.to_owned()))
         }
         _ => Err(unknown(kind)),

@@ -87,6 +87,11 @@ impl Work<'_> {
     ) -> Result<Done, Failure> {
         let mut plan = self.plan(index)?;
         self.guard(&plan, removed)?;
+        tracing::debug!(
+            links_followed = plan.links_followed,
+            inner_groups_ignored = plan.inner_groups_ignored,
+            "memberships were worked out"
+        );
         let done = Done {
             users_in_scope: plan.users_in_scope,
             groups_in_scope: plan.groups_in_scope,

@@ -167,6 +167,18 @@ fn mappings_are_checked() {
             "one of mail, userPrincipalName",
         ),
         (
+            "{source: extensionAttribute1, target: Email, type: direct_arbitrary_attribute}",
+            "",
+        ),
+        (
+            "{source: unicodePwd, target: Email, type: direct_arbitrary_attribute}",
+            "never copied",
+        ),
+        (
+            "{source: 'a b', target: Email, type: direct_arbitrary_attribute}",
+            "no name",
+        ),
+        (
             "{source: mail, target: Mail, type: direct}",
             "no such target",
         ),

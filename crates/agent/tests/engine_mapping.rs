@@ -7,7 +7,7 @@
 mod directory;
 
 use directory::*;
-use rollcall_agent::engine::mapping::{Mapping, Source};
+use rollcall_agent::engine::mapping::{Mapping, Source, group_sources, user_sources};
 use rollcall_agent::engine::object::{DirectoryObject, ObjectClass};
 use rollcall_agent::engine::values::{GroupTarget, UserTarget};
 
@@ -20,6 +20,14 @@ fn mapping_of_names() {
         UserTarget::Username,
         Source::Attribute("sAMAccountName".into()),
     );
+    let mut by_account_replaced = replaced.clone();
+    by_account_replaced.set_user(
+        UserTarget::Username,
+        Source::Attribute("sAMAccountName".into()),
+    );
+    let mut by_mail = mapping();
+    by_mail.set_user(UserTarget::Username, Source::Attribute("mail".into()));
+    let at_64 = format!("{}@corp.example", "l".repeat(64));
     let with = |name: &str, value: &str| {
         let mut object = object(1, Some(ROOT), ObjectClass::User);
         object.attributes.insert("name".into(), "N".into());
@@ -52,6 +60,24 @@ fn mapping_of_names() {
             "anna",
             Some("anna@corp.example"),
         ),
+        // The name of an account has no domain of its own, whatever it looks like.
+        (&by_account, "samaccountname", "a@other.example", None),
+        (
+            &by_account_replaced,
+            "samaccountname",
+            "anna",
+            Some("anna@pool.example"),
+        ),
+        (
+            &by_mail,
+            "mail",
+            "a.b@mail.example",
+            Some("a.b@mail.example"),
+        ),
+        (&by_mail, "userprincipalname", "a@corp.example", None),
+        (&plain, "userprincipalname", &at_64, Some(&at_64)),
+        (&plain, "userprincipalname", &format!("x{at_64}"), None),
+        (&plain, "userprincipalname", "a@", None),
     ] {
         let found = mapping.user(&with(attribute, value));
         match expected {
@@ -132,4 +158,119 @@ fn mapping_checks_lengths() {
             "{attribute} {length}"
         );
     }
+}
+
+#[test]
+fn every_target_is_mapped_from_each_supported_source_and_left_alone_when_empty() {
+    for target in UserTarget::ALL {
+        for source in user_sources(target) {
+            let mut mapping = mapping();
+            mapping.set_user(target, Source::Attribute((*source).into()));
+            assert_eq!(mapping.arbitrary_attributes().count(), 0, "{source}");
+            let mut object = user(1, ROOT);
+            let value = match target {
+                UserTarget::Username => format!("v@{source}.example").to_lowercase(),
+                _ => format!("v of {source}"),
+            };
+            // Two targets may share a source; then both have to fit.
+            let shared = *source == "userPrincipalName" || *source == "mail";
+            let value = if shared {
+                "v@both.example".into()
+            } else {
+                value
+            };
+            object
+                .attributes
+                .insert(source.to_lowercase(), value.clone());
+            let expected = match (target, *source) {
+                (UserTarget::Username, "sAMAccountName") => continue,
+                _ => value,
+            };
+            let found = mapping.user(&object).unwrap();
+            assert_eq!(found.get(target), expected, "{target:?} from {source}");
+        }
+        let required = [UserTarget::Username, UserTarget::FullName].contains(&target);
+        if !required {
+            let mut mapping = mapping();
+            mapping.set_user(target, Source::Unmapped);
+            let mut object = user(1, ROOT);
+            let source = user_sources(target).first().unwrap().to_lowercase();
+            object.attributes.insert(source, "something".into());
+            let found = mapping.user(&object).unwrap();
+            assert_eq!(found.get(target), "", "{target:?}");
+            assert!(!mapping.user_targets().any(|mapped| mapped == target));
+        }
+    }
+    for (target, source) in GroupTarget::ALL
+        .into_iter()
+        .flat_map(|target| group_sources(target).iter().map(move |s| (target, *s)))
+    {
+        let mut mapping = mapping();
+        mapping.set_group(target, Source::Attribute(source.into()));
+        let mut object = group(1, ROOT, &[]);
+        object
+            .attributes
+            .insert(source.to_lowercase(), "value".into());
+        let found = mapping.group(&object).unwrap();
+        let value = match target {
+            GroupTarget::Name => found.name.clone(),
+            GroupTarget::Description => found.description.clone().unwrap(),
+        };
+        assert_eq!(value, "value", "{target:?} from {source}");
+    }
+}
+
+#[test]
+fn any_attribute_may_be_mapped_and_is_known_to_be_unusual() {
+    let mut mapping = mapping();
+    for (target, source) in [
+        (UserTarget::EmployeeId, "extensionAttribute1"),
+        (UserTarget::Username, "extensionAttribute2"),
+        (UserTarget::FullName, "name"),
+        (UserTarget::JobTitle, "mail"),
+    ] {
+        mapping.set_user(target, Source::Attribute(source.into()));
+    }
+    mapping.set_group(GroupTarget::Name, Source::Attribute("mailNickname".into()));
+    let mut unusual: Vec<&str> = mapping.arbitrary_attributes().collect();
+    unusual.sort_unstable();
+    let expected = [
+        "extensionattribute1",
+        "extensionattribute2",
+        "mail",
+        "mailnickname",
+    ];
+    assert_eq!(unusual, expected);
+    let mut object = user(1, ROOT);
+    for (name, value) in [
+        ("extensionattribute1", "4711"),
+        ("extensionattribute2", "anna@corp.example"),
+        ("name", "Anna"),
+    ] {
+        object.attributes.insert(name.into(), value.into());
+    }
+    let found = mapping.user(&object).unwrap();
+    assert_eq!(found.get(UserTarget::EmployeeId), "4711");
+    assert_eq!(found.get(UserTarget::Username), "anna@corp.example");
+    assert_eq!(found.get(UserTarget::JobTitle), "");
+    let why = mapping.group(&group(1, ROOT, &[])).unwrap_err();
+    assert!(why.contains("mailnickname"), "{why}");
+}
+
+#[test]
+fn a_zero_byte_fits_nowhere() {
+    for attribute in ["displayname", "mail", "title", "telephonenumber"] {
+        let mut object = user(1, ROOT);
+        object.attributes.insert(attribute.into(), "a\0b".into());
+        let why = mapping().user(&object).unwrap_err();
+        assert!(
+            why.contains("zero byte") && why.contains(attribute),
+            "{why}"
+        );
+    }
+    let mut object = group(1, ROOT, &[]);
+    object
+        .attributes
+        .insert("description".into(), "a\0b".into());
+    assert!(mapping().group(&object).is_err());
 }

@@ -17,6 +17,10 @@ const ACTIVE_DIRECTORY: &str = "1.2.840.113556.1.4.800";
 pub struct RootDse {
     /// DN of the domain this controller serves.
     pub default_naming_context: Dn,
+    /// DN of the configuration of the forest.
+    pub configuration_naming_context: Option<Dn>,
+    /// DN of the schema of the forest.
+    pub schema_naming_context: Option<Dn>,
     /// DNS name of the controller.
     pub dns_host_name: Option<String>,
     /// Last update sequence number this controller has given out; meaningless on another one.
@@ -46,14 +50,15 @@ impl RootDse {
 
     fn parse(attributes: &Attributes) -> Option<Self> {
         let text = |name: &str| attributes.text(name).map(str::to_owned);
+        let dn = |name: &str| attributes.text(name).and_then(|dn| dn.parse().ok());
         let capabilities = attributes.values("supportedCapabilities");
         Some(Self {
             default_naming_context: attributes.text("defaultNamingContext")?.parse().ok()?,
+            configuration_naming_context: dn("configurationNamingContext"),
+            schema_naming_context: dn("schemaNamingContext"),
             dns_host_name: text("dnsHostName"),
             highest_committed_usn: attributes.i64("highestCommittedUSN"),
-            ds_service_name: attributes
-                .text("dsServiceName")
-                .and_then(|dn| dn.parse().ok()),
+            ds_service_name: dn("dsServiceName"),
             supported_controls: attributes
                 .texts("supportedControl")
                 .map(str::to_owned)
@@ -85,6 +90,8 @@ impl Connection {
         let during = "reading the root entry";
         let attributes = [
             "defaultNamingContext",
+            "configurationNamingContext",
+            "schemaNamingContext",
             "dnsHostName",
             "highestCommittedUSN",
             "dsServiceName",

@@ -170,7 +170,10 @@ mod tests {
     fn one_of_those_who_want_a_name_has_it() {
         let both = expected(&[("1", "a"), ("2", "a")]);
         assert!(both.differences(&state(&[("1", "a")])).is_empty());
-        assert!(both.differences(&state(&[("2", "a"), ("1", "old")])).is_empty());
+        assert!(
+            both.differences(&state(&[("2", "a"), ("1", "old")]))
+                .is_empty()
+        );
         assert!(!both.differences(&state(&[("1", "old")])).is_empty());
         assert!(!both.differences(&state(&[])).is_empty());
     }
@@ -179,7 +182,10 @@ mod tests {
     fn an_unfit_object_may_stay_as_it_was_and_keep_its_name() {
         let mut one = expected(&[("1", "a")]);
         one.unfit.insert("2".into(), "why".into());
-        assert!(one.differences(&state(&[("1", "a"), ("2", "b")])).is_empty());
+        assert!(
+            one.differences(&state(&[("1", "a"), ("2", "b")]))
+                .is_empty()
+        );
         assert!(one.differences(&state(&[("2", "a")])).is_empty());
         let stranger = state(&[("1", "a"), ("3", "c")]);
         assert_eq!(one.differences(&stranger).len(), 1);

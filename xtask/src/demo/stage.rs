@@ -101,6 +101,7 @@ impl Stage {
             organizational_units: units.to_vec(),
             replacement_domain: Some(domain),
             now_seconds: now_seconds()?,
+            ..Scope::default()
         };
         let stage = Self {
             programs,

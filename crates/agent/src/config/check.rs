@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{AttributeMapping, Config, MappingKind};
+use crate::engine::attribute::check_arbitrary;
 use crate::engine::mapping::{group_sources, user_sources};
 use crate::engine::values::{GroupTarget, UserTarget};
 
@@ -231,9 +232,14 @@ fn mappings_of(
             }
             MappingKind::Direct if !known => {
                 found.push(format!(
-                    "{at}: source must be one of {}",
+                    "{at}: source must be one of {}; for any other use type direct_arbitrary_attribute",
                     sources.join(", ")
                 ));
+            }
+            MappingKind::DirectArbitraryAttribute => {
+                if let Err(why) = check_arbitrary(&mapping.source) {
+                    found.push(format!("{at}: {why}"));
+                }
             }
             MappingKind::Empty | MappingKind::Direct => {}
         }

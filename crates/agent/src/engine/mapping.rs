@@ -18,7 +18,9 @@ const USERNAME_CHARACTERS_MAX: usize = 254;
 const USERNAME_LOCAL_CHARACTERS_MAX: usize = 64;
 const GROUP_NAME_CHARACTERS_MAX: usize = 63;
 /// Attributes a full name is taken from when its source has no value (decision U108).
-const FULL_NAME_FALLBACKS: [&str; 3] = ["cn", "name", "samaccountname"];
+const FULL_NAME_FALLBACKS: [&str; 3] = ["cn", "name", ACCOUNT_NAME];
+/// Has no domain of its own; that of the filter is put behind it (decision U109).
+const ACCOUNT_NAME: &str = "samaccountname";
 /// accountExpires: both mean that the account never ends (MS-ADTS 2.3.4, MS-ADA1).
 const NEVER: [i64; 2] = [0, i64::MAX];
 /// From 1601-01-01 to 1970-01-01 in units of 100 ns.
@@ -116,6 +118,27 @@ impl Mapping {
         self.group.get(&GroupTarget::Description) != Some(&Source::Unmapped)
     }
 
+    /// The attributes that are mapped although they are no supported source of their target: what
+    /// the directory says of them has to be looked up (MappingType, DIRECT_ARBITRARY_ATTRIBUTE).
+    pub fn arbitrary_attributes(&self) -> impl Iterator<Item = &str> {
+        let of_users = self
+            .user
+            .iter()
+            .map(|(target, source)| (user_sources(*target), source));
+        let of_groups = self
+            .group
+            .iter()
+            .map(|(target, source)| (group_sources(*target), source));
+        of_users
+            .chain(of_groups)
+            .filter_map(|(supported, source)| match source {
+                Source::Attribute(name) => Some((supported, name.as_str())),
+                Source::Unmapped => None,
+            })
+            .filter(|(supported, name)| !supported.iter().any(|s| s.eq_ignore_ascii_case(name)))
+            .map(|(_, name)| name)
+    }
+
     /// Every attribute the mapping reads, in lower case, fallbacks included.
     pub fn attributes(&self) -> impl Iterator<Item = &str> {
         let sources = self.user.values().chain(self.group.values());
@@ -186,8 +209,8 @@ impl Mapping {
             format!("the user has no {source}, which the user name is taken from")
         })?;
         let (local, domain) = match value.rsplit_once('@') {
+            _ if source == ACCOUNT_NAME => (value, self.domain.clone()),
             Some((local, domain)) => (local, domain.to_lowercase()),
-            None if source == "samaccountname" => (value, self.domain.clone()),
             None => match &self.replacement_domain {
                 Some(_) => (value, String::new()),
                 None => return Err(format!("{source} \"{value}\" has no @domain part")),
@@ -237,7 +260,7 @@ fn check_user_field(target: UserTarget, source: &str, value: &str) -> Result<(),
         UserTarget::Email => {
             let characters = value.chars().count();
             if value.is_empty() || EMAIL_CHARACTERS.contains(&characters) {
-                return Ok(());
+                return check_length(source, value, *EMAIL_CHARACTERS.end());
             }
             Err(format!(
                 "{source} has {characters} characters; an e-mail address has {} to {}",
@@ -271,6 +294,11 @@ fn check_group_name(name: &str) -> Result<(), String> {
 }
 
 fn check_length(source: &str, value: &str, characters_max: usize) -> Result<(), String> {
+    if value.contains('\0') {
+        return Err(format!(
+            "{source} contains a zero byte, which the hub does not take"
+        ));
+    }
     let characters = value.chars().count();
     if characters <= characters_max {
         return Ok(());

@@ -132,6 +132,10 @@ pub struct Plan {
     pub groups_in_scope: usize,
     /// Memberships of users in scope in groups in scope, as the directory has them.
     pub memberships_in_scope: usize,
+    /// Links from groups to members that were followed for that, each once per group in scope.
+    pub links_followed: usize,
+    /// Groups inside groups that were not followed.
+    pub inner_groups_ignored: usize,
     /// Users the hub has from this directory.
     pub users_known: usize,
     /// Groups the hub has from this directory.
@@ -340,7 +344,7 @@ impl Planner<'_> {
     fn memberships(&mut self) {
         let primary = primary_members(self.index);
         for (guid, record) in self.index.iter() {
-            let Body::Group { values, rid, .. } = &record.body else {
+            let Body::Group { values, .. } = &record.body else {
                 continue;
             };
             let synchronized = record.hub.is_some() || values.is_ok();
@@ -352,7 +356,12 @@ impl Planner<'_> {
             }
             let members = self.direct_or_nested(guid, record);
             let mut wanted = members.reached;
-            wanted.extend(rid.and_then(|rid| primary.get(&rid)).into_iter().flatten());
+            self.plan.links_followed += members.links;
+            for group in members.groups {
+                let rid = self.index.get(group).and_then(group_rid);
+                wanted.extend(rid.and_then(|rid| primary.get(&rid)).into_iter().flatten());
+            }
+            self.plan.inner_groups_ignored += self.ignored(&wanted);
             wanted.retain(|member| self.wanted_users.contains(member));
             self.plan.memberships_in_scope += wanted.len();
             let none = BTreeSet::new();
@@ -380,15 +389,36 @@ impl Planner<'_> {
         }
     }
 
+    /// Groups among the members, which are not followed (decision U50).
+    fn ignored(&self, members: &HashSet<Guid>) -> usize {
+        if self.rules.nested_groups == NestedGroups::Flatten {
+            return 0;
+        }
+        let is_group = |guid: &&Guid| {
+            let found = self.index.get(**guid).map(|record| &record.body);
+            matches!(found, Some(Body::Group { .. }))
+        };
+        members.iter().filter(is_group).count()
+    }
+
     fn direct_or_nested(&self, guid: Guid, record: &Record) -> Nested {
         match (&record.body, self.rules.nested_groups) {
             (_, NestedGroups::Flatten) => nested_members(self.index, &BTreeSet::from([guid])),
             (Body::Group { members, .. }, NestedGroups::Direct) => Nested {
                 reached: members.iter().copied().collect(),
+                groups: HashSet::from([guid]),
+                links: members.len(),
                 has_gaps: false,
             },
             _ => Nested::default(),
         }
+    }
+}
+
+fn group_rid(record: &Record) -> Option<u32> {
+    match &record.body {
+        Body::Group { rid, .. } if record.presence == Presence::Seen => *rid,
+        _ => None,
     }
 }
 

@@ -54,6 +54,10 @@ pub struct ScopeView {
 pub struct Nested {
     /// Those that were found.
     pub reached: HashSet<Guid>,
+    /// The groups whose members these are: those asked for and every one inside them.
+    pub groups: HashSet<Guid>,
+    /// Links from a group to a member that were followed, each once.
+    pub links: usize,
     /// Whether a member could not be read. It may be a group, so there may be more members.
     pub has_gaps: bool,
 }
@@ -148,8 +152,10 @@ fn check(index: &Index, wanted: &BTreeSet<Guid>, what: &'static str) -> Result<(
 /// Each group is visited once, so cycles end and the work is linear.
 #[must_use]
 pub fn nested_members(index: &Index, groups: &BTreeSet<Guid>) -> Nested {
-    let mut nested = Nested::default();
-    let mut visited: HashSet<Guid> = groups.iter().copied().collect();
+    let mut nested = Nested {
+        groups: groups.iter().copied().collect(),
+        ..Nested::default()
+    };
     let mut open: Vec<Guid> = groups.iter().copied().collect();
     while let Some(group) = open.pop() {
         let Some(record) = index.get(group) else {
@@ -159,13 +165,14 @@ pub fn nested_members(index: &Index, groups: &BTreeSet<Guid>) -> Nested {
             continue;
         };
         for member in members {
+            nested.links += 1;
             let Some(found) = index.get(*member) else {
                 nested.has_gaps = true;
                 continue;
             };
             nested.has_gaps |= found.presence == Presence::Missing;
             nested.reached.insert(*member);
-            if matches!(found.body, Body::Group { .. }) && visited.insert(*member) {
+            if matches!(found.body, Body::Group { .. }) && nested.groups.insert(*member) {
                 open.push(*member);
             }
         }

@@ -3,6 +3,8 @@
 //! Invariant: every entry resolves to exactly one object or the run does not begin. An entry that
 //! was resolved before keeps meaning the same object when that is renamed or moved.
 
+use std::collections::BTreeMap;
+
 use rollcall_directory::{Base, Dn, Entry, Error, Filter, Kind, SearchRequest};
 
 use super::{Reader, failure, guid_of, wire};
@@ -17,8 +19,8 @@ use crate::index_file::IndexFile;
 pub struct Resolved {
     /// The objects of the filter.
     pub scope: Scope,
-    /// Entries that mean an object of another name by now.
-    pub moved: Vec<String>,
+    /// Entries that mean an object of another name, or another object, by now.
+    pub notes: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,17 +59,26 @@ impl Reader {
         memory: Option<&IndexFile>,
     ) -> Result<Resolved, Failure> {
         let mut resolved = Resolved::default();
-        for entry in &filter.organization_units {
+        let units = filter.organization_units.iter().map(|e| (What::Unit, e));
+        let groups = filter.groups.iter().map(|e| (What::Group, e));
+        let mut known = BTreeMap::new();
+        for (what, entry) in units.chain(groups) {
+            let key = format!("{} {}", what.key(), entry.to_lowercase());
+            let remembered = match memory {
+                Some(file) => file.filter_entry(&key)?,
+                None => None,
+            };
             let guid = self
-                .resolve_entry(What::Unit, entry, memory, &mut resolved.moved)
+                .resolve_entry(what, entry, remembered, &mut resolved.notes)
                 .await?;
-            resolved.scope.units.insert(guid);
+            known.insert(key, guid);
+            match what {
+                What::Unit => resolved.scope.units.insert(guid),
+                What::Group => resolved.scope.groups.insert(guid),
+            };
         }
-        for entry in &filter.groups {
-            let guid = self
-                .resolve_entry(What::Group, entry, memory, &mut resolved.moved)
-                .await?;
-            resolved.scope.groups.insert(guid);
+        if let Some(file) = memory {
+            file.set_filter_entries(&known)?;
         }
         Ok(resolved)
     }
@@ -76,26 +87,25 @@ impl Reader {
         &mut self,
         what: What,
         entry: &str,
-        memory: Option<&IndexFile>,
-        moved: &mut Vec<String>,
+        remembered: Option<Guid>,
+        notes: &mut Vec<String>,
     ) -> Result<Guid, Failure> {
-        let key = format!("{} {}", what.key(), entry.to_lowercase());
         let named = self
             .find(what, entry)
             .await
             .map_err(|error| failure(&error))?;
-        let remembered = match memory {
-            Some(file) => file.filter_entry(&key)?,
-            None => None,
-        };
-        if let Some(guid) = remembered
-            && named.iter().all(|found| guid_of(found) != guid)
+        let key = what.key();
+        let other = remembered.filter(|guid| named.iter().all(|found| guid_of(found) != *guid));
+        if let Some(guid) = other
             && let Some(found) = self.by_guid(guid).await?
             && what.fits(found.kind)
         {
-            moved.push(format!(
-                "sync_settings.filter.{}: {entry} is now {}; it stays in scope",
-                what.key(),
+            let also = match named.len() {
+                0 => "",
+                _ => "; another object has the old name now, and is not meant",
+            };
+            notes.push(format!(
+                "sync_settings.filter.{key}: {entry} is now {}; it stays in scope{also}",
                 found.dn.as_str()
             ));
             return Ok(guid);
@@ -105,23 +115,22 @@ impl Reader {
         };
         if !what.fits(found.kind) {
             return Err(Failure::Run(format!(
-                "sync_settings.filter.{}: {entry} is of another kind; correct the filter",
-                what.key()
+                "sync_settings.filter.{key}: {entry} is of another kind; correct the filter"
             )));
         }
-        let guid = guid_of(found);
-        if let Some(file) = memory
-            && remembered != Some(guid)
-        {
-            file.set_filter_entry(&key, guid)?;
+        if other.is_some() {
+            notes.push(format!(
+                "sync_settings.filter.{key}: {entry} was deleted and made anew; the new one counts"
+            ));
         }
-        Ok(guid)
+        Ok(guid_of(found))
     }
 
     /// A DN, or for groups also a CN or a sAMAccountName.
     async fn find(&mut self, what: What, entry: &str) -> Result<Vec<Entry>, Error> {
+        // A name of a group may look like a DN; a DN lies in the domain.
         if let Ok(dn) = entry.parse::<Dn>()
-            && !dn.is_root()
+            && (dn == self.base || dn.is_under(&self.base))
         {
             let request = SearchRequest::object(Base::Dn(dn), &["name"]);
             return Ok(self.connection.read(request).await?.into_iter().collect());

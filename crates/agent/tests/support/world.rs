@@ -15,7 +15,7 @@ use rollcall_hub::init;
 use rollcall_hub::server::{self, RunningHub};
 use rollcall_kit::clock::{Clock as _, SystemClock};
 use rollcall_kit::entropy::SystemEntropy;
-use rollcall_lab::oracle::{Expected, Group, Scope, State, User};
+use rollcall_lab::oracle::{Expected, Group, NestedGroups, Scope, State, User};
 use rollcall_lab::samba::{Dc, DcOptions, Fill};
 use rollcall_proto::idp::user::Status;
 use rollcall_proto::idp::{
@@ -38,6 +38,8 @@ pub struct World {
     pub pool: Userpool,
     pub key: PathBuf,
     pub units: Vec<String>,
+    pub groups: Vec<String>,
+    pub nested_groups: NestedGroups,
     address: String,
     hub_data: PathBuf,
     ca: PathBuf,
@@ -80,6 +82,8 @@ impl World {
         let base = dc.base_dn();
         Self {
             units: vec![format!("OU=People,{base}"), format!("OU=Groups,{base}")],
+            groups: Vec::new(),
+            nested_groups: NestedGroups::Direct,
             dc,
             hub: Some(hub),
             client,
@@ -118,13 +122,26 @@ impl World {
     pub fn configure_with_password(&self, settings: &str, top: &str, password: &str) -> PathBuf {
         let work = self.working_directory();
         std::fs::create_dir_all(&work).unwrap();
-        let units: Vec<String> = self.units.iter().map(|u| format!("'{u}'")).collect();
+        let quoted = |names: &[String]| {
+            let quoted = names
+                .iter()
+                .map(|name| Json::from(name.as_str()).to_string());
+            quoted.collect::<Vec<_>>().join(", ")
+        };
+        let groups = match self.groups.as_slice() {
+            [] => String::new(),
+            groups => format!(", groups: [{}]", quoted(groups)),
+        };
+        let settings = match self.nested_groups {
+            NestedGroups::Direct => settings.to_owned(),
+            NestedGroups::Flatten => format!("  nested_groups: flatten\n{settings}"),
+        };
         let text = format!(
             "userpool_id: {}\nhub: {{address: '{}', ca_path: '{}'}}\nworking_directory: '{}'\n\
              cloud_credentials_file_path: '{}'\n\
              ldap: {{host: '{}', username: '{}', password: '{}', certificate_path: '{}'}}\n\
              sync_settings:\n  interval: 30s\n  follow_period: 300ms\n  replacement_domain: {}\n  \
-             filter: {{domain: {}, organization_units: [{}]}}\n{settings}\n{top}\n",
+             filter: {{domain: {}, organization_units: [{}]{groups}}}\n{settings}\n{top}\n",
             self.pool.id,
             self.address,
             self.ca.display(),
@@ -136,7 +153,7 @@ impl World {
             self.dc.ca_path().display(),
             self.domain(),
             self.dc.realm().to_lowercase(),
-            units.join(", "),
+            quoted(&self.units),
         );
         let path = work.join("config.yaml");
         std::fs::write(&path, text).unwrap();
@@ -211,6 +228,8 @@ impl World {
             .unwrap();
         let scope = Scope {
             organizational_units: self.units.clone(),
+            groups: self.groups.clone(),
+            nested_groups: self.nested_groups,
             replacement_domain: Some(self.domain().to_owned()),
             now_seconds: SystemClock.now().as_seconds(),
         };
