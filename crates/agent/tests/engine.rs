@@ -73,6 +73,26 @@ fn a_vanished_object_stops_everything() {
 }
 
 #[test]
+fn a_blocked_user_that_vanished_stays_in_its_groups() {
+    let mut objects = tree();
+    let disabled = DirectoryObject {
+        user_account_control: 514,
+        ..user(10, STAFF)
+    };
+    objects.extend([disabled, user(11, STAFF), group(20, STAFF, &[10, 11])]);
+    let mut index = synchronized(objects, &staff_only());
+    let block = Rules {
+        remove_user_behavior: RemoveUserBehavior::Block,
+        ..rules()
+    };
+    index.apply(Change::Missing(guid(10)), &mapping());
+    assert!(plan(&index, &staff_only(), &block).unwrap().is_empty());
+    see(&mut index, user(10, OUTSIDE));
+    let seen = plan(&index, &staff_only(), &block).unwrap();
+    assert_eq!(seen.memberships[0].remove, [guid(10)]);
+}
+
+#[test]
 fn an_empty_directory_stops_everything() {
     let index = index_of(tree());
     assert_eq!(plan(&index, &Scope::default(), &rules()), Err(Stop::Empty));

@@ -31,6 +31,8 @@ use crate::world::{Flaw, REMOVALS_MAX, Weather, World};
 /// How many agents there are for the one pool.
 pub const AGENTS: usize = 2;
 const BATCHES_MAX: usize = 3;
+/// Passes over the plan of one batch.
+const PASSES_MAX: usize = 3;
 const EVENTS_BETWEEN_BATCHES_MAX: usize = 3;
 const BATCH_INTERVAL: Span = Span::seconds(30);
 const HEARTBEAT_INTERVAL: Span = Span::seconds(20);
@@ -90,6 +92,7 @@ struct Run<'w> {
     progress: Progress,
     totals: BTreeMap<(ObjectType, ChangeType), i64>,
     failed: BTreeSet<(Guid, ObjectType, ChangeType)>,
+    failures: usize,
     removed: Removed,
     renewed_at: Timestamp,
     calls: u64,
@@ -154,6 +157,7 @@ fn attend(world: &mut World, agent: &mut Agent) -> Result<Outcome, Interrupt> {
         progress: Progress::default(),
         totals: BTreeMap::new(),
         failed: BTreeSet::new(),
+        failures: 0,
         removed: Removed::default(),
         renewed_at: world.now(),
         calls: 0,
@@ -263,14 +267,26 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// A conflict may go away by what the same batch did, so there are further passes while the
+    /// plan changes.
     fn plan_and_write(&mut self) -> Result<(), Interrupt> {
-        let plan = self.plan()?;
-        if let Some(stored) = &mut self.agent.stored {
-            stored.token = None;
+        let mut plan = self.plan()?;
+        for _ in 0..PASSES_MAX {
+            if let Some(stored) = &mut self.agent.stored {
+                stored.token = None;
+            }
+            let refused = self.write(&plan)?;
+            let behavior = self.settings.remove_user_behavior;
+            self.removed.count(&plan, &self.index, behavior);
+            if refused == 0 {
+                return Ok(());
+            }
+            let next = self.plan()?;
+            if next == plan {
+                return Ok(());
+            }
+            plan = next;
         }
-        self.write(&plan)?;
-        let behavior = self.settings.remove_user_behavior;
-        self.removed.count(&plan, &self.index, behavior);
         Ok(())
     }
 

@@ -340,4 +340,8 @@ pub fn repair(world: &mut World) {
     let groups = world.directory.live(Class::Group);
     world.settings.units.retain(|unit| units.contains(unit));
     world.settings.groups.retain(|group| groups.contains(group));
+    // A real domain is never without accounts, so that an answer without any is no answer.
+    if groups.is_empty() && world.directory.live(Class::User).is_empty() {
+        add(world, Class::User);
+    }
 }

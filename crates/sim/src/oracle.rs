@@ -188,7 +188,7 @@ impl Truth {
                 None if behavior == RemoveUserBehavior::Remove => {
                     return Err(format!("user {guid} should be gone"));
                 }
-                None if user.suspension.has(SuspensionCause::Agent) => {}
+                None if is_held(user) => {}
                 None => return Err(format!("user {guid} should be blocked")),
             }
         }
@@ -237,7 +237,13 @@ fn check_user(
         }
     }
     let ended = user.expires_at.is_some_and(|at| at <= now);
-    let suspended = user.suspension.has(SuspensionCause::Agent);
+    // An administrator's suspension may stand in for the agent's, and may add to an account that
+    // is enabled.
+    let suspended = if wanted.disabled {
+        is_held(user)
+    } else {
+        user.suspension.has(SuspensionCause::Agent)
+    };
     if suspended != wanted.disabled && !(suspended && ended) {
         let state = if suspended { "suspended" } else { "active" };
         return Err(format!(
@@ -245,6 +251,13 @@ fn check_user(
         ));
     }
     Ok(())
+}
+
+/// Whether the agent, or an administrator in its place, keeps a user out.
+fn is_held(user: &User) -> bool {
+    [SuspensionCause::Agent, SuspensionCause::Admin]
+        .into_iter()
+        .any(|cause| user.suspension.has(cause))
 }
 
 fn check_group(hub: &Hub, guid: Guid, group: &Group, wanted: &WantedGroup) -> Result<(), String> {

@@ -11,6 +11,7 @@ use rollcall_domain::id::SessionId;
 use rollcall_domain::progress::{ChangeType, ObjectType};
 use rollcall_domain::refusal::Refusal;
 use rollcall_domain::sync_session::SessionStatus;
+use rollcall_domain::user::SuspensionCause;
 use rollcall_kit::clock::{Clock, ManualClock};
 use rollcall_kit::timestamp::{Span, Timestamp};
 
@@ -337,7 +338,7 @@ impl World {
     /// Judges what agents have written since the last call.
     pub fn judge_writes(&mut self) {
         for write in self.hub.take_writes() {
-            self.coverage.effects += 1;
+            self.coverage.effects += usize::from(!self.is_vain(write.effect));
             let Some(session) = write.session else {
                 self.violate(
                     Promise::OneWriter,
@@ -364,6 +365,16 @@ impl World {
             *tally.entry(cell(write.effect)).or_default() += 1;
             self.judge_removal(session, write.effect);
         }
+    }
+
+    /// Whether a write changed nothing: an agent may not undo the suspension of an administrator,
+    /// and cannot see whose it is.
+    fn is_vain(&self, effect: Effect) -> bool {
+        let Effect::UserReactivated(guid) = effect else {
+            return false;
+        };
+        let user = self.hub.resolve_user(guid);
+        user.is_some_and(|user| user.suspension.has(SuspensionCause::Admin))
     }
 
     fn judge_removal(&mut self, session: SessionId, effect: Effect) {

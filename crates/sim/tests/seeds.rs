@@ -6,7 +6,7 @@ use rollcall_sim::world::{Coverage, Flaw, simulate};
 /// Worlds of a normal test run.
 const SEEDS: u64 = 400;
 /// Worlds in which a mistake must be found.
-const SEEDS_TO_FIND_A_FLAW: u64 = 200;
+const SEEDS_TO_FIND_A_FLAW: u64 = 2_000;
 
 #[test]
 fn every_world_keeps_its_promises() {
@@ -56,6 +56,7 @@ fn a_seed_is_a_whole_run() {
 fn check_found(flaw: Flaw, promise: Promise) {
     let found = (0..SEEDS_TO_FIND_A_FLAW).find_map(|seed| simulate(seed, flaw).err());
     let failure = found.expect("some world notices the flaw");
+    println!("{flaw:?} shows in the world of seed {}", failure.seed);
     assert_eq!(failure.violation.promise, promise, "{failure}");
     assert!(
         failure

@@ -214,7 +214,7 @@ pub fn plan(index: &Index, scope: &Scope, rules: &Rules) -> Result<Plan, Stop> {
         view,
         plan: Plan::default(),
         wanted_users: HashSet::new(),
-        leaving_users: HashSet::new(),
+        untouched_members: HashSet::new(),
         vanished: Vec::new(),
     };
     for (guid, record) in index.iter() {
@@ -237,7 +237,9 @@ struct Planner<'a> {
     view: ScopeView,
     plan: Plan,
     wanted_users: HashSet<Guid>,
-    leaving_users: HashSet<Guid>,
+    /// Users that stay in their groups: those that leave take their memberships along, and of
+    /// those that are blocked and cannot be read nothing is known.
+    untouched_members: HashSet<Guid>,
     vanished: Vec<Guid>,
 }
 
@@ -293,13 +295,16 @@ impl Planner<'_> {
     fn user_leaves(&mut self, guid: Guid, record: &Record, verdict: Verdict) {
         let Some(hub) = &record.hub else { return };
         let block = self.rules.remove_user_behavior == RemoveUserBehavior::Block;
-        if block && hub.enabled == Some(false) {
+        let cause = cause(record, verdict);
+        let blocked = block && hub.enabled == Some(false);
+        // Absence alone takes nobody out of a group either.
+        if !block || (blocked && cause.is_none()) {
+            self.untouched_members.insert(guid);
+        }
+        if blocked {
             return;
         }
-        if !block {
-            self.leaving_users.insert(guid);
-        }
-        match cause(record, verdict) {
+        match cause {
             Some(cause) => self.plan.user_removals.push(Removal { guid, cause }),
             None => self.vanished.push(guid),
         }
@@ -375,7 +380,7 @@ impl Planner<'_> {
             let remove: Vec<Guid> = present
                 .iter()
                 .filter(|member| !wanted.contains(member))
-                .filter(|member| !self.leaving_users.contains(member))
+                .filter(|member| !self.untouched_members.contains(member))
                 .filter(|member| !members.has_gaps || !self.wanted_users.contains(member))
                 .copied()
                 .collect();

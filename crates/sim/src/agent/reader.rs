@@ -166,7 +166,13 @@ fn hub_user(user: &User, now: Timestamp) -> Option<HubUser> {
         guid: hub::guid_of_user(user)?,
         id: user.id.to_string(),
         values: user_values(user),
-        enabled: (user.status(now) == UserStatus::Active).then_some(true),
+        // As a hub's listing says it: whose suspension it is does not show, and an account that
+        // ended is suspended in any case.
+        enabled: match user.status(now) {
+            UserStatus::Active => Some(true),
+            _ if user.expires_at.is_some_and(|at| at <= now) => None,
+            _ => Some(false),
+        },
     })
 }
 

@@ -26,8 +26,9 @@ const DELTAS_PER_CALL: usize = 3;
 const CALLS_BETWEEN_REPORTS: u64 = 7;
 
 impl Run<'_> {
-    /// Everything the plan says.
-    pub(super) fn write(&mut self, plan: &Plan) -> Result<(), Interrupt> {
+    /// Everything the plan says; how many calls were refused or could not be made.
+    pub(super) fn write(&mut self, plan: &Plan) -> Result<usize, Interrupt> {
+        let failed_before = self.failures;
         for unfit in &plan.unfit_groups {
             self.count_failure(unfit.guid, ObjectType::Group, ChangeType::Create);
         }
@@ -55,7 +56,7 @@ impl Run<'_> {
         for removal in &plan.group_removals {
             self.remove_group(*removal)?;
         }
-        Ok(())
+        Ok(self.failures - failed_before)
     }
 
     fn create_group(&mut self, guid: Guid) -> Result<(), Interrupt> {
@@ -331,6 +332,7 @@ impl Run<'_> {
 
     /// A failed item counts once per session, however often it is tried again.
     fn count_failure(&mut self, guid: Guid, object: ObjectType, change: ChangeType) {
+        self.failures += 1;
         self.failed.insert((guid, object, change));
         let failed = self
             .failed
