@@ -17,6 +17,7 @@ use crate::check;
 use crate::config::Config;
 use crate::failure::Failure;
 
+mod approve;
 mod signal;
 mod status;
 mod work;
@@ -52,6 +53,8 @@ pub struct Arguments {
 pub enum Command {
     /// Shows how the last run ended and which items fail.
     Status,
+    /// Lets a plan that was refused because it removes too much pass once.
+    Approve(approve::Approve),
 }
 
 /// Form of a result.
@@ -81,6 +84,7 @@ pub async fn run(arguments: &Arguments) -> ExitCode {
     }
     match &arguments.command {
         Some(Command::Status) => status::status(arguments, &config),
+        Some(Command::Approve(wanted)) => approve::approve(arguments, wanted, &config),
         None => work::work(arguments, config, entropy).await,
     }
 }

@@ -21,6 +21,7 @@ use tonic::{Request, Response, Status};
 use crate::config::Config;
 use crate::failure::Failure;
 
+mod before;
 mod listing;
 mod write;
 

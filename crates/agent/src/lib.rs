@@ -22,6 +22,7 @@ pub mod logger;
 pub mod once;
 pub mod progress;
 pub mod reader;
+pub mod refused_plan;
 pub mod replication_token;
 pub mod run;
 pub mod session;

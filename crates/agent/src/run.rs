@@ -7,17 +7,17 @@
 use tokio::time::Instant;
 
 use crate::agent::Agent;
-use crate::engine::guard::Removed;
 use crate::engine::index::Index;
 use crate::engine::scope::Scope;
 use crate::failure::Failure;
 use crate::hub;
 use crate::item_error::ItemErrors;
 use crate::reader::Reader;
+use crate::refused_plan::PlanFiles;
 use crate::session::Opened;
 use crate::settings::Settings;
 use crate::summary::RunSummary;
-use crate::uplink::{Done, Work};
+use crate::uplink::{Brake, Done, Work};
 
 pub(crate) mod delta;
 pub(crate) mod full;
@@ -54,7 +54,7 @@ pub struct Run<'a> {
     binding: Vec<u8>,
     held: Option<Held>,
     errors: ItemErrors,
-    removed: Removed,
+    brake: Brake,
     /// What the hub was left with.
     token: String,
     summary: &'a mut RunSummary,
@@ -85,7 +85,7 @@ impl<'a> Run<'a> {
             binding,
             held,
             errors: ItemErrors::default(),
-            removed: Removed::default(),
+            brake: Brake::new(agent.limit(), PlanFiles::new(&agent.directory)),
             token: opened.token.clone(),
             summary,
             rest: Rest::Working,
@@ -197,19 +197,18 @@ impl<'a> Run<'a> {
 
     async fn write_once(&mut self, index: &mut Index, scope: &Scope) -> Result<(), Failure> {
         let agent = self.agent;
-        let limit = agent.limit();
         let work = Work {
             session: &self.opened.session,
             settings: &self.settings,
             scope,
-            limit,
             clock: &*agent.clock,
             entropy: &agent.entropy,
             activity: &agent.activity,
         };
         let begin = || agent.file.begin_writing().map_err(Failure::from);
-        let (errors, removed) = (&mut self.errors, &mut self.removed);
-        let result = work.carry_out(index, errors, removed, begin).await;
+        let (errors, brake) = (&mut self.errors, &mut self.brake);
+        let result = work.carry_out(index, errors, brake, begin).await;
+        self.summary.refused_plan = self.brake.refused().cloned();
         agent.file.set_item_errors(&self.errors)?;
         self.summary.list(&self.errors);
         let Done {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::item_error::{ItemError, ItemErrors};
 use crate::progress::{Change, Count, ObjectType, Progress};
+use crate::refused_plan::RefusedPlan;
 
 const STATUS_FILE: &str = "status.json";
 /// Failed items in the summary of a run; the rest is counted.
@@ -52,6 +53,9 @@ pub struct RunSummary {
     /// Why it failed, or when the next one is due.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The plan that was refused because it removes too much.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_plan: Option<RefusedPlan>,
     /// The session, if one was opened.
     pub session_id: Option<String>,
     /// `full` or `delta`: what was read.
@@ -89,6 +93,7 @@ impl RunSummary {
         Self {
             outcome,
             reason: None,
+            refused_plan: None,
             session_id: None,
             mode: None,
             objects_read: 0,

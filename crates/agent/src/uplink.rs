@@ -12,7 +12,6 @@ use rollcall_kit::entropy::Entropy;
 use tokio::time::Instant;
 
 use crate::activity::Activity;
-use crate::engine::guard::{self, Limit, Removed};
 use crate::engine::index::Index;
 use crate::engine::plan::{self, Plan, Rules, Stop};
 use crate::engine::scope::Scope;
@@ -22,9 +21,11 @@ use crate::progress::{Change, ObjectType};
 use crate::session::Session;
 use crate::settings::Settings;
 
+mod brake;
 mod effect;
 mod request;
 
+pub use brake::Brake;
 use effect::Outcome;
 use request::{Request, Write};
 
@@ -43,8 +44,6 @@ pub struct Work<'a> {
     pub settings: &'a Settings,
     /// Scope of the session.
     pub scope: &'a Scope,
-    /// Brake on removals.
-    pub limit: Limit,
     /// Time.
     pub clock: &'a dyn Clock,
     /// Randomness.
@@ -74,7 +73,7 @@ impl From<Stop> for Failure {
 
 impl Work<'_> {
     /// Makes the hub equal to the index. `before_writing` is called once, before the first write;
-    /// `removed` is what the session removed before, and in the end what it removed altogether.
+    /// `brake` knows what the session removed before, and in the end what it removed altogether.
     ///
     /// # Errors
     /// [`Failure`] when the plan may not be carried out or the run cannot go on.
@@ -82,11 +81,11 @@ impl Work<'_> {
         &self,
         index: &mut Index,
         errors: &mut ItemErrors,
-        removed: &mut Removed,
+        brake: &mut Brake,
         before_writing: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<Done, Failure> {
         let mut plan = self.plan(index)?;
-        self.guard(&plan, removed)?;
+        let mut pass = self.judge(&plan, index, brake).await?;
         tracing::debug!(
             links_followed = plan.links_followed,
             inner_groups_ignored = plan.inner_groups_ignored,
@@ -98,23 +97,25 @@ impl Work<'_> {
             memberships_in_scope: plan.memberships_in_scope,
             wrote: !plan.is_empty(),
         };
+        brake.begin(&pass)?;
         if done.wrote {
             before_writing()?;
         }
-        for pass in 1..=PASSES_MAX {
+        for number in 1..=PASSES_MAX {
             errors.begin_pass();
             self.file_unfit(&plan, index, errors);
             self.pass(&plan, index, errors).await?;
-            removed.count(&plan, index, self.settings.remove_user_behavior);
+            brake.count(&pass, index);
             errors.end_pass();
-            if errors.is_empty() || pass == PASSES_MAX {
+            if errors.is_empty() || number == PASSES_MAX {
                 break;
             }
             let next = self.plan(index)?;
             if next == plan {
                 break;
             }
-            self.guard(&next, removed)?;
+            pass = self.judge(&next, index, brake).await?;
+            brake.begin(&pass)?;
             plan = next;
         }
         let mut progress = self.session.progress();
@@ -122,10 +123,6 @@ impl Work<'_> {
             progress.failed(key);
         }
         Ok(done)
-    }
-
-    fn guard(&self, plan: &Plan, removed: &Removed) -> Result<(), Failure> {
-        guard::check(plan, self.limit, removed).map_err(|stop| Failure::Run(stop.to_string()))
     }
 
     fn plan(&self, index: &Index) -> Result<Plan, Failure> {

@@ -11,7 +11,7 @@ mod writer;
 use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_agent::engine::Guid;
-use rollcall_agent::engine::guard::{self, Limit, Removed};
+use rollcall_agent::engine::guard::{self, Limit, Removals, Removed};
 use rollcall_agent::engine::index::Index;
 use rollcall_agent::engine::mapping::Mapping;
 use rollcall_agent::engine::plan::{self, Plan, Rules, Stop};
@@ -218,7 +218,7 @@ impl Run<'_> {
         trusted && stored.binding == self.mapping.fingerprint()
     }
 
-    fn plan(&mut self) -> Result<Plan, Interrupt> {
+    fn plan(&mut self) -> Result<(Plan, Removals), Interrupt> {
         let scope = Scope {
             units: self.settings.units.clone(),
             groups: self.settings.groups.clone(),
@@ -238,11 +238,12 @@ impl Run<'_> {
             Weather::Storm => Limit::Count(REMOVALS_MAX),
             Weather::Calm => Limit::Off,
         };
-        guard::check(&plan, limit, &self.removed).map_err(|stop| {
+        let removals = Removals::of(&plan, &self.index, rules.remove_user_behavior);
+        guard::check(&removals, &self.index, limit, &self.removed).map_err(|stop| {
             self.world.coverage.removals_stopped += 1;
             Interrupt::Stopped(stop.to_string())
         })?;
-        Ok(plan)
+        Ok((plan, removals))
     }
 
     /// Plans and writes one batch, and makes it the new starting point.
@@ -270,22 +271,21 @@ impl Run<'_> {
     /// A conflict may go away by what the same batch did, so there are further passes while the
     /// plan changes.
     fn plan_and_write(&mut self) -> Result<(), Interrupt> {
-        let mut plan = self.plan()?;
+        let (mut plan, mut removals) = self.plan()?;
         for _ in 0..PASSES_MAX {
             if let Some(stored) = &mut self.agent.stored {
                 stored.token = None;
             }
             let refused = self.write(&plan)?;
-            let behavior = self.settings.remove_user_behavior;
-            self.removed.count(&plan, &self.index, behavior);
+            self.removed.count(&removals, &self.index);
             if refused == 0 {
                 return Ok(());
             }
             let next = self.plan()?;
-            if next == plan {
+            if next.0 == plan {
                 return Ok(());
             }
-            plan = next;
+            (plan, removals) = next;
         }
         Ok(())
     }

@@ -1,20 +1,32 @@
 //! The brake on mass removal (decision U110).
 //!
 //! Invariant: it judges a whole plan before its first write, together with what was removed
-//! before in the same session, so that many small batches do not pass where one would not.
+//! before in the same session, so that many small batches do not pass where one would not. Only
+//! what the hub would lose counts: not a suspension of a user that is suspended there already, not
+//! a reactivation, and a membership not beside the user it ends with. Deliberately absent: who
+//! may let a plan pass all the same (`crate::refused_plan`).
 
-use super::index::Index;
-use super::plan::{Plan, Removal, RemoveUserBehavior};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt;
+
+use super::Guid;
+use super::index::{HubSide, Index};
+use super::plan::{self, Activation, Plan, RemoveUserBehavior};
 
 /// Removals that are always allowed under the default limit.
 const REMOVALS_ALWAYS_ALLOWED: usize = 20;
 /// Share of the known objects that may leave in one run under the default limit.
 const REMOVAL_SHARE_PERCENT: usize = 20;
+/// How many objects of each kind are named in a message.
+const EXAMPLES_MAX: usize = 3;
+/// How many groups that lose too many members are named in a message.
+const GROUPS_NAMED_MAX: usize = 3;
 
-/// How many users, or groups, one run may remove.
+/// How many users, groups, members of one group, or how many users' right to sign in, one session
+/// may take away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Limit {
-    /// The larger of 20 objects and 20 % of those known.
+    /// The larger of 20 and 20 % of those known.
     #[default]
     Default,
     /// This many.
@@ -23,16 +35,61 @@ pub enum Limit {
     Off,
 }
 
+/// What is taken away; each has its own count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum What {
+    /// Users that are deleted, or suspended because they are gone.
+    Users,
+    /// Groups that are deleted.
+    Groups,
+    /// Users that are suspended because they are disabled.
+    Suspensions,
+    /// Members of this group.
+    Members(Guid),
+}
+
+/// What a plan takes away.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Removals {
+    sides: BTreeMap<What, Side>,
+    behavior: RemoveUserBehavior,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Side {
+    objects: Vec<Guid>,
+    known: usize,
+}
+
+/// What a session has taken away so far.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Removed {
+    counts: BTreeMap<What, Count>,
+    approved: BTreeSet<(What, Guid)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Count {
+    removed: usize,
+    known: usize,
+}
+
 /// A plan that removes too much.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{planned} of {known} {what} would be removed in this session, more than the limit of {limit}; nothing was changed by this plan. If this is intended, raise safety.max_removals for one run"
-)]
+#[error("{}", self.headline())]
 pub struct TooManyRemovals {
-    what: &'static str,
+    excesses: Vec<Excess>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Excess {
+    what: What,
+    /// The group that loses members.
+    group: String,
     planned: usize,
     known: usize,
     limit: usize,
+    examples: Vec<String>,
 }
 
 impl Limit {
@@ -47,29 +104,92 @@ impl Limit {
     }
 }
 
-/// What a session has removed so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Removed {
-    users: usize,
-    groups: usize,
-    users_known: usize,
-    groups_known: usize,
+impl Removals {
+    /// Those of a plan, before it is carried out.
+    #[must_use]
+    pub fn of(plan: &Plan, index: &Index, behavior: RemoveUserBehavior) -> Self {
+        let mut removals = Self {
+            sides: BTreeMap::new(),
+            behavior,
+        };
+        let users = plan.user_removals.iter().map(|removal| removal.guid);
+        removals.add(What::Users, users, plan.users_known);
+        let groups = plan.group_removals.iter().map(|removal| removal.guid);
+        removals.add(What::Groups, groups, plan.groups_known);
+        let active = |guid: &Guid| side(index, *guid).is_some_and(|hub| hub.enabled == Some(true));
+        let suspended = plan
+            .user_updates
+            .iter()
+            .filter(|update| update.activation == Some(Activation::Suspend))
+            .map(|update| update.guid)
+            .filter(active);
+        removals.add(What::Suspensions, suspended, plan.users_known);
+        let leaving: HashSet<Guid> = plan.user_removals.iter().map(|gone| gone.guid).collect();
+        for change in &plan.memberships {
+            let members = change.remove.iter().filter(|user| !leaving.contains(user));
+            let known = side(index, change.group).map_or(0, |hub| hub.members.len());
+            removals.add(What::Members(change.group), members.copied(), known);
+        }
+        removals
+    }
+
+    /// Those of a plan that only suspends users, of which the hub has `known`.
+    #[must_use]
+    pub fn of_suspensions(users: impl IntoIterator<Item = Guid>, known: usize) -> Self {
+        let mut removals = Self::default();
+        removals.add(What::Suspensions, users, known);
+        removals
+    }
+
+    fn add(&mut self, what: What, objects: impl IntoIterator<Item = Guid>, known: usize) {
+        let objects: Vec<Guid> = objects.into_iter().collect();
+        if !objects.is_empty() {
+            self.sides.insert(what, Side { objects, known });
+        }
+    }
+
+    /// Whether the hub shows that this was taken away.
+    fn is_done(&self, what: What, guid: Guid, index: &Index) -> bool {
+        let hub = side(index, guid);
+        let suspended = hub.is_some_and(|hub| hub.enabled == Some(false));
+        match what {
+            What::Users if self.behavior == RemoveUserBehavior::Block => hub.is_none() || suspended,
+            What::Users | What::Groups => hub.is_none(),
+            What::Suspensions => suspended,
+            What::Members(group) => {
+                side(index, group).is_some_and(|hub| !hub.members.contains(&guid))
+            }
+        }
+    }
 }
 
 impl Removed {
-    /// Counts what the hub acknowledged of a plan's removals.
-    pub fn count(&mut self, plan: &Plan, index: &Index, behavior: RemoveUserBehavior) {
-        self.users_known = self.users_known.max(plan.users_known);
-        self.groups_known = self.groups_known.max(plan.groups_known);
-        let side = |removal: &Removal| index.get(removal.guid).and_then(|found| found.hub.as_ref());
-        let blocks = behavior == RemoveUserBehavior::Block;
-        let users = plan
-            .user_removals
-            .iter()
-            .filter(|removal| side(removal).is_none_or(|hub| blocks && hub.enabled == Some(false)));
-        self.users += users.count();
-        let groups = plan.group_removals.iter();
-        self.groups += groups.filter(|removal| side(removal).is_none()).count();
+    /// Counts what the hub acknowledged of a plan's removals. What a person approved does not
+    /// count: the rest of the session has the whole limit.
+    pub fn count(&mut self, removals: &Removals, index: &Index) {
+        for (what, side) in &removals.sides {
+            let done = side.objects.iter().filter(|guid| {
+                removals.is_done(*what, **guid, index) && !self.approved.contains(&(*what, **guid))
+            });
+            let number = done.count();
+            self.add(*what, number, side.known);
+        }
+    }
+
+    /// Counts `number` more of `known`.
+    pub fn add(&mut self, what: What, number: usize, known: usize) {
+        let count = self.counts.entry(what).or_default();
+        count.removed = count.removed.saturating_add(number);
+        count.known = count.known.max(known);
+    }
+
+    /// A person has approved of these: they pass for the rest of the session, also when a part of
+    /// them has to be planned again.
+    pub fn approve(&mut self, removals: &Removals) {
+        for (what, side) in &removals.sides {
+            self.approved
+                .extend(side.objects.iter().map(|guid| (*what, *guid)));
+        }
     }
 }
 
@@ -77,102 +197,117 @@ impl Removed {
 /// every removal makes the present number smaller.
 ///
 /// # Errors
-/// [`TooManyRemovals`] when it removes more users or more groups than `limit` allows, counting
-/// those removed `before`.
-pub fn check(plan: &Plan, limit: Limit, before: &Removed) -> Result<(), TooManyRemovals> {
-    let users_known = plan.users_known.max(before.users_known);
-    let groups_known = plan.groups_known.max(before.groups_known);
-    let sides = [
-        ("users", plan.user_removals.len(), before.users, users_known),
-        (
-            "groups",
-            plan.group_removals.len(),
-            before.groups,
-            groups_known,
-        ),
-    ];
-    for (what, now, earlier, known) in sides {
-        let planned = earlier.saturating_add(now);
-        if let Some(limit) = limit.of(known)
-            && now > 0
-            && planned > limit
-        {
-            return Err(TooManyRemovals {
-                what,
-                planned,
-                known,
-                limit,
-            });
+/// [`TooManyRemovals`] when it takes away more of anything than `limit` allows, counting what was
+/// taken away `before`.
+pub fn check(
+    removals: &Removals,
+    index: &Index,
+    limit: Limit,
+    before: &Removed,
+) -> Result<(), TooManyRemovals> {
+    judge(removals, limit, before, |guid| plan::name(index, guid))
+}
+
+/// As [`check`], with another way to name objects.
+///
+/// # Errors
+/// As [`check`].
+pub fn judge(
+    removals: &Removals,
+    limit: Limit,
+    before: &Removed,
+    name: impl Fn(Guid) -> String,
+) -> Result<(), TooManyRemovals> {
+    let mut excesses = Vec::new();
+    for (what, side) in &removals.sides {
+        let new: Vec<Guid> = side
+            .objects
+            .iter()
+            .filter(|guid| !before.approved.contains(&(*what, **guid)))
+            .copied()
+            .collect();
+        let earlier = before.counts.get(what).copied().unwrap_or_default();
+        let known = side.known.max(earlier.known);
+        let planned = earlier.removed.saturating_add(new.len());
+        let Some(limit) = limit.of(known) else {
+            continue;
+        };
+        if new.is_empty() || planned <= limit {
+            continue;
         }
+        excesses.push(Excess {
+            what: *what,
+            group: match what {
+                What::Members(group) => name(*group),
+                What::Users | What::Groups | What::Suspensions => String::new(),
+            },
+            planned,
+            known,
+            limit,
+            examples: new
+                .iter()
+                .take(EXAMPLES_MAX)
+                .map(|guid| name(*guid))
+                .collect(),
+        });
     }
-    Ok(())
+    if excesses.is_empty() {
+        return Ok(());
+    }
+    Err(TooManyRemovals { excesses })
+}
+
+impl TooManyRemovals {
+    /// What is too much, without names.
+    #[must_use]
+    pub fn headline(&self) -> String {
+        let (groups, others): (Vec<&Excess>, Vec<&Excess>) = self
+            .excesses
+            .iter()
+            .partition(|excess| matches!(excess.what, What::Members(_)));
+        let shown = others.iter().chain(groups.iter().take(GROUPS_NAMED_MAX));
+        let mut parts: Vec<String> = shown.map(ToString::to_string).collect();
+        if groups.len() > GROUPS_NAMED_MAX {
+            let more = groups.len() - GROUPS_NAMED_MAX;
+            parts.push(format!("{more} more groups would lose as large a part"));
+        }
+        parts.join(", ")
+    }
+
+    /// A few of the objects.
+    #[must_use]
+    pub fn examples(&self) -> String {
+        let all = self.excesses.iter().take(GROUPS_NAMED_MAX);
+        let names: Vec<&str> = all
+            .flat_map(|excess| excess.examples.iter().map(String::as_str))
+            .collect();
+        names.join("; ")
+    }
+}
+
+impl fmt::Display for Excess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            planned,
+            known,
+            limit,
+            group,
+            ..
+        } = self;
+        write!(f, "{planned} of {known} ")?;
+        match self.what {
+            What::Users => write!(f, "users would leave")?,
+            What::Groups => write!(f, "groups would leave")?,
+            What::Suspensions => write!(f, "users would be suspended")?,
+            What::Members(_) => write!(f, "members would leave the group {group}")?,
+        }
+        write!(f, " (limit {limit})")
+    }
+}
+
+fn side(index: &Index, guid: Guid) -> Option<&HubSide> {
+    index.get(guid)?.hub.as_ref()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::Guid;
-    use crate::engine::plan::{Cause, Removal};
-
-    fn removing(users: usize, known: usize) -> Plan {
-        let removal = |n: usize| Removal {
-            guid: Guid::from_number(n as u128),
-            cause: Cause::Deleted,
-        };
-        Plan {
-            user_removals: (0..users).map(removal).collect(),
-            users_known: known,
-            ..Plan::default()
-        }
-    }
-
-    #[test]
-    fn the_default_is_twenty_or_twenty_percent() {
-        for (users, known, passes) in [
-            (20, 20, true),
-            (21, 21, false),
-            (21, 105, true),
-            (200, 1_000, true),
-            (201, 1_000, false),
-        ] {
-            let verdict = check(&removing(users, known), Limit::Default, &Removed::default());
-            assert_eq!(verdict.is_ok(), passes, "{users} of {known}: {verdict:?}");
-        }
-    }
-
-    #[test]
-    fn an_own_limit_and_none() {
-        let none = Removed::default();
-        assert!(check(&removing(5, 1_000), Limit::Count(4), &none).is_err());
-        assert!(check(&removing(5, 1_000), Limit::Count(5), &none).is_ok());
-        assert!(check(&removing(1_000, 1_000), Limit::Off, &none).is_ok());
-    }
-
-    #[test]
-    fn groups_are_guarded_too() {
-        let mut plan = removing(0, 0);
-        plan.group_removals = removing(21, 0).user_removals;
-        plan.groups_known = 21;
-        let message = check(&plan, Limit::Default, &Removed::default())
-            .unwrap_err()
-            .to_string();
-        assert!(message.contains("21 of 21 groups"), "{message}");
-    }
-
-    #[test]
-    fn small_batches_of_one_session_count_together() {
-        let mut removed = Removed::default();
-        let nothing_left = Index::default();
-        for known in [30, 20] {
-            let batch = removing(10, known);
-            assert!(check(&batch, Limit::Default, &removed).is_ok());
-            removed.count(&batch, &nothing_left, RemoveUserBehavior::Remove);
-        }
-        let message = check(&removing(1, 10), Limit::Default, &removed)
-            .unwrap_err()
-            .to_string();
-        assert!(message.contains("21 of 30 users"), "{message}");
-        assert!(check(&removing(0, 10), Limit::Default, &removed).is_ok());
-        assert!(check(&removing(1, 10), Limit::Default, &Removed::default()).is_ok());
-    }
-}
+mod tests;

@@ -8,10 +8,17 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use rollcall_kit::timestamp::Timestamp;
+use serde::Serialize;
 
 use super::Guid;
 use super::index::{Body, HubSide, Index, Presence, Record};
 use super::scope::{FilterGone, Nested, Scope, ScopeView, Verdict, nested_members};
+
+mod hash;
+mod step;
+
+pub use hash::{NoHash, PlanHash, PlanHasher};
+pub use step::{Before, Named, Step, Steps, UserBefore};
 
 /// How many vanished objects are named in a message.
 const EXAMPLES_MAX: usize = 3;
@@ -48,7 +55,8 @@ pub struct Rules {
 }
 
 /// Why an object leaves the hub.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// The directory reported its tombstone.
     Deleted,

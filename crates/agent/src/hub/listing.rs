@@ -133,23 +133,31 @@ impl Hub {
 }
 
 fn hub_user(guid: Guid, user: &User, mapping: &Mapping, now: Timestamp) -> HubUser {
-    let expires_at = user
-        .expires_at
-        .map(|at| Timestamp::from_seconds_and_nanos(at.seconds, at.nanos));
-    let fields = mapping
-        .user_targets()
-        .map(|target| (target, field(user, target).to_owned()));
+    let expires_at = expires_at(user);
     let ended = expires_at.is_some_and(|at| at <= now);
     HubUser {
         guid,
         id: user.id.clone(),
-        values: UserValues::new(fields, expires_at),
+        values: user_values(user, mapping),
         enabled: match user.status() {
             Status::Active => Some(true),
             Status::Suspended if !ended => Some(false),
             _ => None,
         },
     }
+}
+
+/// The values of the mapped fields.
+pub(super) fn user_values(user: &User, mapping: &Mapping) -> UserValues {
+    let fields = mapping
+        .user_targets()
+        .map(|target| (target, field(user, target).to_owned()));
+    UserValues::new(fields, expires_at(user))
+}
+
+fn expires_at(user: &User) -> Option<Timestamp> {
+    let at = user.expires_at?;
+    Some(Timestamp::from_seconds_and_nanos(at.seconds, at.nanos))
 }
 
 fn field(user: &User, target: UserTarget) -> &str {

@@ -1,0 +1,216 @@
+//! A plan as data: what its steps say, and that its hash depends on nothing else.
+
+// Helpers of tests fail by panicking, as tests do.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "support/directory.rs"]
+mod directory;
+
+use directory::*;
+use rollcall_agent::engine::guard::{Limit, Removals, Removed, check};
+use rollcall_agent::engine::index::Index;
+use rollcall_agent::engine::object::{Change, ObjectClass};
+use rollcall_agent::engine::plan::{
+    Before, Plan, PlanHash, RemoveUserBehavior, Steps, UserBefore, plan,
+};
+use rollcall_agent::refused_plan::write_plan;
+use serde_json::{Value as Json, json};
+
+fn written(plan: &Plan, index: &Index, before: &Before) -> (String, PlanHash) {
+    let steps = Steps {
+        plan,
+        index,
+        behavior: RemoveUserBehavior::Remove,
+        before,
+    };
+    let mut text = Vec::new();
+    let hash = write_plan(steps, &mut text).unwrap();
+    (String::from_utf8(text).unwrap(), hash)
+}
+
+fn lines(text: &str) -> Vec<Json> {
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// A domain with something of every kind to do, in the order given by `shuffle`.
+fn everything_to_do(reverse: bool) -> (Index, Before) {
+    let mut first = tree();
+    let members: Vec<u128> = (10..15).collect();
+    first.extend((10..15).map(|number| user(number, STAFF)));
+    first.extend([group(20, STAFF, &members), group(21, STAFF, &[])]);
+    let mut index = synchronized(first, &staff_only());
+    let mut before = Before::default();
+    for number in 10..15 {
+        let values = mapping().user(&user(number, STAFF)).unwrap();
+        let active = true;
+        before
+            .users
+            .insert(guid(number), UserBefore { values, active });
+    }
+    for number in [20, 21] {
+        let values = mapping().group(&group(number, STAFF, &[])).unwrap();
+        before.groups.insert(guid(number), values);
+    }
+    let mut renamed = user(10, STAFF);
+    renamed
+        .attributes
+        .insert("displayname".into(), "Renamed".into());
+    let mut disabled = user(11, STAFF);
+    disabled.user_account_control = 514;
+    let mut retitled = group(20, STAFF, &[11, 13, 30]);
+    retitled
+        .attributes
+        .insert("description".into(), "new".into());
+    let mut news = vec![
+        Change::Seen(Box::new(renamed)),
+        Change::Seen(Box::new(disabled)),
+        Change::Seen(Box::new(retitled)),
+        Change::Deleted(guid(12)),
+        Change::Deleted(guid(21)),
+        Change::Seen(Box::new(user(13, OUTSIDE))),
+        Change::Seen(Box::new(user(30, STAFF))),
+        Change::Seen(Box::new(group(22, STAFF, &[14]))),
+    ];
+    if reverse {
+        news.reverse();
+    }
+    for change in news {
+        index.apply(change, &mapping());
+    }
+    (index, before)
+}
+
+#[test]
+fn the_steps_say_everything() {
+    let (index, before) = everything_to_do(false);
+    let plan = plan(&index, &staff_only(), &rules()).unwrap();
+    let (text, _) = written(&plan, &index, &before);
+    let lines = lines(&text);
+    let kinds: Vec<String> = lines
+        .iter()
+        .map(|line| {
+            let word = |name: &str| line[name].as_str().unwrap().to_owned();
+            format!("{} {} {}", word("object"), word("change"), word("name"))
+        })
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "group create g22",
+            "group update g20",
+            "user update u10@corp.example",
+            "user deactivate u11@corp.example",
+            "user create u30@corp.example",
+            "membership delete g20",
+            "membership delete g20",
+            "membership create g20",
+            "membership create g22",
+            "user delete u12@corp.example",
+            "user delete u13@corp.example",
+            "group delete g21",
+        ]
+    );
+    assert_eq!(
+        lines[2],
+        json!({
+            "object": "user", "change": "update", "guid": guid(10).to_string(),
+            "id": format!("hub-{}", guid(10)), "name": "u10@corp.example",
+            "dn": "CN=o10,CN=o2,CN=o1",
+            "before": {"full_name": "User 10"}, "after": {"full_name": "Renamed"},
+        })
+    );
+    assert_eq!(lines[1]["before"], json!({"description": ""}));
+    assert_eq!(lines[1]["after"], json!({"description": "new"}));
+    assert_eq!(lines[3]["before"], json!({"active": true}));
+    assert_eq!(lines[3]["after"], json!({"active": false}));
+    assert_eq!(lines[4]["after"]["username"], "u30@corp.example");
+    assert_eq!(lines[4]["after"]["active"], true);
+    assert_eq!(lines[7]["member"]["name"], "u30@corp.example");
+    assert_eq!(lines[9]["cause"], "deleted");
+    assert_eq!(lines[9]["before"]["full_name"], "User 12");
+    assert!(lines[9].get("dn").is_none(), "nobody can look it up");
+    assert_eq!(lines[10]["cause"], "out_of_scope");
+    assert_eq!(lines[10]["dn"], "CN=o13,CN=o3,CN=o1");
+}
+
+#[test]
+fn the_hash_depends_on_the_state_only() {
+    let (index, before) = everything_to_do(false);
+    let there = plan(&index, &staff_only(), &rules()).unwrap();
+    let (text, hash) = written(&there, &index, &before);
+    let (index, before) = everything_to_do(true);
+    let mut again = plan(&index, &staff_only(), &rules()).unwrap();
+    assert_eq!(written(&again, &index, &before), (text.clone(), hash));
+    again.user_removals.reverse();
+    again.memberships.reverse();
+    for change in &mut again.memberships {
+        change.remove.reverse();
+    }
+    assert_eq!(written(&again, &index, &before), (text, hash));
+
+    let less = Plan {
+        user_removals: again.user_removals[1..].to_vec(),
+        ..again.clone()
+    };
+    assert_ne!(written(&less, &index, &before).1, hash);
+    let mut otherwise = before.clone();
+    otherwise.users.get_mut(&guid(10)).unwrap().values = Default::default();
+    assert_ne!(written(&again, &index, &otherwise).1, hash);
+}
+
+#[test]
+fn a_renamed_parent_shows_in_the_names_of_those_below() {
+    let mut objects = tree();
+    objects.extend([user(10, STAFF), user(11, STAFF)]);
+    let mut index = synchronized(objects.clone(), &staff_only());
+    let mut unit = object(STAFF, Some(ROOT), ObjectClass::Container);
+    unit.dn = r"OU=Staff\, all,DC=corp".into();
+    see(&mut index, unit);
+    let mut changed = user(10, STAFF);
+    changed.attributes.insert("title".into(), "Lead".into());
+    see(&mut index, changed);
+    let plan = plan(&index, &staff_only(), &rules()).unwrap();
+    let (text, _) = written(&plan, &index, &Before::default());
+    assert_eq!(lines(&text)[0]["dn"], r"CN=o10,OU=Staff\, all,CN=o1");
+}
+
+#[test]
+fn disabling_counts_active_users_only() {
+    let mut objects = tree();
+    objects.extend((100..200).map(|number| user(number, STAFF)));
+    let mut index = synchronized(objects, &staff_only());
+    let disable = |index: &mut Index, numbers: std::ops::Range<u128>| {
+        for number in numbers {
+            let mut disabled = user(number, STAFF);
+            disabled.user_account_control = 514;
+            see(index, disabled);
+        }
+    };
+    disable(&mut index, 100..120);
+    let verdict = |index: &Index, removed: &Removed| {
+        let plan = plan(index, &staff_only(), &rules()).unwrap();
+        let removals = Removals::of(&plan, index, RemoveUserBehavior::Remove);
+        check(&removals, index, Limit::Default, removed)
+    };
+    assert_eq!(verdict(&index, &Removed::default()), Ok(()));
+    let first = plan(&index, &staff_only(), &rules()).unwrap();
+    let removals = Removals::of(&first, &index, RemoveUserBehavior::Remove);
+    carry_out(&mut index, &first, RemoveUserBehavior::Remove);
+    let mut removed = Removed::default();
+    removed.count(&removals, &index);
+    disable(&mut index, 120..121);
+    let stop = verdict(&index, &removed).unwrap_err();
+    assert!(
+        stop.to_string()
+            .starts_with("21 of 100 users would be suspended")
+    );
+    assert_eq!(stop.examples(), "CN=o120");
+    // Enabling again takes nothing away.
+    for number in 100..120 {
+        see(&mut index, user(number, STAFF));
+    }
+    see(&mut index, user(120, STAFF));
+    assert_eq!(verdict(&index, &removed), Ok(()));
+}
