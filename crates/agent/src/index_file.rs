@@ -1,4 +1,4 @@
-//! The index and the failed items on disk, so that a restart can go on with a delta.
+//! The index on disk, so that a restart can go on with a delta.
 //!
 //! Invariant: the file is never the truth. While a batch is being written to the hub the file
 //! carries no token; a file without the hub's token, or made under other settings, is thrown
@@ -11,7 +11,6 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use crate::engine::Guid;
 use crate::engine::index::{Index, Record};
-use crate::item_error::{ItemError, ItemErrors};
 
 mod record;
 
@@ -19,7 +18,6 @@ const FILE: &str = "index.redb";
 const OBJECTS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("object");
 const FACTS: TableDefinition<&str, &[u8]> = TableDefinition::new("fact");
 const FILTER: TableDefinition<&str, &[u8]> = TableDefinition::new("filter");
-const ITEM_ERRORS: TableDefinition<u64, &[u8]> = TableDefinition::new("item_error");
 const BINDING: &str = "binding";
 const TOKEN: &str = "token";
 const COOKIE: &str = "cookie";
@@ -82,7 +80,6 @@ impl IndexFile {
             tx.open_table(OBJECTS)?;
             tx.open_table(FACTS)?;
             tx.open_table(FILTER)?;
-            tx.open_table(ITEM_ERRORS)?;
             Ok(())
         })?;
         Ok(file)
@@ -210,39 +207,6 @@ impl IndexFile {
             let mut table = tx.open_table(FILTER)?;
             for (entry, guid) in entries {
                 table.insert(entry.as_str(), guid.to_wire().as_slice())?;
-            }
-            Ok(())
-        })
-    }
-
-    /// The failed items.
-    ///
-    /// # Errors
-    /// [`IndexFileError`].
-    pub fn item_errors(&self) -> Result<ItemErrors, IndexFileError> {
-        let items: Vec<ItemError> = self.read(|tx| {
-            let table = tx.open_table(ITEM_ERRORS)?;
-            let mut items = Vec::new();
-            for row in table.iter()? {
-                let (_, value) = row?;
-                items.extend(serde_json::from_slice(value.value()).ok());
-            }
-            Ok(items)
-        })?;
-        Ok(ItemErrors::from_stored(items))
-    }
-
-    /// Stores the failed items in place of the former ones.
-    ///
-    /// # Errors
-    /// [`IndexFileError`].
-    pub fn set_item_errors(&self, errors: &ItemErrors) -> Result<(), IndexFileError> {
-        self.write(|tx| {
-            tx.delete_table(ITEM_ERRORS)?;
-            let mut table = tx.open_table(ITEM_ERRORS)?;
-            for (number, item) in (0_u64..).zip(errors.iter()) {
-                let json = serde_json::to_vec(item).unwrap_or_default();
-                table.insert(number, json.as_slice())?;
             }
             Ok(())
         })

@@ -1,7 +1,7 @@
 //! Objects that could not be synchronized: kept with the reason until they could be.
 //!
 //! Invariant: one entry per object and kind of change; it goes away when the change succeeds or
-//! the object leaves the scope (decisions U35, U125).
+//! the object leaves the scope (decisions U35, U125). Each says what helps.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Guid;
 use crate::progress::{Change, ObjectType};
+
+mod file;
+pub mod remedy;
+
+pub use file::ItemErrorFile;
 
 /// Longest reason that is kept, in characters.
 const REASON_CHARACTERS_MAX: usize = 500;
@@ -29,10 +34,49 @@ pub struct ItemError {
     pub change: Change,
     /// Why it failed.
     pub reason: String,
+    /// What helps.
+    #[serde(default)]
+    pub remedy: String,
     /// First failure, RFC 3339.
     pub first_at: String,
     /// Latest failure, RFC 3339.
     pub last_at: String,
+}
+
+impl ItemError {
+    /// Two lines for a person.
+    #[must_use]
+    pub fn text(&self) -> String {
+        format!(
+            "failed: {} ({} {}, since {}): {}\n  what helps: {}",
+            self.object,
+            self.object_type.name(),
+            self.change.name(),
+            self.first_at,
+            self.reason,
+            self.remedy
+        )
+    }
+}
+
+/// Why something failed and what helps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Why it failed.
+    pub reason: String,
+    /// What helps.
+    pub remedy: String,
+}
+
+impl Problem {
+    /// A reason and its remedy.
+    #[must_use]
+    pub fn new(reason: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            remedy: remedy.into(),
+        }
+    }
 }
 
 /// What a failure is filed under.
@@ -43,6 +87,7 @@ pub type Key = (Guid, ObjectType, Change);
 pub struct ItemErrors {
     items: BTreeMap<Key, ItemError>,
     touched: BTreeMap<Key, ()>,
+    changed: bool,
 }
 
 impl ItemErrors {
@@ -59,15 +104,18 @@ impl ItemErrors {
         Self {
             items,
             touched: BTreeMap::new(),
+            changed: false,
         }
     }
 
     /// Files a failure.
-    pub fn fail(&mut self, key: Key, object: &str, reason: &str, now: Timestamp) {
+    pub fn fail(&mut self, key: Key, object: &str, problem: &Problem, now: Timestamp) {
         self.touched.insert(key, ());
-        let reason: String = reason.chars().take(REASON_CHARACTERS_MAX).collect();
+        self.changed = true;
+        let reason: String = problem.reason.chars().take(REASON_CHARACTERS_MAX).collect();
         if let Some(item) = self.items.get_mut(&key) {
             item.reason = reason;
+            item.remedy.clone_from(&problem.remedy);
             object.clone_into(&mut item.object);
             item.last_at = now.to_string();
         } else if self.items.len() < ITEMS_MAX {
@@ -79,6 +127,7 @@ impl ItemErrors {
                     object_type: key.1,
                     change: key.2,
                     reason,
+                    remedy: problem.remedy.clone(),
                     first_at: now.to_string(),
                     last_at: now.to_string(),
                 },
@@ -94,7 +143,20 @@ impl ItemErrors {
     /// Ends a pass: what did not fail again is no longer an error.
     pub fn end_pass(&mut self) {
         let touched = std::mem::take(&mut self.touched);
+        let before = self.items.len();
         self.items.retain(|key, _| touched.contains_key(key));
+        self.changed |= self.items.len() != before;
+    }
+
+    /// Whether they differ from what is stored.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// They are stored now.
+    pub fn saved(&mut self) {
+        self.changed = false;
     }
 
     /// All of them, by object.
@@ -128,19 +190,24 @@ mod tests {
         (Guid::from_number(number), ObjectType::User, Change::Create)
     }
 
+    fn bad() -> Problem {
+        Problem::new("bad", "mend it")
+    }
+
     #[test]
     fn first_time_stays_and_a_success_clears() {
         let mut errors = ItemErrors::default();
         errors.begin_pass();
-        errors.fail(key(1), "a", "bad", Timestamp::from_seconds(1));
-        errors.fail(key(2), "b", "bad", Timestamp::from_seconds(1));
+        errors.fail(key(1), "a", &bad(), Timestamp::from_seconds(1));
+        errors.fail(key(2), "b", &bad(), Timestamp::from_seconds(1));
         errors.end_pass();
         errors.begin_pass();
-        errors.fail(key(1), "a", "worse", Timestamp::from_seconds(9));
+        errors.fail(key(1), "a", &Problem::new("worse", "wait"), Timestamp::from_seconds(9));
         errors.end_pass();
         let left: Vec<_> = errors.iter().collect();
         assert_eq!(left.len(), 1);
         assert_eq!(left[0].reason, "worse");
+        assert_eq!(left[0].remedy, "wait");
         assert_eq!(left[0].first_at, "1970-01-01T00:00:01Z");
         assert_eq!(left[0].last_at, "1970-01-01T00:00:09Z");
     }
@@ -148,7 +215,7 @@ mod tests {
     #[test]
     fn stored_items_come_back() {
         let mut errors = ItemErrors::default();
-        errors.fail(key(1), "a", "bad", Timestamp::from_seconds(1));
+        errors.fail(key(1), "a", &bad(), Timestamp::from_seconds(1));
         let stored = ItemErrors::from_stored(errors.iter().cloned().collect());
         assert_eq!(stored.keys().collect::<Vec<_>>(), vec![key(1)]);
     }

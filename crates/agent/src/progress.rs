@@ -22,6 +22,18 @@ pub enum ObjectType {
     Membership = 3,
 }
 
+impl ObjectType {
+    /// Its name, as in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Group => "group",
+            Self::Membership => "membership",
+        }
+    }
+}
+
 /// What is done to it (ChangeType).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -36,6 +48,20 @@ pub enum Change {
     Activate = 4,
     /// Switched off.
     Deactivate = 5,
+}
+
+impl Change {
+    /// Its name, as in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Activate => "activate",
+            Self::Deactivate => "deactivate",
+        }
+    }
 }
 
 /// Done and failed.

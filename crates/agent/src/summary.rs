@@ -1,6 +1,7 @@
 //! What a run did, for programs and for people.
-
-use std::path::{Path, PathBuf};
+//!
+//! Invariant: the counters are those of the session. Deliberately absent: the file that shows the
+//! last run to others (`crate::status`).
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +9,6 @@ use crate::item_error::{ItemError, ItemErrors};
 use crate::progress::{Change, Count, ObjectType, Progress};
 use crate::refused_plan::RefusedPlan;
 
-const STATUS_FILE: &str = "status.json";
 /// Failed items in the summary of a run; the rest is counted.
 const ITEMS_SHOWN_MAX: usize = 1_000;
 
@@ -43,6 +43,18 @@ pub struct Changes {
     pub deactivated: u64,
     /// Failed changes of any kind.
     pub failed: u64,
+}
+
+impl Changes {
+    /// Adds another number of changes.
+    pub fn add(&mut self, other: &Self) {
+        self.created += other.created;
+        self.updated += other.updated;
+        self.removed += other.removed;
+        self.activated += other.activated;
+        self.deactivated += other.deactivated;
+        self.failed += other.failed;
+    }
 }
 
 /// One run.
@@ -132,24 +144,13 @@ impl RunSummary {
         }
     }
 
-    /// Writes it where `status` finds it.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn save(&self, directory: &Path) -> std::io::Result<()> {
-        let path = status_path(directory);
-        let new = path.with_extension("new");
-        std::fs::write(&new, serde_json::to_vec_pretty(self)?)?;
-        std::fs::rename(new, path)
-    }
-
-    /// The last one that was saved.
-    ///
-    /// # Errors
-    /// When there is none or it cannot be read.
-    pub fn load(directory: &Path) -> std::io::Result<Self> {
-        let bytes = std::fs::read(status_path(directory))?;
-        Ok(serde_json::from_slice(&bytes)?)
+    /// The same without the failed items themselves.
+    #[must_use]
+    pub fn without_items(&self) -> Self {
+        Self {
+            failed_items: Vec::new(),
+            ..self.clone()
+        }
     }
 
     /// A few lines for a person.
@@ -200,18 +201,14 @@ impl RunSummary {
             }
         }
         for item in &self.failed_items {
-            lines.push(format!("failed: {}: {}", item.object, item.reason));
+            lines.push(item.text());
         }
-        if self.failed_items_count > self.failed_items.len() {
+        if !self.failed_items.is_empty() && self.failed_items_count > self.failed_items.len() {
             let more = self.failed_items_count - self.failed_items.len();
             lines.push(format!("and {more} more failed items"));
         }
         lines.join("\n")
     }
-}
-
-fn status_path(directory: &Path) -> PathBuf {
-    directory.join(STATUS_FILE)
 }
 
 fn changes(progress: &Progress, object: ObjectType) -> Changes {

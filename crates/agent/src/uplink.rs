@@ -16,7 +16,7 @@ use crate::engine::index::Index;
 use crate::engine::plan::{self, Plan, Rules, Stop};
 use crate::engine::scope::Scope;
 use crate::failure::Failure;
-use crate::item_error::ItemErrors;
+use crate::item_error::{ItemErrors, Problem, remedy};
 use crate::progress::{Change, ObjectType};
 use crate::session::Session;
 use crate::settings::Settings;
@@ -148,7 +148,8 @@ impl Work<'_> {
                 };
                 let name = plan::name(index, item.guid);
                 let key = (item.guid, object_type, change);
-                errors.fail(key, &name, &item.reason, self.clock.now());
+                let problem = Problem::new(&item.reason, remedy::of_values(&item.reason));
+                errors.fail(key, &name, &problem, self.clock.now());
             }
         }
     }
@@ -213,11 +214,12 @@ impl Work<'_> {
             }
         }
         drop(progress);
-        for (object_type, change, reason) in &outcome.failures {
+        for (object_type, change, problem) in &outcome.failures {
             let name = plan::name(index, outcome.guid);
             let key = (outcome.guid, *object_type, *change);
+            let reason = &problem.reason;
             tracing::debug!(object = name, reason, "an object could not be synchronized");
-            errors.fail(key, &name, reason, self.clock.now());
+            errors.fail(key, &name, problem, self.clock.now());
         }
     }
 }

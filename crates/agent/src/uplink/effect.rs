@@ -7,6 +7,7 @@ use crate::engine::index::Index;
 use crate::engine::values::Digest;
 use crate::failure::Failure;
 use crate::hub;
+use crate::item_error::{Problem, remedy};
 use crate::progress::{Change, ObjectType};
 use crate::session;
 
@@ -53,7 +54,7 @@ pub struct Outcome {
     /// In the order they happened.
     pub effects: Vec<Effect>,
     /// Failed changes with the reason.
-    pub failures: Vec<(ObjectType, Change, String)>,
+    pub failures: Vec<(ObjectType, Change, Problem)>,
     /// The run cannot go on.
     pub fatal: Option<Failure>,
 }
@@ -129,7 +130,11 @@ impl Outcome {
             ErrorKind::Denied if object == ObjectType::User => {
                 self.fatal = Some(hub::failure(error));
             }
-            _ => self.failures.push((object, change, error.to_string())),
+            _ => {
+                let remedy = remedy::of_refusal(object, change, error);
+                let problem = Problem::new(error.to_string(), remedy);
+                self.failures.push((object, change, problem));
+            }
         }
     }
 }

@@ -1,0 +1,107 @@
+//! The failed items on disk, one JSON object per line, so that `status` can read them while the
+//! service runs.
+//!
+//! Invariant: the file is replaced as a whole, so a reader sees one state; a line that cannot be
+//! read is left out, because every failure shows again in the next run.
+
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::{ItemError, ItemErrors};
+
+const FILE: &str = "failed_items.jsonl";
+/// Longest line that is read.
+const LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Where the failed items of one directory of the agent are.
+#[derive(Debug, Clone)]
+pub struct ItemErrorFile {
+    path: PathBuf,
+}
+
+impl ItemErrorFile {
+    /// The file in `directory`.
+    #[must_use]
+    pub fn in_directory(directory: &Path) -> Self {
+        Self {
+            path: directory.join(FILE),
+        }
+    }
+
+    /// The stored items; none when there is no file.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn load(&self) -> io::Result<Vec<ItemError>> {
+        let file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut items = Vec::new();
+        for line in BufReader::new(file).lines().take(super::ITEMS_MAX) {
+            let line = line?;
+            if line.len() <= LINE_BYTES_MAX {
+                items.extend(serde_json::from_str(&line).ok());
+            }
+        }
+        Ok(items)
+    }
+
+    /// Replaces the stored items, if `errors` changed since it was loaded or saved.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self, errors: &mut ItemErrors) -> io::Result<()> {
+        if !errors.is_changed() {
+            return Ok(());
+        }
+        let new = self.path.with_extension("new");
+        let mut out = BufWriter::new(File::create(&new)?);
+        for item in errors.iter() {
+            serde_json::to_writer(&mut out, item)?;
+            out.write_all(b"\n")?;
+        }
+        out.flush()?;
+        drop(out);
+        std::fs::rename(new, &self.path)?;
+        errors.saved();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rollcall_kit::timestamp::Timestamp;
+
+    use super::*;
+    use crate::engine::Guid;
+    use crate::item_error::Problem;
+    use crate::progress::{Change, ObjectType};
+
+    #[test]
+    fn what_was_saved_comes_back_and_a_bad_line_is_left_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = ItemErrorFile::in_directory(directory.path());
+        assert!(file.load().unwrap().is_empty());
+        let mut errors = ItemErrors::default();
+        for number in 1..=3 {
+            let key = (
+                Guid::from_number(number),
+                ObjectType::Membership,
+                Change::Create,
+            );
+            let problem = Problem::new("no", "yes");
+            errors.fail(key, "CN=a\nb", &problem, Timestamp::EPOCH);
+        }
+        file.save(&mut errors).unwrap();
+        assert!(!errors.is_changed());
+        let stored = file.load().unwrap();
+        assert_eq!(stored, errors.iter().cloned().collect::<Vec<_>>());
+        let text = std::fs::read_to_string(directory.path().join(FILE)).unwrap();
+        assert_eq!(text.lines().count(), 3);
+        std::fs::write(directory.path().join(FILE), format!("{{\n{text}")).unwrap();
+        assert_eq!(file.load().unwrap().len(), 3);
+    }
+}

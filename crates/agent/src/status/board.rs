@@ -1,0 +1,248 @@
+//! The status of the running program, shared by everything that changes or shows it.
+//!
+//! Invariant: the file is written only by the process that owns the working directory, so a second
+//! program that is refused there does not overwrite what the first one says.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rollcall_kit::timestamp::{Span, Timestamp};
+
+use super::{Phase, Status, StreamStatus};
+use crate::engine::drift::DriftReport;
+use crate::failure::Failure;
+use crate::summary::{Outcome, RunSummary};
+
+/// Time between two writes of the file while nothing happens.
+const QUIET_SAVE_PERIOD: Span = Span::seconds(10);
+
+/// Shared by all clones.
+#[derive(Debug, Clone)]
+pub struct Board {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    status: Status,
+    /// Where to write it, once the directory is ours.
+    directory: Option<PathBuf>,
+    saved_at: Timestamp,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self {
+            state: Arc::new(Mutex::new(State {
+                status: Status::default(),
+                directory: None,
+                saved_at: Timestamp::EPOCH,
+            })),
+        }
+    }
+}
+
+impl Board {
+    /// The working directory is ours from now on; what an earlier process left there counts on.
+    pub fn own(&self, directory: &Path, agent_id: &str, host: &str) {
+        let mut state = self.lock();
+        let mut status = Status::load(directory).unwrap_or_default();
+        for stream in status.streams.values_mut() {
+            stream.phase = Phase::Starting;
+            stream.reason = None;
+            stream.runs_completed = 0;
+            stream.runs_failed = 0;
+            stream.done = super::Done::default();
+        }
+        agent_id.clone_into(&mut status.agent_id);
+        host.clone_into(&mut status.host);
+        env!("CARGO_PKG_VERSION").clone_into(&mut status.version);
+        state.status = status;
+        state.directory = Some(directory.to_owned());
+    }
+
+    /// A copy of everything.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.lock().status.clone()
+    }
+
+    /// A session was opened.
+    pub fn began(&self, stream: &str, session_id: &str, now: Timestamp) {
+        self.change(stream, now, |status| {
+            status.phase = Phase::Working;
+            status.reason = None;
+            status.session_id = Some(session_id.to_owned());
+            status.run = None;
+        });
+    }
+
+    /// Everything that was read has been written.
+    pub fn caught_up(&self, stream: &str, run: &RunSummary, now: Timestamp) {
+        self.change(stream, now, |status| {
+            status.last_success_at = Some(now.to_string());
+            status.failed_items_count = run.failed_items_count;
+            status.failures_in_a_row = 0;
+            status.run = Some(run.without_items());
+        });
+    }
+
+    /// Nothing had to be written.
+    pub fn quiet(&self, stream: &str, now: Timestamp) {
+        let mut state = self.lock();
+        let status = state.status.streams.entry(stream.to_owned()).or_default();
+        status.last_success_at = Some(now.to_string());
+        if now.since(state.saved_at) >= QUIET_SAVE_PERIOD {
+            state.save(now);
+        }
+    }
+
+    /// A session ended.
+    pub fn ended(&self, stream: &str, run: &RunSummary, now: Timestamp) {
+        self.change(stream, now, |status| {
+            status.phase = match run.outcome {
+                Outcome::Failed => Phase::Failing,
+                _ => Phase::Ended,
+            };
+            status.reason = run.reason.clone();
+            status.last_outcome = Some(run.outcome);
+            status.failed_items_count = run.failed_items_count;
+            status.run = Some(run.without_items());
+            status.done.add(run);
+            match run.outcome {
+                Outcome::Completed => {
+                    status.last_success_at = Some(now.to_string());
+                    status.failures_in_a_row = 0;
+                    status.runs_completed += 1;
+                }
+                Outcome::Failed => status.count_failure(),
+                Outcome::TooEarly | Outcome::AnotherAgent | Outcome::Stopped => {}
+            }
+        });
+    }
+
+    /// It did not come as far as a session.
+    pub fn failed(&self, stream: &str, failure: &Failure, now: Timestamp) {
+        self.change(stream, now, |status| {
+            status.phase = Phase::Failing;
+            status.reason = Some(failure.to_string());
+            status.last_outcome = Some(Outcome::Failed);
+            status.count_failure();
+        });
+    }
+
+    /// It is not its time, or another agent works.
+    pub fn waits(&self, stream: &str, reason: &str, now: Timestamp) {
+        self.change(stream, now, |status| {
+            status.phase = Phase::Waiting;
+            status.reason = Some(reason.to_owned());
+        });
+    }
+
+    /// Both sides were compared.
+    pub fn compared(&self, report: DriftReport, now: Timestamp) {
+        let mut state = self.lock();
+        state.status.drift = Some(report);
+        state.save(now);
+    }
+
+    fn change(&self, stream: &str, now: Timestamp, change: impl FnOnce(&mut StreamStatus)) {
+        let mut state = self.lock();
+        change(state.status.streams.entry(stream.to_owned()).or_default());
+        state.save(now);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StreamStatus {
+    fn count_failure(&mut self) {
+        self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
+        self.runs_failed += 1;
+    }
+}
+
+impl State {
+    /// The status is for people: a disk that is full does not stop the work.
+    fn save(&mut self, now: Timestamp) {
+        self.saved_at = now;
+        self.status.updated_at = now.to_string();
+        let Some(directory) = &self.directory else {
+            return;
+        };
+        if let Err(error) = self.status.save(directory) {
+            tracing::warn!(%error, "the status file cannot be written");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+    fn run(outcome: Outcome, reason: Option<&str>) -> RunSummary {
+        let mut run = RunSummary::new(outcome);
+        run.reason = reason.map(str::to_owned);
+        run.users.created = 2;
+        run
+    }
+
+    #[test]
+    fn a_failure_is_no_success_and_keeps_the_time_of_the_last_one() {
+        let board = Board::default();
+        let later = NOW.plus(Span::seconds(60));
+        board.began("objects", "s1", NOW);
+        board.ended("objects", &run(Outcome::Completed, None), NOW);
+        board.ended("objects", &run(Outcome::Failed, Some("no DC")), later);
+        board.failed("objects", &Failure::Run("no hub".into()), later);
+        let status = board.status();
+        let stream = &status.streams["objects"];
+        assert_eq!(stream.phase, Phase::Failing);
+        assert_eq!(stream.reason.as_deref(), Some("no hub"));
+        assert_eq!(stream.last_outcome, Some(Outcome::Failed));
+        assert_eq!(stream.last_success_at, Some(NOW.to_string()));
+        assert_eq!((stream.failures_in_a_row, stream.runs_failed), (2, 2));
+        assert_eq!(stream.done.users.created, 4);
+        assert!(
+            status.text().contains("FAILING: no hub"),
+            "{}",
+            status.text()
+        );
+    }
+
+    #[test]
+    fn a_restart_goes_on_from_the_file_and_a_stranger_does_not_write_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let board = Board::default();
+        board.failed("objects", &Failure::Run("in use".into()), NOW);
+        assert!(Status::load(directory.path()).is_err());
+        board.own(directory.path(), "a", "h");
+        board.ended("objects", &run(Outcome::Completed, None), NOW);
+        let next = Board::default();
+        next.own(directory.path(), "a", "h");
+        let status = next.status();
+        assert_eq!(
+            status.streams["objects"].last_success_at,
+            Some(NOW.to_string())
+        );
+        assert_eq!(status.streams["objects"].runs_completed, 0);
+        assert_eq!(status.streams["objects"].phase, Phase::Starting);
+    }
+
+    #[test]
+    fn the_present_run_counts_once() {
+        let board = Board::default();
+        board.began("objects", "s1", NOW);
+        let mut present = run(Outcome::Completed, None);
+        board.caught_up("objects", &present, NOW);
+        let done = |board: &Board| board.status().streams["objects"].done_so_far();
+        assert_eq!(done(&board).users.created, 2);
+        present.users.created = 3;
+        board.ended("objects", &present, NOW);
+        assert_eq!(done(&board).users.created, 3);
+    }
+}
