@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rollcall_client::ClientError;
 use rollcall_kit::clock::Clock;
 use rollcall_kit::entropy::Entropy;
 use tokio::time::Instant;
@@ -15,17 +16,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::activity::Activity;
 use crate::agent_id::agent_id;
+use crate::condition::Board;
 use crate::config::Config;
 use crate::engine::guard::Limit;
 use crate::failure::Failure;
 use crate::file_permission;
 use crate::hub::{Hub, Patience};
 use crate::index_file::IndexFile;
+use crate::item_error::ItemErrorFile;
 use crate::run::{Held, Pace, Run};
 use crate::session::{self, Opened, Opening, Urgency};
 use crate::settings::Settings;
 use crate::summary::{Outcome, RunSummary};
 
+/// The stream's name for people.
+pub const STREAM: &str = "objects";
 /// How long the last counters may take on the way to a close that must not wait for them.
 const LAST_REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Where Linux tells the host name.
@@ -39,6 +44,10 @@ pub struct Agent {
     pub hub: Hub,
     /// The index on disk.
     pub file: IndexFile,
+    /// The failed items on disk.
+    pub failed_items: ItemErrorFile,
+    /// What is shown of all this.
+    pub board: Board,
     /// Who we are.
     pub agent_id: String,
     /// Time.
@@ -67,21 +76,33 @@ impl Agent {
         activity: Activity,
         stop: CancellationToken,
         patience: Patience,
+        board: Board,
     ) -> Result<Self, Failure> {
         check_permissions(&config, config_path)?;
         let agent_id = agent_id(&config, &*entropy)?;
         // Cloned machines share an agent id; the host name tells them apart (decision U104).
-        tracing::info!(agent_id, host = host_name(), "the agent starts");
+        let host = host_name();
+        tracing::info!(agent_id, host, "the agent starts");
         let directory = config.working_directory();
         let file = IndexFile::open(&directory)?;
+        board.own(&directory, &agent_id, &host);
+        let away = |error: &ClientError| {
+            board.failed(STREAM, &Failure::Run(error.to_string()), clock.now());
+        };
         let hub = tokio::select! {
             () = stop.cancelled() => return Err(Failure::Stopped),
-            hub = Hub::connect(&config, Arc::clone(&entropy), patience) => hub?,
+            hub = Hub::connect(&config, Arc::clone(&entropy), patience, away) => hub,
         };
+        let hub = hub.inspect_err(|failure| {
+            tracing::error!(reason = %failure, "the hub cannot be used");
+            board.failed(STREAM, failure, clock.now());
+        })?;
         Ok(Self {
             config,
             hub,
+            failed_items: ItemErrorFile::in_directory(&directory),
             file,
+            board,
             agent_id,
             clock,
             entropy,
@@ -122,6 +143,8 @@ impl Agent {
         let started = Instant::now();
         let mut summary = RunSummary::new(Outcome::Completed);
         summary.session_id = Some(opened.session.id().to_owned());
+        let id = opened.session.id();
+        self.board.began(STREAM, id, self.clock.now());
         let shown = self.activity.show();
         let result = self.inside(&opened, pace, held, &mut summary).await;
         drop(shown);
@@ -129,9 +152,7 @@ impl Agent {
         summary.took(started.elapsed().as_secs_f64());
         summary.ended_at = self.clock.now().to_string();
         let result = self.close(opened, result, &mut summary).await;
-        if let Err(error) = summary.save(&self.directory) {
-            tracing::warn!(%error, "the status file cannot be written");
-        }
+        self.board.ended(STREAM, &summary, self.clock.now());
         (summary, result)
     }
 

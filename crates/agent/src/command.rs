@@ -51,8 +51,8 @@ pub struct Arguments {
 /// Something else than a run.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Shows how the last run ended and which items fail.
-    Status,
+    /// Shows what the agent is doing, how the last runs ended and which items fail.
+    Status(status::StatusArguments),
     /// Lets a plan that was refused because it removes too much pass once.
     Approve(approve::Approve),
 }
@@ -83,7 +83,7 @@ pub async fn run(arguments: &Arguments) -> ExitCode {
         return show_findings(arguments, &findings);
     }
     match &arguments.command {
-        Some(Command::Status) => status::status(arguments, &config),
+        Some(Command::Status(wanted)) => status::status(arguments, wanted, &config),
         Some(Command::Approve(wanted)) => approve::approve(arguments, wanted, &config),
         None => work::work(arguments, config, entropy).await,
     }

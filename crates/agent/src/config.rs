@@ -5,6 +5,7 @@
 //! Secrets never appear in an error. Deliberately absent: the synchronization settings of the
 //! hub, which win over the file (`crate::settings`).
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ pub use period::parse_period;
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 const INTERVAL_DEFAULT: Duration = Duration::from_secs(240);
 const FOLLOW_PERIOD_DEFAULT: Duration = Duration::from_secs(30);
+const DRIFT_CHECK_PERIOD_DEFAULT: Duration = Duration::from_secs(24 * 3_600);
 const LOG_FILE_DEFAULT: &str = "identity_hub.log";
 const LOG_FILE_MEGABYTES_DEFAULT: u64 = 30;
 const LOG_FILE_BACKUPS_DEFAULT: u32 = 10;
@@ -56,8 +58,8 @@ pub enum ConfigError {
     },
 }
 
-/// The whole file. Keys are those of the published agent, plus `hub`, `agent_id`, `safety` and
-/// three keys of `sync_settings`.
+/// The whole file. Keys are those of the published agent, plus `hub`, `agent_id`, `safety`,
+/// `metrics`, `drift` and three keys of `sync_settings`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -102,6 +104,12 @@ pub struct Config {
     /// Limits on what one run may do.
     #[serde(default)]
     pub safety: Safety,
+    /// Numbers for Prometheus.
+    #[serde(default)]
+    pub metrics: Metrics,
+    /// The check for drift.
+    #[serde(default)]
+    pub drift: Drift,
     /// What is synchronized, and how.
     #[serde(default)]
     pub sync_settings: SyncSettings,
@@ -260,6 +268,31 @@ pub struct Safety {
     /// Users, and groups, that one run may remove; 0 = any number; absent = the larger of 20
     /// and 20 %.
     pub max_removals: Option<usize>,
+}
+
+/// `metrics`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Metrics {
+    /// Address and port to serve them on; absent = not served.
+    pub listen: Option<SocketAddr>,
+}
+
+/// `drift`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Drift {
+    /// Time between two comparisons of both sides by the service; 0 = none.
+    #[serde(deserialize_with = "period")]
+    pub check_period: Duration,
+}
+
+impl Default for Drift {
+    fn default() -> Self {
+        Self {
+            check_period: DRIFT_CHECK_PERIOD_DEFAULT,
+        }
+    }
 }
 
 /// `sync_settings`.

@@ -6,6 +6,7 @@
 //! [`object::DirectoryObject`] and [`index::HubUser`] are its only inputs.
 
 pub mod attribute;
+pub mod drift;
 pub mod guard;
 pub mod guid;
 pub mod index;

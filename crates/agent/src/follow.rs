@@ -7,7 +7,7 @@ use std::time::Duration;
 use rollcall_kit::backoff::Backoff;
 use rollcall_kit::timestamp::Timestamp;
 
-use crate::agent::Agent;
+use crate::agent::{Agent, STREAM};
 use crate::failure::Failure;
 use crate::run::Pace;
 use crate::session::{Opening, Urgency};
@@ -46,13 +46,22 @@ pub async fn follow(agent: &Agent, first: Urgency) -> Result<(), Failure> {
             }
             Ok(Opening::Exists { agent_id, until }) => {
                 tracing::info!(agent_id, until = %until, "another agent works; waiting");
+                let why = format!("agent {agent_id} works, at least until {until}");
+                agent.board.waits(STREAM, &why, agent.clock.now());
                 until_moment(agent, until)
             }
             Ok(Opening::TooEarly { at }) => {
                 tracing::info!(next = %at, "the next session is not due yet");
+                let why = format!("the next session is due at {at}");
+                agent.board.waits(STREAM, &why, agent.clock.now());
                 until_moment(agent, at)
             }
-            Err(failure) => after(agent, failure, &mut backoff)?,
+            Err(failure) => {
+                if !matches!(failure, Failure::Stopped) {
+                    agent.board.failed(STREAM, &failure, agent.clock.now());
+                }
+                after(agent, failure, &mut backoff)?
+            }
         };
         tokio::select! {
             () = agent.stop.cancelled() => return Ok(()),

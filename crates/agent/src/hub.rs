@@ -20,6 +20,7 @@ use tonic::{Request, Response, Status};
 
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::fault_count::Side;
 
 mod before;
 mod listing;
@@ -68,7 +69,7 @@ pub fn client_options(config: &Config) -> Result<ClientOptions, Failure> {
 }
 
 impl Hub {
-    /// Connects and looks the pool up.
+    /// Connects and looks the pool up; `away` hears of each attempt that failed and is repeated.
     ///
     /// # Errors
     /// [`Failure`] with what to do; with [`Patience::Wait`] only what waiting does not mend.
@@ -76,6 +77,7 @@ impl Hub {
         config: &Config,
         entropy: Arc<dyn Entropy>,
         patience: Patience,
+        away: impl Fn(&ClientError),
     ) -> Result<Self, Failure> {
         let mut backoff = Backoff::new();
         loop {
@@ -90,7 +92,9 @@ impl Hub {
             if patience == Patience::GiveUp || !is_away {
                 return Err(failure(&error));
             }
+            Side::Hub.failed();
             tracing::warn!(reason = %error, "the hub is away; it is tried again");
+            away(&error);
             tokio::time::sleep(backoff.next_wait(&*entropy)).await;
         }
     }
@@ -225,6 +229,7 @@ impl Hub {
 /// What a failed call means for the whole run.
 #[must_use]
 pub fn failure(error: &ClientError) -> Failure {
+    Side::Hub.failed();
     match &error.kind {
         ErrorKind::Unauthenticated => Failure::Authentication(error.to_string()),
         ErrorKind::Configuration => Failure::Config(error.to_string()),

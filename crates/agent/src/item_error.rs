@@ -202,7 +202,12 @@ mod tests {
         errors.fail(key(2), "b", &bad(), Timestamp::from_seconds(1));
         errors.end_pass();
         errors.begin_pass();
-        errors.fail(key(1), "a", &Problem::new("worse", "wait"), Timestamp::from_seconds(9));
+        errors.fail(
+            key(1),
+            "a",
+            &Problem::new("worse", "wait"),
+            Timestamp::from_seconds(9),
+        );
         errors.end_pass();
         let left: Vec<_> = errors.iter().collect();
         assert_eq!(left.len(), 1);

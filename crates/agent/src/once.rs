@@ -1,6 +1,6 @@
 //! One run and its result (decisions U132, U133).
 
-use crate::agent::Agent;
+use crate::agent::{Agent, STREAM};
 use crate::failure::Failure;
 use crate::run::Pace;
 use crate::session::{Opening, Urgency};
@@ -24,6 +24,9 @@ pub async fn once(agent: &Agent, urgency: Urgency) -> (RunSummary, Result<(), Fa
             (summary, Err(Failure::Run(reason)))
         }
         Err(failure) => {
+            if !matches!(failure, Failure::Stopped) {
+                agent.board.failed(STREAM, &failure, agent.clock.now());
+            }
             let mut summary = RunSummary::new(match failure {
                 Failure::Stopped => Outcome::Stopped,
                 _ => Outcome::Failed,

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::item_error::Key;
 
 /// What a change is about (RelatedObjectType).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ObjectType {
     /// A user.

@@ -16,6 +16,7 @@ use crate::engine::Guid;
 use crate::engine::mapping::Mapping;
 use crate::engine::object::{Change, DirectoryObject, ObjectClass};
 use crate::failure::Failure;
+use crate::fault_count::Side;
 
 mod change;
 mod filter;
@@ -82,6 +83,7 @@ pub fn options(config: &Config) -> Options {
 /// What a failed read means for the whole run.
 #[must_use]
 pub fn failure(error: &Error) -> Failure {
+    Side::Directory.failed();
     let text = crate::failure::chain(error);
     match error {
         Error::BindRefused { .. } => Failure::Authentication(text),

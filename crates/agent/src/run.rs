@@ -6,7 +6,7 @@
 
 use tokio::time::Instant;
 
-use crate::agent::Agent;
+use crate::agent::{Agent, STREAM};
 use crate::engine::index::Index;
 use crate::engine::scope::Scope;
 use crate::failure::Failure;
@@ -110,11 +110,14 @@ impl<'a> Run<'a> {
     /// [`Failure`]; what was acknowledged until then stays, the cursor does not move.
     pub async fn go(&mut self, pace: Pace) -> Result<(), Failure> {
         let started = Instant::now();
-        self.errors = self.agent.file.item_errors()?;
+        let stored = self.agent.failed_items.load();
+        let unreadable = |error| Failure::run("the failed items cannot be read", &error);
+        self.errors = ItemErrors::from_stored(stored.map_err(unreadable)?);
         self.agent.activity.begin("connecting to the directory", 0);
         let mut reader = self.connect().await?;
         let scope = self.resolve(&mut reader).await?;
         self.first_batch(&mut reader, &scope).await?;
+        self.caught_up();
         if pace == Pace::Once {
             return Ok(());
         }
@@ -125,10 +128,23 @@ impl<'a> Run<'a> {
             let left = self.settings.interval.saturating_sub(started.elapsed());
             tokio::time::sleep(period.min(left)).await;
             self.rest = Rest::Working;
+            let read = self.summary.objects_read;
             self.follow_once(&mut reader, &scope).await?;
+            if self.summary.objects_read == read {
+                self.agent.board.quiet(STREAM, self.agent.clock.now());
+            } else {
+                self.caught_up();
+            }
         }
         self.rest = Rest::BetweenBatches;
         Ok(())
+    }
+
+    /// Tells people that everything read so far was written.
+    fn caught_up(&mut self) {
+        self.summary.count(&self.opened.session.progress());
+        let now = self.agent.clock.now();
+        self.agent.board.caught_up(STREAM, self.summary, now);
     }
 
     async fn connect(&self) -> Result<Reader, Failure> {
@@ -209,7 +225,8 @@ impl<'a> Run<'a> {
         let (errors, brake) = (&mut self.errors, &mut self.brake);
         let result = work.carry_out(index, errors, brake, begin).await;
         self.summary.refused_plan = self.brake.refused().cloned();
-        agent.file.set_item_errors(&self.errors)?;
+        let saved = agent.failed_items.save(&mut self.errors);
+        saved.map_err(|error| Failure::run("the failed items cannot be stored", &error))?;
         self.summary.list(&self.errors);
         let Done {
             users_in_scope,

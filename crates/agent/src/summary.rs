@@ -1,7 +1,7 @@
 //! What a run did, for programs and for people.
 //!
 //! Invariant: the counters are those of the session. Deliberately absent: the file that shows the
-//! last run to others (`crate::status`).
+//! last run to others (`crate::condition`).
 
 use serde::{Deserialize, Serialize};
 

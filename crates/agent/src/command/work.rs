@@ -13,11 +13,13 @@ use super::signal::end_on_signals;
 use super::{Arguments, Output, ended, show};
 use crate::activity::{Activity, Show};
 use crate::agent::Agent;
+use crate::condition::Board;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::follow::follow;
 use crate::hub::Patience;
 use crate::logger::{self, Console};
+use crate::metrics::serve;
 use crate::once::once;
 use crate::session::Urgency;
 use crate::summary::RunSummary;
@@ -48,9 +50,19 @@ pub async fn work(arguments: &Arguments, config: Config, entropy: Arc<dyn Entrop
     } else {
         Patience::Wait
     };
+    let board = Board::default();
+    let _metrics = match &config.metrics.listen {
+        Some(address) if !arguments.once => match serve(*address, board.clone()).await {
+            Ok(server) => Some(server),
+            Err(failure) => return ended(&failure),
+        },
+        _ => None,
+    };
     let path = &arguments.config;
-    let agent = Agent::new(config, path, clock, entropy, activity, stop, patience).await;
-    match agent {
+    let agent = Agent::new(
+        config, path, clock, entropy, activity, stop, patience, board,
+    );
+    match agent.await {
         Ok(agent) => with(arguments, &agent).await,
         Err(Failure::Stopped) if !arguments.once => ExitCode::SUCCESS,
         Err(failure) => ended(&failure),

@@ -367,13 +367,10 @@ impl Planner<'_> {
             {
                 continue;
             }
-            let members = self.direct_or_nested(guid, record);
+            let nested_groups = self.rules.nested_groups;
+            let members = members_of(self.index, guid, record, nested_groups, &primary);
             let mut wanted = members.reached;
             self.plan.links_followed += members.links;
-            for group in members.groups {
-                let rid = self.index.get(group).and_then(group_rid);
-                wanted.extend(rid.and_then(|rid| primary.get(&rid)).into_iter().flatten());
-            }
             self.plan.inner_groups_ignored += self.ignored(&wanted);
             wanted.retain(|member| self.wanted_users.contains(member));
             self.plan.memberships_in_scope += wanted.len();
@@ -413,19 +410,33 @@ impl Planner<'_> {
         };
         members.iter().filter(is_group).count()
     }
+}
 
-    fn direct_or_nested(&self, guid: Guid, record: &Record) -> Nested {
-        match (&record.body, self.rules.nested_groups) {
-            (_, NestedGroups::Flatten) => nested_members(self.index, &BTreeSet::from([guid])),
-            (Body::Group { members, .. }, NestedGroups::Direct) => Nested {
-                reached: members.iter().copied().collect(),
-                groups: HashSet::from([guid]),
-                links: members.len(),
-                has_gaps: false,
-            },
-            _ => Nested::default(),
-        }
+/// The members of a group as the rules see them; `primary` are users by the rid of their primary
+/// group.
+pub(super) fn members_of(
+    index: &Index,
+    guid: Guid,
+    record: &Record,
+    nested_groups: NestedGroups,
+    primary: &HashMap<u32, Vec<Guid>>,
+) -> Nested {
+    let mut nested = match (&record.body, nested_groups) {
+        (_, NestedGroups::Flatten) => nested_members(index, &BTreeSet::from([guid])),
+        (Body::Group { members, .. }, NestedGroups::Direct) => Nested {
+            reached: members.iter().copied().collect(),
+            groups: HashSet::from([guid]),
+            links: members.len(),
+            has_gaps: false,
+        },
+        _ => Nested::default(),
+    };
+    for group in &nested.groups {
+        let rid = index.get(*group).and_then(group_rid);
+        let by_rid = rid.and_then(|rid| primary.get(&rid));
+        nested.reached.extend(by_rid.into_iter().flatten());
     }
+    nested
 }
 
 fn group_rid(record: &Record) -> Option<u32> {
@@ -435,7 +446,7 @@ fn group_rid(record: &Record) -> Option<u32> {
     }
 }
 
-fn cause(record: &Record, verdict: Verdict) -> Option<Cause> {
+pub(super) fn cause(record: &Record, verdict: Verdict) -> Option<Cause> {
     match (record.presence, verdict) {
         (Presence::Deleted, _) => Some(Cause::Deleted),
         (Presence::Seen, Verdict::Out) => Some(Cause::OutOfScope),
@@ -443,7 +454,7 @@ fn cause(record: &Record, verdict: Verdict) -> Option<Cause> {
     }
 }
 
-fn activation(enabled: bool, hub: &HubSide, ended: bool) -> Option<Activation> {
+pub(super) fn activation(enabled: bool, hub: &HubSide, ended: bool) -> Option<Activation> {
     match (enabled, hub.enabled) {
         (true, Some(true)) | (false, Some(false)) => None,
         // The hub suspends an ended account by itself and refuses to reactivate it.
@@ -454,7 +465,7 @@ fn activation(enabled: bool, hub: &HubSide, ended: bool) -> Option<Activation> {
 }
 
 /// Users by the rid of their primary group, which `member` does not list.
-fn primary_members(index: &Index) -> HashMap<u32, Vec<Guid>> {
+pub(super) fn primary_members(index: &Index) -> HashMap<u32, Vec<Guid>> {
     let mut by_rid: HashMap<u32, Vec<Guid>> = HashMap::new();
     for (guid, record) in index.iter() {
         if let Body::User {

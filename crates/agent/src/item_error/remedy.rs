@@ -12,7 +12,8 @@ const RETRY: &str = "nothing, if it does not last: it is tried again in each run
 const OTHER_SOURCE: &str = "correct the attribute in the directory, or map the field from another attribute (sync_settings.user_attribute_mapping, sync_settings.group_attribute_mapping)";
 const NO_LOGIN: &str = "set the attribute in the directory, or map Username from sAMAccountName (sync_settings.user_attribute_mapping)";
 const LOGIN_FORM: &str = "change the attribute in the directory, or map Username from another attribute (sync_settings.user_attribute_mapping)";
-const NO_SUFFIX: &str = "add @domain to the attribute in the directory, or set sync_settings.replacement_domain";
+const NO_SUFFIX: &str =
+    "add @domain to the attribute in the directory, or set sync_settings.replacement_domain";
 const SHORTEN: &str = "shorten the attribute in the directory, or map the field from another attribute or from none (type: empty)";
 const GROUP_NAME: &str = "rename the group in the directory, or map Name from sAMAccountName (sync_settings.group_attribute_mapping)";
 
@@ -121,7 +122,10 @@ mod tests {
         let name = ("displayname", "A");
         let cases: [(&[(&str, &str)], &str); 7] = [
             (&[name], NO_LOGIN),
-            (&[("userprincipalname", "a b@corp.example"), name], LOGIN_FORM),
+            (
+                &[("userprincipalname", "a b@corp.example"), name],
+                LOGIN_FORM,
+            ),
             (&[("userprincipalname", "a"), name], NO_SUFFIX),
             (&[("userprincipalname", "a@"), name], NO_SUFFIX),
             (&[upn], "set displayName in the directory"),

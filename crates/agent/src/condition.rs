@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::drift::DriftReport;
+use crate::drift::DriftReport;
 use crate::summary::{Changes, Outcome, RunSummary};
 
 mod board;
@@ -40,7 +40,7 @@ pub enum Phase {
 
 /// Everything.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Status {
+pub struct Condition {
     /// Who the agent is to the hub.
     #[serde(default)]
     pub agent_id: String,
@@ -55,7 +55,7 @@ pub struct Status {
     pub updated_at: String,
     /// By name of the stream.
     #[serde(default)]
-    pub streams: BTreeMap<String, StreamStatus>,
+    pub streams: BTreeMap<String, StreamCondition>,
     /// The last comparison of both sides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift: Option<DriftReport>,
@@ -63,7 +63,7 @@ pub struct Status {
 
 /// One stream.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct StreamStatus {
+pub struct StreamCondition {
     /// What it is doing.
     pub phase: Phase,
     /// Why it waits or fails.
@@ -118,7 +118,7 @@ impl Done {
     }
 }
 
-impl StreamStatus {
+impl StreamCondition {
     /// What this process did, the present run included.
     #[must_use]
     pub fn done_so_far(&self) -> Done {
@@ -132,7 +132,7 @@ impl StreamStatus {
     }
 }
 
-impl Status {
+impl Condition {
     /// The stored status.
     ///
     /// # Errors
@@ -174,7 +174,7 @@ impl Status {
     }
 }
 
-impl StreamStatus {
+impl StreamCondition {
     fn lines(&self, name: &str) -> Vec<String> {
         let phase = match self.phase {
             Phase::Starting => "starting",

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rollcall_kit::timestamp::{Span, Timestamp};
 
-use super::{Phase, Status, StreamStatus};
-use crate::engine::drift::DriftReport;
+use super::{Condition, Phase, StreamCondition};
+use crate::drift::DriftReport;
 use crate::failure::Failure;
 use crate::summary::{Outcome, RunSummary};
 
@@ -24,7 +24,7 @@ pub struct Board {
 
 #[derive(Debug)]
 struct State {
-    status: Status,
+    condition: Condition,
     /// Where to write it, once the directory is ours.
     directory: Option<PathBuf>,
     saved_at: Timestamp,
@@ -34,7 +34,7 @@ impl Default for Board {
     fn default() -> Self {
         Self {
             state: Arc::new(Mutex::new(State {
-                status: Status::default(),
+                condition: Condition::default(),
                 directory: None,
                 saved_at: Timestamp::EPOCH,
             })),
@@ -46,52 +46,56 @@ impl Board {
     /// The working directory is ours from now on; what an earlier process left there counts on.
     pub fn own(&self, directory: &Path, agent_id: &str, host: &str) {
         let mut state = self.lock();
-        let mut status = Status::load(directory).unwrap_or_default();
-        for stream in status.streams.values_mut() {
+        let mut condition = Condition::load(directory).unwrap_or_default();
+        for stream in condition.streams.values_mut() {
             stream.phase = Phase::Starting;
             stream.reason = None;
             stream.runs_completed = 0;
             stream.runs_failed = 0;
             stream.done = super::Done::default();
         }
-        agent_id.clone_into(&mut status.agent_id);
-        host.clone_into(&mut status.host);
-        env!("CARGO_PKG_VERSION").clone_into(&mut status.version);
-        state.status = status;
+        agent_id.clone_into(&mut condition.agent_id);
+        host.clone_into(&mut condition.host);
+        env!("CARGO_PKG_VERSION").clone_into(&mut condition.version);
+        state.condition = condition;
         state.directory = Some(directory.to_owned());
     }
 
     /// A copy of everything.
     #[must_use]
-    pub fn status(&self) -> Status {
-        self.lock().status.clone()
+    pub fn condition(&self) -> Condition {
+        self.lock().condition.clone()
     }
 
     /// A session was opened.
     pub fn began(&self, stream: &str, session_id: &str, now: Timestamp) {
-        self.change(stream, now, |status| {
-            status.phase = Phase::Working;
-            status.reason = None;
-            status.session_id = Some(session_id.to_owned());
-            status.run = None;
+        self.change(stream, now, |condition| {
+            condition.phase = Phase::Working;
+            condition.reason = None;
+            condition.session_id = Some(session_id.to_owned());
+            condition.run = None;
         });
     }
 
     /// Everything that was read has been written.
     pub fn caught_up(&self, stream: &str, run: &RunSummary, now: Timestamp) {
-        self.change(stream, now, |status| {
-            status.last_success_at = Some(now.to_string());
-            status.failed_items_count = run.failed_items_count;
-            status.failures_in_a_row = 0;
-            status.run = Some(run.without_items());
+        self.change(stream, now, |condition| {
+            condition.last_success_at = Some(now.to_string());
+            condition.failed_items_count = run.failed_items_count;
+            condition.failures_in_a_row = 0;
+            condition.run = Some(run.without_items());
         });
     }
 
     /// Nothing had to be written.
     pub fn quiet(&self, stream: &str, now: Timestamp) {
         let mut state = self.lock();
-        let status = state.status.streams.entry(stream.to_owned()).or_default();
-        status.last_success_at = Some(now.to_string());
+        let condition = state
+            .condition
+            .streams
+            .entry(stream.to_owned())
+            .or_default();
+        condition.last_success_at = Some(now.to_string());
         if now.since(state.saved_at) >= QUIET_SAVE_PERIOD {
             state.save(now);
         }
@@ -99,23 +103,23 @@ impl Board {
 
     /// A session ended.
     pub fn ended(&self, stream: &str, run: &RunSummary, now: Timestamp) {
-        self.change(stream, now, |status| {
-            status.phase = match run.outcome {
+        self.change(stream, now, |condition| {
+            condition.phase = match run.outcome {
                 Outcome::Failed => Phase::Failing,
                 _ => Phase::Ended,
             };
-            status.reason = run.reason.clone();
-            status.last_outcome = Some(run.outcome);
-            status.failed_items_count = run.failed_items_count;
-            status.run = Some(run.without_items());
-            status.done.add(run);
+            condition.reason = run.reason.clone();
+            condition.last_outcome = Some(run.outcome);
+            condition.failed_items_count = run.failed_items_count;
+            condition.run = Some(run.without_items());
+            condition.done.add(run);
             match run.outcome {
                 Outcome::Completed => {
-                    status.last_success_at = Some(now.to_string());
-                    status.failures_in_a_row = 0;
-                    status.runs_completed += 1;
+                    condition.last_success_at = Some(now.to_string());
+                    condition.failures_in_a_row = 0;
+                    condition.runs_completed += 1;
                 }
-                Outcome::Failed => status.count_failure(),
+                Outcome::Failed => condition.count_failure(),
                 Outcome::TooEarly | Outcome::AnotherAgent | Outcome::Stopped => {}
             }
         });
@@ -123,32 +127,38 @@ impl Board {
 
     /// It did not come as far as a session.
     pub fn failed(&self, stream: &str, failure: &Failure, now: Timestamp) {
-        self.change(stream, now, |status| {
-            status.phase = Phase::Failing;
-            status.reason = Some(failure.to_string());
-            status.last_outcome = Some(Outcome::Failed);
-            status.count_failure();
+        self.change(stream, now, |condition| {
+            condition.phase = Phase::Failing;
+            condition.reason = Some(failure.to_string());
+            condition.last_outcome = Some(Outcome::Failed);
+            condition.count_failure();
         });
     }
 
     /// It is not its time, or another agent works.
     pub fn waits(&self, stream: &str, reason: &str, now: Timestamp) {
-        self.change(stream, now, |status| {
-            status.phase = Phase::Waiting;
-            status.reason = Some(reason.to_owned());
+        self.change(stream, now, |condition| {
+            condition.phase = Phase::Waiting;
+            condition.reason = Some(reason.to_owned());
         });
     }
 
     /// Both sides were compared.
     pub fn compared(&self, report: DriftReport, now: Timestamp) {
         let mut state = self.lock();
-        state.status.drift = Some(report);
+        state.condition.drift = Some(report);
         state.save(now);
     }
 
-    fn change(&self, stream: &str, now: Timestamp, change: impl FnOnce(&mut StreamStatus)) {
+    fn change(&self, stream: &str, now: Timestamp, change: impl FnOnce(&mut StreamCondition)) {
         let mut state = self.lock();
-        change(state.status.streams.entry(stream.to_owned()).or_default());
+        change(
+            state
+                .condition
+                .streams
+                .entry(stream.to_owned())
+                .or_default(),
+        );
         state.save(now);
     }
 
@@ -157,7 +167,7 @@ impl Board {
     }
 }
 
-impl StreamStatus {
+impl StreamCondition {
     fn count_failure(&mut self) {
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         self.runs_failed += 1;
@@ -168,11 +178,11 @@ impl State {
     /// The status is for people: a disk that is full does not stop the work.
     fn save(&mut self, now: Timestamp) {
         self.saved_at = now;
-        self.status.updated_at = now.to_string();
+        self.condition.updated_at = now.to_string();
         let Some(directory) = &self.directory else {
             return;
         };
-        if let Err(error) = self.status.save(directory) {
+        if let Err(error) = self.condition.save(directory) {
             tracing::warn!(%error, "the status file cannot be written");
         }
     }
@@ -199,8 +209,8 @@ mod tests {
         board.ended("objects", &run(Outcome::Completed, None), NOW);
         board.ended("objects", &run(Outcome::Failed, Some("no DC")), later);
         board.failed("objects", &Failure::Run("no hub".into()), later);
-        let status = board.status();
-        let stream = &status.streams["objects"];
+        let condition = board.condition();
+        let stream = &condition.streams["objects"];
         assert_eq!(stream.phase, Phase::Failing);
         assert_eq!(stream.reason.as_deref(), Some("no hub"));
         assert_eq!(stream.last_outcome, Some(Outcome::Failed));
@@ -208,9 +218,9 @@ mod tests {
         assert_eq!((stream.failures_in_a_row, stream.runs_failed), (2, 2));
         assert_eq!(stream.done.users.created, 4);
         assert!(
-            status.text().contains("FAILING: no hub"),
+            condition.text().contains("FAILING: no hub"),
             "{}",
-            status.text()
+            condition.text()
         );
     }
 
@@ -219,18 +229,18 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let board = Board::default();
         board.failed("objects", &Failure::Run("in use".into()), NOW);
-        assert!(Status::load(directory.path()).is_err());
+        assert!(Condition::load(directory.path()).is_err());
         board.own(directory.path(), "a", "h");
         board.ended("objects", &run(Outcome::Completed, None), NOW);
         let next = Board::default();
         next.own(directory.path(), "a", "h");
-        let status = next.status();
+        let condition = next.condition();
         assert_eq!(
-            status.streams["objects"].last_success_at,
+            condition.streams["objects"].last_success_at,
             Some(NOW.to_string())
         );
-        assert_eq!(status.streams["objects"].runs_completed, 0);
-        assert_eq!(status.streams["objects"].phase, Phase::Starting);
+        assert_eq!(condition.streams["objects"].runs_completed, 0);
+        assert_eq!(condition.streams["objects"].phase, Phase::Starting);
     }
 
     #[test]
@@ -239,7 +249,7 @@ mod tests {
         board.began("objects", "s1", NOW);
         let mut present = run(Outcome::Completed, None);
         board.caught_up("objects", &present, NOW);
-        let done = |board: &Board| board.status().streams["objects"].done_so_far();
+        let done = |board: &Board| board.condition().streams["objects"].done_so_far();
         assert_eq!(done(&board).users.created, 2);
         present.users.created = 3;
         board.ended("objects", &present, NOW);
