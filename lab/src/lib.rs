@@ -1,9 +1,11 @@
-//! Real servers for tests and the demo: a Samba domain controller and PostgreSQL.
+//! Real servers for tests and the demo, a Samba domain controller and PostgreSQL; and a directory of
+//! our own for what that domain controller cannot show.
 //!
 //! Invariant: whatever is started here listens on loopback addresses only and ends with its owner.
 //! Deliberately absent: product code; nothing here may depend on it.
 
 pub mod address;
+pub mod fake_directory;
 mod keeper;
 pub mod oracle;
 pub mod packages;

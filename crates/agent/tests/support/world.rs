@@ -1,4 +1,4 @@
-//! A real domain controller, a real hub and the real agent program.
+//! A directory, a real hub and the real agent program.
 
 // Each test program uses a part of it.
 #![allow(dead_code)]
@@ -15,6 +15,7 @@ use rollcall_hub::init;
 use rollcall_hub::server::{self, RunningHub};
 use rollcall_kit::clock::{Clock as _, SystemClock};
 use rollcall_kit::entropy::SystemEntropy;
+use rollcall_lab::fake_directory::FakeDirectory;
 use rollcall_lab::oracle::{Expected, Group, NestedGroups, Scope, State, User};
 use rollcall_lab::samba::{Dc, DcOptions, Fill};
 use rollcall_proto::idp::user::Status;
@@ -26,13 +27,18 @@ use rollcall_proto::organizationmanager::{ListExternalGroupsRequest, ListGroupMe
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
+#[path = "source.rs"]
+mod source;
+
+pub use source::Directory;
+
 const AGENT: &str = env!("CARGO_BIN_EXE_rollcall-agent");
 const POLLS_MAX: u32 = 600;
 const POLL: Duration = Duration::from_millis(100);
 
 /// Everything a test needs.
-pub struct World {
-    pub dc: Dc,
+pub struct World<D = Dc> {
+    pub dc: D,
     pub hub: Option<RunningHub>,
     pub client: Client,
     pub pool: Userpool,
@@ -49,7 +55,34 @@ pub struct World {
 impl World {
     /// A filled domain and an empty pool.
     pub async fn start(fill: Option<Fill>) -> Self {
-        let dc = Dc::start(&DcOptions { fill }).unwrap();
+        Self::of(Dc::start(&DcOptions { fill }).unwrap()).await
+    }
+
+    /// Security identifier of the synchronization account (MS-DTYP 2.4.2).
+    pub fn sync_account_sid(&self) -> String {
+        let dn = self.dc.sync_account_dn();
+        let dump = self
+            .dc
+            .admin_ldapsearch(&["-s", "base", "-b", &dn, "(objectClass=*)", "objectSid"])
+            .unwrap();
+        let line = dump.lines().find_map(|l| l.strip_prefix("objectSid:: "));
+        let bytes = STANDARD.decode(line.unwrap()).unwrap();
+        let parts = bytes[8..].chunks_exact(4);
+        let parts = parts.map(|part| u32::from_le_bytes(part.try_into().unwrap()).to_string());
+        format!("S-1-{}-{}", bytes[7], parts.collect::<Vec<_>>().join("-"))
+    }
+}
+
+impl World<FakeDirectory> {
+    /// A fake directory with nobody in it and an empty pool.
+    pub async fn start_fake() -> Self {
+        Self::of(FakeDirectory::start().unwrap()).await
+    }
+}
+
+impl<D: Directory> World<D> {
+    /// This directory and an empty pool.
+    pub async fn of(dc: D) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let hub_data = directory.path().join("hub");
         let request = init::Request {
@@ -79,7 +112,7 @@ impl World {
             .await
             .unwrap();
         let pool: Userpool = client.wait(operation).await.unwrap();
-        let base = dc.base_dn();
+        let base = dc.base();
         Self {
             units: vec![format!("OU=People,{base}"), format!("OU=Groups,{base}")],
             groups: Vec::new(),
@@ -116,7 +149,7 @@ impl World {
 
     /// Writes the configuration with these lines added to `sync_settings`, and others at the top.
     pub fn configure(&self, settings: &str, top: &str) -> PathBuf {
-        self.configure_with_password(settings, top, self.dc.sync_password())
+        self.configure_with_password(settings, top, &self.dc.password())
     }
 
     pub fn configure_with_password(&self, settings: &str, top: &str, password: &str) -> PathBuf {
@@ -147,12 +180,12 @@ impl World {
             self.ca.display(),
             work.display(),
             self.key.display(),
-            self.dc.ldaps_url(),
-            self.dc.sync_account_dn(),
+            self.dc.url(),
+            self.dc.account(),
             password,
-            self.dc.ca_path().display(),
+            self.dc.ca().display(),
             self.domain(),
-            self.dc.realm().to_lowercase(),
+            self.dc.realm(),
             quoted(&self.units),
         );
         let path = work.join("config.yaml");
@@ -206,26 +239,9 @@ impl World {
         std::fs::read_to_string(self.directory.path().join("agent.log")).unwrap_or_default()
     }
 
-    /// Security identifier of the synchronization account (MS-DTYP 2.4.2).
-    pub fn sync_account_sid(&self) -> String {
-        let dn = self.dc.sync_account_dn();
-        let dump = self
-            .dc
-            .admin_ldapsearch(&["-s", "base", "-b", &dn, "(objectClass=*)", "objectSid"])
-            .unwrap();
-        let line = dump.lines().find_map(|l| l.strip_prefix("objectSid:: "));
-        let bytes = STANDARD.decode(line.unwrap()).unwrap();
-        let parts = bytes[8..].chunks_exact(4);
-        let parts = parts.map(|part| u32::from_le_bytes(part.try_into().unwrap()).to_string());
-        format!("S-1-{}-{}", bytes[7], parts.collect::<Vec<_>>().join("-"))
-    }
-
     /// What the directory says the hub should hold, read with `ldapsearch`.
     pub fn expected(&self) -> Expected {
-        let dump = self
-            .dc
-            .admin_ldapsearch(&["(|(objectClass=user)(objectClass=group))"])
-            .unwrap();
+        let dump = self.dc.dump();
         let scope = Scope {
             organizational_units: self.units.clone(),
             groups: self.groups.clone(),
