@@ -127,7 +127,7 @@ impl Removals {
         let leaving: HashSet<Guid> = plan.user_removals.iter().map(|gone| gone.guid).collect();
         for change in &plan.memberships {
             let members = change.remove.iter().filter(|user| !leaving.contains(user));
-            let known = side(index, change.group).map_or(0, |hub| hub.members.len());
+            let known = index.hub_members(change.group).count();
             removals.add(What::Members(change.group), members.copied(), known);
         }
         removals
@@ -157,7 +157,7 @@ impl Removals {
             What::Users | What::Groups => hub.is_none(),
             What::Suspensions => suspended,
             What::Members(group) => {
-                side(index, group).is_some_and(|hub| !hub.members.contains(&guid))
+                side(index, group).is_some() && !index.is_hub_member(group, guid)
             }
         }
     }

@@ -3,133 +3,86 @@
 //! Invariant: an object's hub side changes only through what the hub said: its listing, or the
 //! acknowledgement of a write. Everything here can be rebuilt from both sides at any time.
 //! Deliberately absent: the file the index is kept in.
+//!
+//! A million objects fit (AT-19, decision 17): every look at all of them is one pass without
+//! anything of its own for each.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use super::Guid;
 use super::mapping::Mapping;
 use super::object::{ACCOUNT_DISABLED, Change, DirectoryObject, MACHINE_ACCOUNT, ObjectClass};
-use super::values::{Digest, GroupValues, UserValues};
+use super::values::Digest;
 
-/// Whether the directory still shows an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Presence {
-    /// It was read.
-    Seen,
-    /// A tombstone was reported.
-    Deleted,
-    /// The hub has it, the directory neither shows it nor reported its deletion.
-    Missing,
-}
+mod listing;
 
-/// What the hub has of an object.
+pub use super::record::{Body, HubSide, Kind, Place, Presence, Record};
+pub use listing::{HubGroup, HubIds, HubUser};
+
+/// Changed records that are noted one by one; with more of them everything counts as changed.
+const DIRTY_MAX: usize = 65_536;
+/// Longest chain of parents in a name.
+const NAME_DEPTH_MAX: usize = 512;
+
+/// The records that changed since they were last stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HubSide {
-    /// Its id in the hub.
-    pub id: String,
-    /// Fingerprint of its values there.
-    pub digest: Digest,
-    /// Users: whether the agent left it active; `None` when the listing does not tell who
-    /// suspended it.
-    pub enabled: Option<bool>,
-    /// Groups: the members the hub has, as far as they are users of this pool.
-    pub members: BTreeSet<Guid>,
-}
-
-/// The part of an object that depends on what it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Body {
-    /// A user and its values, or why it cannot be one.
-    User {
-        /// Mapped values or the reason why there are none.
-        values: Result<UserValues, String>,
-        /// False when the account is disabled in the directory.
-        enabled: bool,
-        /// primaryGroupID.
-        primary_group_rid: Option<u32>,
-    },
-    /// A group and its values, or why it cannot be one.
-    Group {
-        /// Mapped values or the reason why there are none.
-        values: Result<GroupValues, String>,
-        /// Direct members of any kind.
-        members: Vec<Guid>,
-        /// Last part of objectSid.
-        rid: Option<u32>,
-    },
-    /// Something others may lie in.
-    Container,
-}
-
-/// One object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
-    /// parentGUID.
-    pub parent: Option<Guid>,
-    /// Last known name, for messages.
-    pub dn: String,
-    /// isCriticalSystemObject.
-    pub critical: bool,
-    /// Whether the directory shows it.
-    pub presence: Presence,
-    /// Values and links.
-    pub body: Body,
-    /// What the hub has; `None` when it has nothing.
-    pub hub: Option<HubSide>,
-}
-
-/// A user as the hub lists it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HubUser {
-    /// objectGUID, from external_id.
-    pub guid: Guid,
-    /// Id in the hub.
-    pub id: String,
-    /// Values of the mapped fields.
-    pub values: UserValues,
-    /// See [`HubSide::enabled`].
-    pub enabled: Option<bool>,
-}
-
-/// A group as the hub lists it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HubGroup {
-    /// objectGUID, from external_id.
-    pub guid: Guid,
-    /// Id in the hub.
-    pub id: String,
-    /// Values of the mapped fields.
-    pub values: GroupValues,
-    /// Ids of the members in the hub.
-    pub member_ids: Vec<String>,
+pub enum Dirty {
+    /// These; one that the index does not have was removed.
+    Some(BTreeSet<Guid>),
+    /// So many that everything has to be stored anew.
+    All,
 }
 
 /// All objects by objectGUID.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Index {
-    records: BTreeMap<Guid, Record>,
-    dirty: BTreeSet<Guid>,
+    records: BTreeMap<Guid, Box<Record>>,
+    dirty: Dirty,
+    /// Users that left the hub, and with it all groups (decision U82), since the groups were last
+    /// gone through.
+    left: BTreeSet<Guid>,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self::from_records([])
+    }
 }
 
 impl Index {
     /// An index of these records, all considered stored.
     #[must_use]
     pub fn from_records(records: impl IntoIterator<Item = (Guid, Record)>) -> Self {
+        let records = records.into_iter();
         Self {
-            records: records.into_iter().collect(),
-            dirty: BTreeSet::new(),
+            records: records.map(|(guid, r)| (guid, Box::new(r))).collect(),
+            dirty: Dirty::Some(BTreeSet::new()),
+            left: BTreeSet::new(),
         }
+    }
+
+    /// Takes in a stored record.
+    pub fn load(&mut self, guid: Guid, record: Record) {
+        self.records.insert(guid, Box::new(record));
     }
 
     /// One object.
     #[must_use]
     pub fn get(&self, guid: Guid) -> Option<&Record> {
-        self.records.get(&guid)
+        self.records.get(&guid).map(|record| &**record)
     }
 
     /// All objects in the order of their guids.
     pub fn iter(&self) -> impl Iterator<Item = (Guid, &Record)> {
-        self.records.iter().map(|(guid, record)| (*guid, record))
+        self.records.iter().map(|(guid, record)| (*guid, &**record))
+    }
+
+    /// The objects after this one, in the order of their guids; all without one.
+    pub fn iter_after(&self, after: Option<Guid>) -> impl Iterator<Item = (Guid, &Record)> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let rest = self.records.range((start, Bound::Unbounded));
+        rest.map(|(guid, record)| (*guid, &**record))
     }
 
     /// How many objects there are.
@@ -147,17 +100,45 @@ impl Index {
     /// The hub's id of an object.
     #[must_use]
     pub fn hub_id(&self, guid: Guid) -> Option<&str> {
-        let hub = self.records.get(&guid)?.hub.as_ref()?;
-        Some(&hub.id)
+        let hub = self.get(guid)?.hub.as_ref()?;
+        Some(hub.id.as_str())
     }
 
-    /// The objects whose record changed since the last call, for storing; `None` means removed.
-    pub fn take_dirty(&mut self) -> Vec<(Guid, Option<&Record>)> {
-        let dirty = std::mem::take(&mut self.dirty);
-        dirty
-            .into_iter()
-            .map(|guid| (guid, self.records.get(&guid)))
-            .collect()
+    /// The users of this index that are members of the group in the hub, sorted.
+    pub fn hub_members(&self, group: Guid) -> impl Iterator<Item = Guid> {
+        let told = self.get(group).map_or(&[][..], Record::told_members);
+        let users = told.iter().copied();
+        users.filter(|user| !self.left.contains(user))
+    }
+
+    /// Whether the hub has the user in the group.
+    #[must_use]
+    pub fn is_hub_member(&self, group: Guid, user: Guid) -> bool {
+        let told = self.get(group).map_or(&[][..], Record::told_members);
+        told.binary_search(&user).is_ok() && !self.left.contains(&user)
+    }
+
+    /// The name of an object by its present parents, as far as they are known; what the directory
+    /// never showed has the name it has in the hub.
+    #[must_use]
+    pub fn dn(&self, guid: Guid) -> String {
+        let mut parts = Vec::new();
+        let mut at = self.get(guid);
+        while let Some(record) = at
+            && parts.len() < NAME_DEPTH_MAX
+        {
+            parts.push(record.name());
+            let parent = record.parent.and_then(|parent| self.get(parent));
+            at = parent.filter(|parent| parent.presence == Presence::Seen);
+        }
+        parts.retain(|part| !part.is_empty());
+        parts.join(",")
+    }
+
+    /// What changed since the last call, for storing.
+    pub fn take_dirty(&mut self) -> Dirty {
+        self.sweep();
+        std::mem::replace(&mut self.dirty, Dirty::Some(BTreeSet::new()))
     }
 
     /// Takes in one piece of news from the directory.
@@ -170,39 +151,44 @@ impl Index {
     }
 
     fn see(&mut self, object: &DirectoryObject, mapping: &Mapping) {
-        let body = match object.class {
-            ObjectClass::User if object.user_account_control & MACHINE_ACCOUNT == 0 => Body::User {
-                values: mapping.user(object),
-                enabled: object.user_account_control & ACCOUNT_DISABLED == 0,
-                primary_group_rid: object.primary_group_rid,
-            },
-            ObjectClass::Group => Body::Group {
-                values: mapping.group(object),
-                members: object.members.clone(),
-                rid: object.rid,
-            },
-            ObjectClass::User | ObjectClass::Container | ObjectClass::Other => Body::Container,
-        };
-        let hub = self
-            .records
-            .get_mut(&object.guid)
-            .and_then(|record| record.hub.take());
-        let record = Record {
+        let place = Place {
             parent: object.parent,
-            dn: object.dn.clone(),
+            dn: &object.dn,
             critical: object.critical,
             presence: Presence::Seen,
-            body,
-            hub,
         };
-        self.put(object.guid, record);
+        let mut record = match object.class {
+            ObjectClass::User if object.user_account_control & MACHINE_ACCOUNT == 0 => {
+                let values = mapping.user(object);
+                let enabled = object.user_account_control & ACCOUNT_DISABLED == 0;
+                let values = values.as_ref().map_err(String::as_str);
+                Record::user(place, values, enabled, object.primary_group_rid)
+            }
+            ObjectClass::Group => {
+                let values = mapping.group(object);
+                let values = values.as_ref().map_err(String::as_str);
+                Record::group(place, values, &object.members, object.rid)
+            }
+            ObjectClass::User | ObjectClass::Container | ObjectClass::Other => {
+                Record::container(place)
+            }
+        };
+        self.touch(object.guid);
+        match self.records.get_mut(&object.guid) {
+            Some(known) => {
+                std::mem::swap(&mut **known, &mut record);
+                known.take_hub_of(record);
+            }
+            None => {
+                self.records.insert(object.guid, Box::new(record));
+            }
+        }
     }
 
     fn lose(&mut self, guid: Guid, presence: Presence) {
         let Some(record) = self.records.get_mut(&guid) else {
             return;
         };
-        self.dirty.insert(guid);
         // A group may go on naming a deleted member, because the directory does not report it for
         // that. The record tells such a link from one to an object that cannot be read.
         if record.hub.is_some() || presence == Presence::Deleted {
@@ -210,128 +196,30 @@ impl Index {
         } else {
             self.records.remove(&guid);
         }
-    }
-
-    /// Takes in the hub's listing of users and groups in place of all that was known of the hub.
-    /// Objects the directory did not show become [`Presence::Missing`].
-    pub fn set_hub(&mut self, users: Vec<HubUser>, groups: Vec<HubGroup>) {
-        for (guid, record) in &mut self.records {
-            if record.hub.take().is_some() {
-                self.dirty.insert(*guid);
-            }
-        }
-        let by_id: HashMap<String, Guid> = users
-            .iter()
-            .map(|user| (user.id.clone(), user.guid))
-            .collect();
-        for user in users {
-            let side = HubSide {
-                id: user.id,
-                digest: user.values.digest(),
-                enabled: user.enabled,
-                members: BTreeSet::new(),
-            };
-            let missing = || Body::User {
-                values: Ok(user.values.clone()),
-                enabled: true,
-                primary_group_rid: None,
-            };
-            self.attach(user.guid, side, missing);
-        }
-        for group in groups {
-            let side = HubSide {
-                id: group.id,
-                digest: group.values.digest(),
-                enabled: None,
-                members: group
-                    .member_ids
-                    .iter()
-                    .filter_map(|id| by_id.get(id).copied())
-                    .collect(),
-            };
-            let missing = || Body::Group {
-                values: Ok(group.values.clone()),
-                members: Vec::new(),
-                rid: None,
-            };
-            self.attach(group.guid, side, missing);
-        }
-    }
-
-    fn attach(&mut self, guid: Guid, side: HubSide, missing: impl FnOnce() -> Body) {
-        self.dirty.insert(guid);
-        let record = self.records.entry(guid).or_insert_with(|| Record {
-            parent: None,
-            dn: String::new(),
-            critical: false,
-            presence: Presence::Missing,
-            body: missing(),
-            hub: None,
-        });
-        record.hub = Some(side);
-    }
-
-    /// Takes over from an index that covers exactly what the hub has what its listing does not
-    /// tell: whether a user whose account ended was suspended by the agent too, and in which groups
-    /// suspended users are, for the hub lists active members only.
-    ///
-    /// What the listing does tell is never overruled: a user it calls suspended may have been
-    /// suspended by another agent, and reactivating it does not undo an administrator's block
-    /// (decision U52). Memberships of suspended users that no index remembers are added once
-    /// more, which changes nothing where they exist.
-    pub fn remember(&mut self, before: &Index) {
-        let hidden = self.suspended_as_in(before);
-        for (guid, record) in &mut self.records {
-            let known = before.get(*guid).and_then(|old| old.hub.as_ref());
-            let (Some(side), Some(known)) = (record.hub.as_mut(), known) else {
-                continue;
-            };
-            if side.id != known.id {
-                continue;
-            }
-            if side.enabled.is_none() && known.enabled == Some(false) {
-                side.enabled = Some(false);
-            }
-            side.members.extend(known.members.intersection(&hidden));
-        }
+        self.touch(guid);
     }
 
     /// The users the hub has and that are not known to be active there. The hub does not list
     /// them as members, so that it may have them in groups that nobody here knows of.
     #[must_use]
     pub fn inactive_users(&self) -> BTreeSet<Guid> {
-        let inactive = self.records.iter().filter(|(_, record)| {
-            let hub = record.hub.as_ref();
-            matches!(record.body, Body::User { .. })
-                && hub.is_some_and(|side| side.enabled != Some(true))
-        });
-        inactive.map(|(guid, _)| *guid).collect()
+        let users = self.iter().map(|(guid, _)| guid);
+        users.filter(|guid| self.is_inactive(*guid)).collect()
+    }
+
+    /// Whether this is a user of the hub that is not known to be active there.
+    #[must_use]
+    pub fn is_inactive(&self, user: Guid) -> bool {
+        let user = self.get(user).filter(|found| found.kind() == Kind::User);
+        let side = user.and_then(|found| found.hub.as_ref());
+        side.is_some_and(|side| side.enabled != Some(true))
     }
 
     /// Whether the hub has the user and it is known to be active there.
     #[must_use]
     pub fn is_active(&self, user: Guid) -> bool {
-        let side = self.records.get(&user).and_then(|found| found.hub.as_ref());
+        let side = self.get(user).and_then(|found| found.hub.as_ref());
         side.is_some_and(|side| side.enabled == Some(true))
-    }
-
-    /// Takes in the hub's present list of a group's members, by their ids there. Members that the
-    /// hub does not list because they are suspended stay as they were known.
-    pub fn set_members(&mut self, groups: &BTreeMap<Guid, Vec<String>>) {
-        let users = self.records.iter().filter_map(|(guid, record)| {
-            let is_user = matches!(record.body, Body::User { .. });
-            let hub = record.hub.as_ref().filter(|_| is_user)?;
-            Some((hub.id.clone(), *guid))
-        });
-        let by_id: HashMap<String, Guid> = users.collect();
-        let inactive = self.inactive_users();
-        for (group, member_ids) in groups {
-            if let Some(side) = self.side(*group) {
-                side.members.retain(|member| inactive.contains(member));
-                let listed = member_ids.iter().filter_map(|id| by_id.get(id));
-                side.members.extend(listed);
-            }
-        }
     }
 
     /// Gives a group that is shown without members those it is known to have, for a group whose
@@ -339,37 +227,24 @@ impl Index {
     /// did.
     #[must_use]
     pub fn keep_unreported_members(&self, object: &mut DirectoryObject) -> bool {
-        let known = self.records.get(&object.guid).map(|record| &record.body);
-        let Some(Body::Group { members, .. }) = known else {
-            return false;
-        };
-        if object.class != ObjectClass::Group || !object.members.is_empty() || members.is_empty() {
+        let known = self.get(object.guid).map_or(&[][..], Record::members);
+        if object.class != ObjectClass::Group || !object.members.is_empty() || known.is_empty() {
             return false;
         }
-        object.members.clone_from(members);
+        object.members = known.to_vec();
         true
-    }
-
-    /// Users the hub lists as suspended and that are the same hub users as in `before`.
-    fn suspended_as_in(&self, before: &Index) -> BTreeSet<Guid> {
-        let mut suspended = self.inactive_users();
-        suspended.retain(|guid| self.hub_id(*guid) == before.hub_id(*guid));
-        suspended
     }
 
     /// The parents that objects name but that are not in the index.
     #[must_use]
     pub fn missing_parents(&self) -> Vec<Guid> {
-        let named: BTreeSet<Guid> = self
-            .records
-            .values()
-            .filter(|record| record.presence == Presence::Seen)
-            .filter_map(|record| record.parent)
-            .collect();
-        named
-            .into_iter()
+        let missing: BTreeSet<Guid> = self
+            .iter()
+            .filter(|(_, record)| record.presence == Presence::Seen)
+            .filter_map(|(_, record)| record.parent)
             .filter(|guid| !self.records.contains_key(guid))
-            .collect()
+            .collect();
+        missing.into_iter().collect()
     }
 
     /// The members that groups name but that are not in the index, for callers who follow groups
@@ -378,14 +253,9 @@ impl Index {
     #[must_use]
     pub fn missing_members(&self) -> Vec<Guid> {
         let missing: BTreeSet<Guid> = self
-            .records
-            .values()
-            .filter(|record| record.presence == Presence::Seen)
-            .filter_map(|record| match &record.body {
-                Body::Group { members, .. } => Some(members),
-                Body::User { .. } | Body::Container => None,
-            })
-            .flatten()
+            .iter()
+            .filter(|(_, record)| record.presence == Presence::Seen)
+            .flat_map(|(_, record)| record.members())
             .filter(|member| !self.records.contains_key(member))
             .copied()
             .collect();
@@ -395,49 +265,44 @@ impl Index {
     /// The objects the hub has and the directory did not show.
     #[must_use]
     pub fn missing(&self) -> Vec<Guid> {
-        self.records
-            .iter()
+        self.iter()
             .filter(|(_, record)| record.presence == Presence::Missing)
-            .map(|(guid, _)| *guid)
+            .map(|(guid, _)| guid)
             .collect()
     }
 
     /// The hub has the user or group now, with these values.
     pub fn written(&mut self, guid: Guid, id: &str, digest: Digest) {
+        if self.left.contains(&guid) {
+            self.sweep();
+        }
         let Some(record) = self.records.get_mut(&guid) else {
             return;
         };
-        self.dirty.insert(guid);
-        match &mut record.hub {
-            Some(side) => {
-                id.clone_into(&mut side.id);
-                side.digest = digest;
-            }
-            None => {
-                record.hub = Some(HubSide {
-                    id: id.to_owned(),
-                    digest,
-                    enabled: None,
-                    members: BTreeSet::new(),
-                });
-            }
-        }
+        let enabled = record.hub.as_ref().and_then(|side| side.enabled);
+        record.hub = Some(HubSide {
+            id: id.into(),
+            digest,
+            enabled,
+        });
+        self.touch(guid);
     }
 
     /// The hub has activated or suspended the user.
     pub fn activated(&mut self, guid: Guid, enabled: bool) {
-        if let Some(side) = self.side(guid) {
+        let record = self.records.get_mut(&guid);
+        if let Some(side) = record.and_then(|record| record.hub.as_mut()) {
             side.enabled = Some(enabled);
+            self.touch(guid);
         }
     }
 
     /// The hub has changed the members of the group.
     pub fn members_changed(&mut self, guid: Guid, added: &[Guid], removed: &[Guid]) {
-        if let Some(side) = self.side(guid) {
-            side.members.extend(added);
-            for member in removed {
-                side.members.remove(member);
-            }
+        if self.hub_id(guid).is_some() {
+            let gone: BTreeSet<Guid> = removed.iter().copied().collect();
+            self.tell(guid, added.iter().copied());
+            self.untell(guid, |user| gone.contains(user));
         }
     }
 
@@ -446,36 +311,54 @@ impl Index {
         let Some(record) = self.records.get_mut(&guid) else {
             return;
         };
-        self.dirty.insert(guid);
         record.hub = None;
-        let is_user = matches!(record.body, Body::User { .. });
+        record.retain_told(|_| false);
+        if record.kind() == Kind::User {
+            self.left.insert(guid);
+        }
         if record.presence == Presence::Missing {
             self.records.remove(&guid);
         }
-        if is_user {
-            self.forget_member(guid);
-        }
+        self.touch(guid);
     }
 
-    /// The hub drops memberships together with a user (decision U82).
-    fn forget_member(&mut self, user: Guid) {
+    /// Goes through the groups once for all users that left.
+    fn sweep(&mut self) {
+        let left = std::mem::take(&mut self.left);
+        if left.is_empty() {
+            return;
+        }
+        let mut changed = Vec::new();
         for (guid, record) in &mut self.records {
-            if let Some(side) = record.hub.as_mut()
-                && side.members.remove(&user)
-            {
-                self.dirty.insert(*guid);
+            if record.retain_told(|member| !left.contains(member)) {
+                changed.push(*guid);
             }
         }
+        for guid in changed {
+            self.touch(guid);
+        }
     }
 
-    fn side(&mut self, guid: Guid) -> Option<&mut HubSide> {
-        let side = self.records.get_mut(&guid)?.hub.as_mut()?;
-        self.dirty.insert(guid);
-        Some(side)
+    fn tell(&mut self, group: Guid, members: impl IntoIterator<Item = Guid>) {
+        if let Some(record) = self.records.get_mut(&group) {
+            record.tell(members);
+            self.touch(group);
+        }
     }
 
-    fn put(&mut self, guid: Guid, record: Record) {
-        self.dirty.insert(guid);
-        self.records.insert(guid, record);
+    fn untell(&mut self, group: Guid, mut gone: impl FnMut(&Guid) -> bool) {
+        if let Some(record) = self.records.get_mut(&group) {
+            record.retain_told(|member| !gone(member));
+            self.touch(group);
+        }
+    }
+
+    fn touch(&mut self, guid: Guid) {
+        if let Dirty::Some(noted) = &mut self.dirty {
+            noted.insert(guid);
+            if noted.len() > DIRTY_MAX {
+                self.dirty = Dirty::All;
+            }
+        }
     }
 }

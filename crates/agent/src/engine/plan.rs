@@ -5,13 +5,13 @@
 //! lists are in the order they are worked off (decision U111): groups, users, memberships, user
 //! removals, group removals. Deliberately absent: how anything is written.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use rollcall_kit::timestamp::Timestamp;
 use serde::Serialize;
 
 use super::Guid;
-use super::index::{Body, HubSide, Index, Presence, Record};
+use super::index::{Body, HubSide, Index, Kind, Presence, Record};
 use super::scope::{FilterGone, Nested, Scope, ScopeView, Verdict, nested_members};
 
 mod hash;
@@ -210,7 +210,7 @@ pub enum Stop {
 /// [`Stop`] when the picture of the directory is not complete enough to act on.
 pub fn plan(index: &Index, scope: &Scope, rules: &Rules) -> Result<Plan, Stop> {
     let nobody = !index.iter().any(|(_, record)| {
-        record.presence != Presence::Missing && !matches!(record.body, Body::Container)
+        record.presence != Presence::Missing && record.kind() != Kind::Container
     });
     if nobody {
         return Err(Stop::Empty);
@@ -221,15 +221,13 @@ pub fn plan(index: &Index, scope: &Scope, rules: &Rules) -> Result<Plan, Stop> {
         rules,
         view,
         plan: Plan::default(),
-        wanted_users: HashSet::new(),
-        untouched_members: HashSet::new(),
         vanished: Vec::new(),
     };
     for (guid, record) in index.iter() {
-        match &record.body {
-            Body::User { .. } => planner.user(guid, record),
-            Body::Group { .. } => planner.group(guid, record),
-            Body::Container => planner.neither(guid, record),
+        match record.kind() {
+            Kind::User => planner.user(guid, record),
+            Kind::Group => planner.group(guid, record),
+            Kind::Container => planner.neither(guid, record),
         }
     }
     if !planner.vanished.is_empty() {
@@ -244,21 +242,11 @@ struct Planner<'a> {
     rules: &'a Rules,
     view: ScopeView,
     plan: Plan,
-    wanted_users: HashSet<Guid>,
-    /// Users that stay in their groups: those that leave take their memberships along, and of
-    /// those that are blocked and cannot be read nothing is known.
-    untouched_members: HashSet<Guid>,
     vanished: Vec<Guid>,
 }
 
 impl Planner<'_> {
     fn user(&mut self, guid: Guid, record: &Record) {
-        let Body::User {
-            values, enabled, ..
-        } = &record.body
-        else {
-            return;
-        };
         self.plan.users_known += usize::from(record.hub.is_some());
         let verdict = self.view.verdict(self.index, guid);
         if record.presence != Presence::Seen || verdict != Verdict::In {
@@ -266,16 +254,22 @@ impl Planner<'_> {
             return;
         }
         self.plan.users_in_scope += 1;
+        let Body::User {
+            values, enabled, ..
+        } = record.body()
+        else {
+            return;
+        };
         match (values, &record.hub) {
             (Err(reason), hub) => {
                 self.plan.unfit_users.push(Unfit {
                     guid,
-                    reason: reason.clone(),
+                    reason: reason.to_owned(),
                 });
                 let Some(hub) = hub else { return };
                 // A value that does not fit must not keep a disabled account signed in. Whether
                 // it ended is then not known here; the hub refuses to reactivate one that did.
-                if let Some(activation) = activation(*enabled, hub, false) {
+                if let Some(activation) = activation(enabled, hub, false) {
                     self.plan.user_updates.push(UserUpdate {
                         guid,
                         values: false,
@@ -287,7 +281,7 @@ impl Planner<'_> {
             (Ok(values), Some(hub)) => {
                 let differs = values.digest() != hub.digest;
                 let ended = values.expires_at.is_some_and(|at| at <= self.rules.now);
-                let activation = activation(*enabled, hub, ended);
+                let activation = activation(enabled, hub, ended);
                 if differs || activation.is_some() {
                     self.plan.user_updates.push(UserUpdate {
                         guid,
@@ -297,19 +291,45 @@ impl Planner<'_> {
                 }
             }
         }
-        self.wanted_users.insert(guid);
+    }
+
+    /// Whether it may be a member: a user in scope that the hub has or can get.
+    fn is_wanted(&self, user: Guid) -> bool {
+        self.index.get(user).is_some_and(|record| {
+            self.stays(user, record) && (record.hub.is_some() || record.reason().is_none())
+        })
+    }
+
+    /// Whether it stays in its groups: a user that leaves takes its memberships along, and of one
+    /// that is blocked and cannot be read nothing is known. Absence alone takes nobody out of a
+    /// group either.
+    fn is_untouched(&self, user: Guid) -> bool {
+        let Some(record) = self.index.get(user).filter(|r| r.kind() == Kind::User) else {
+            return false;
+        };
+        let Some(hub) = record.hub.as_ref().filter(|_| !self.stays(user, record)) else {
+            return false;
+        };
+        match self.rules.remove_user_behavior {
+            RemoveUserBehavior::Remove => true,
+            RemoveUserBehavior::Block => {
+                let verdict = self.view.verdict(self.index, user);
+                hub.enabled == Some(false) && cause(record, verdict).is_none()
+            }
+        }
+    }
+
+    fn stays(&self, user: Guid, record: &Record) -> bool {
+        record.kind() == Kind::User
+            && record.presence == Presence::Seen
+            && self.view.verdict(self.index, user) == Verdict::In
     }
 
     fn user_leaves(&mut self, guid: Guid, record: &Record, verdict: Verdict) {
         let Some(hub) = &record.hub else { return };
         let block = self.rules.remove_user_behavior == RemoveUserBehavior::Block;
         let cause = cause(record, verdict);
-        let blocked = block && hub.enabled == Some(false);
-        // Absence alone takes nobody out of a group either.
-        if !block || (blocked && cause.is_none()) {
-            self.untouched_members.insert(guid);
-        }
-        if blocked {
+        if block && hub.enabled == Some(false) {
             return;
         }
         match cause {
@@ -319,9 +339,6 @@ impl Planner<'_> {
     }
 
     fn group(&mut self, guid: Guid, record: &Record) {
-        let Body::Group { values, .. } = &record.body else {
-            return;
-        };
         self.plan.groups_known += usize::from(record.hub.is_some());
         let verdict = self.view.verdict(self.index, guid);
         if record.presence != Presence::Seen || verdict != Verdict::In {
@@ -334,10 +351,13 @@ impl Planner<'_> {
             return;
         }
         self.plan.groups_in_scope += 1;
+        let Body::Group { values, .. } = record.body() else {
+            return;
+        };
         match (values, &record.hub) {
             (Err(reason), _) => self.plan.unfit_groups.push(Unfit {
                 guid,
-                reason: reason.clone(),
+                reason: reason.to_owned(),
             }),
             (Ok(_), None) => self.plan.group_creates.push(guid),
             (Ok(values), Some(hub)) if values.digest() != hub.digest => {
@@ -355,13 +375,11 @@ impl Planner<'_> {
     }
 
     fn memberships(&mut self) {
-        let primary = primary_members(self.index);
+        let primary = primary_members(self.index, self.rules.nested_groups);
         for (guid, record) in self.index.iter() {
-            let Body::Group { values, .. } = &record.body else {
-                continue;
-            };
-            let synchronized = record.hub.is_some() || values.is_ok();
-            if record.presence != Presence::Seen
+            let synchronized = record.hub.is_some() || record.reason().is_none();
+            if record.kind() != Kind::Group
+                || record.presence != Presence::Seen
                 || !synchronized
                 || self.view.verdict(self.index, guid) != Verdict::In
             {
@@ -372,22 +390,19 @@ impl Planner<'_> {
             let mut wanted = members.reached;
             self.plan.links_followed += members.links;
             self.plan.inner_groups_ignored += self.ignored(&wanted);
-            wanted.retain(|member| self.wanted_users.contains(member));
+            wanted.retain(|member| self.is_wanted(*member));
             self.plan.memberships_in_scope += wanted.len();
-            let none = BTreeSet::new();
-            let present = record.hub.as_ref().map_or(&none, |hub| &hub.members);
-            let mut add: Vec<Guid> = wanted
+            let present: Vec<Guid> = self.index.hub_members(guid).collect();
+            let add: Vec<Guid> = wanted
                 .iter()
-                .filter(|member| !present.contains(member))
+                .filter(|member| present.binary_search(member).is_err())
                 .copied()
                 .collect();
-            add.sort_unstable();
             let remove: Vec<Guid> = present
-                .iter()
+                .into_iter()
                 .filter(|member| !wanted.contains(member))
-                .filter(|member| !self.untouched_members.contains(member))
-                .filter(|member| !members.has_gaps || !self.wanted_users.contains(member))
-                .copied()
+                .filter(|member| !self.is_untouched(*member))
+                .filter(|member| !members.has_gaps || !self.is_wanted(*member))
                 .collect();
             if !add.is_empty() || !remove.is_empty() {
                 self.plan.memberships.push(MembershipChange {
@@ -400,13 +415,13 @@ impl Planner<'_> {
     }
 
     /// Groups among the members, which are not followed (decision U50).
-    fn ignored(&self, members: &HashSet<Guid>) -> usize {
+    fn ignored(&self, members: &BTreeSet<Guid>) -> usize {
         if self.rules.nested_groups == NestedGroups::Flatten {
             return 0;
         }
         let is_group = |guid: &&Guid| {
-            let found = self.index.get(**guid).map(|record| &record.body);
-            matches!(found, Some(Body::Group { .. }))
+            let found = self.index.get(**guid).map(Record::kind);
+            found == Some(Kind::Group)
         };
         members.iter().filter(is_group).count()
     }
@@ -421,15 +436,14 @@ pub(super) fn members_of(
     nested_groups: NestedGroups,
     primary: &HashMap<u32, Vec<Guid>>,
 ) -> Nested {
-    let mut nested = match (&record.body, nested_groups) {
-        (_, NestedGroups::Flatten) => nested_members(index, &BTreeSet::from([guid])),
-        (Body::Group { members, .. }, NestedGroups::Direct) => Nested {
-            reached: members.iter().copied().collect(),
-            groups: HashSet::from([guid]),
-            links: members.len(),
+    let mut nested = match nested_groups {
+        NestedGroups::Flatten => nested_members(index, &BTreeSet::from([guid])),
+        NestedGroups::Direct => Nested {
+            reached: record.members().iter().copied().collect(),
+            groups: BTreeSet::from([guid]),
+            links: record.members().len(),
             has_gaps: false,
         },
-        _ => Nested::default(),
     };
     for group in &nested.groups {
         let rid = index.get(*group).and_then(group_rid);
@@ -440,10 +454,8 @@ pub(super) fn members_of(
 }
 
 fn group_rid(record: &Record) -> Option<u32> {
-    match &record.body {
-        Body::Group { rid, .. } if record.presence == Presence::Seen => *rid,
-        _ => None,
-    }
+    let shown = record.kind() == Kind::Group && record.presence == Presence::Seen;
+    record.rid().filter(|_| shown)
 }
 
 pub(super) fn cause(record: &Record, verdict: Verdict) -> Option<Cause> {
@@ -464,16 +476,20 @@ pub(super) fn activation(enabled: bool, hub: &HubSide, ended: bool) -> Option<Ac
     }
 }
 
-/// Users by the rid of their primary group, which `member` does not list.
-pub(super) fn primary_members(index: &Index) -> HashMap<u32, Vec<Guid>> {
-    let mut by_rid: HashMap<u32, Vec<Guid>> = HashMap::new();
+/// Users by the rid of their primary group, which `member` does not list. Nearly everybody is in
+/// Domain Users: it counts only inside other groups, because itself it is never in scope.
+pub(super) fn primary_members(index: &Index, nested: NestedGroups) -> HashMap<u32, Vec<Guid>> {
+    let groups = index
+        .iter()
+        .filter(|(_, record)| nested == NestedGroups::Flatten || !record.critical);
+    let mut by_rid: HashMap<u32, Vec<Guid>> = groups
+        .filter_map(|(_, record)| Some((group_rid(record)?, Vec::new())))
+        .collect();
     for (guid, record) in index.iter() {
-        if let Body::User {
-            primary_group_rid: Some(rid),
-            ..
-        } = &record.body
+        if record.kind() == Kind::User
+            && let Some(members) = record.rid().and_then(|rid| by_rid.get_mut(&rid))
         {
-            by_rid.entry(*rid).or_default().push(guid);
+            members.push(guid);
         }
     }
     by_rid
@@ -494,20 +510,10 @@ fn vanished(index: &Index, guids: &[Guid]) -> Stop {
 /// The best name for an object in a message.
 #[must_use]
 pub fn name(index: &Index, guid: Guid) -> String {
-    let Some(record) = index.get(guid) else {
-        return guid.to_string();
-    };
-    if !record.dn.is_empty() {
-        return record.dn.clone();
-    }
-    let known = match &record.body {
-        Body::User { values: Ok(v), .. } => v.get(super::values::UserTarget::Username).to_owned(),
-        Body::Group { values: Ok(v), .. } => v.name.clone(),
-        _ => String::new(),
-    };
-    if known.is_empty() {
+    let name = index.dn(guid);
+    if name.is_empty() {
         guid.to_string()
     } else {
-        known
+        name
     }
 }

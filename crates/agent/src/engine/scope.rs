@@ -5,10 +5,10 @@
 //! out: it is [`Verdict::Unknown`] and never removed. The same holds for a user outside the groups
 //! of the filter while a member of theirs, which may be a group, cannot be read. isCriticalSystemObject is never in scope.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use super::Guid;
-use super::index::{Body, Index, Presence};
+use super::index::{Index, Kind, Presence, Record};
 
 /// Longest chain of parents that is followed; real trees are far flatter.
 const DEPTH_MAX: usize = 512;
@@ -45,6 +45,8 @@ pub struct FilterGone {
 /// The verdict on every object of one index.
 #[derive(Debug)]
 pub struct ScopeView {
+    units: BTreeSet<Guid>,
+    /// Of the objects that others lie in only: there are few of them.
     places: HashMap<Guid, Verdict>,
     chosen: Option<Nested>,
 }
@@ -53,9 +55,9 @@ pub struct ScopeView {
 #[derive(Debug, Default)]
 pub struct Nested {
     /// Those that were found.
-    pub reached: HashSet<Guid>,
+    pub reached: BTreeSet<Guid>,
     /// The groups whose members these are: those asked for and every one inside them.
-    pub groups: HashSet<Guid>,
+    pub groups: BTreeSet<Guid>,
     /// Links from a group to a member that were followed, each once.
     pub links: usize,
     /// Whether a member could not be read. It may be a group, so there may be more members.
@@ -70,11 +72,12 @@ impl Scope {
     pub fn view(&self, index: &Index) -> Result<ScopeView, FilterGone> {
         check(index, &self.units, "the organizational unit")?;
         check(index, &self.groups, "the group")?;
-        let mut places = HashMap::with_capacity(index.len());
-        for (guid, _) in index.iter() {
-            self.place(index, guid, &mut places);
+        let mut places = HashMap::new();
+        for parent in index.iter().filter_map(|(_, record)| record.parent) {
+            self.place(index, parent, &mut places);
         }
         Ok(ScopeView {
+            units: self.units.clone(),
             places,
             chosen: (!self.groups.is_empty()).then(|| nested_members(index, &self.groups)),
         })
@@ -118,10 +121,10 @@ impl ScopeView {
         if record.critical {
             return Verdict::Out;
         }
-        let place = self.places.get(&guid).copied().unwrap_or(Verdict::Unknown);
-        match (&record.body, place, &self.chosen) {
-            (Body::Container, ..) => Verdict::Out,
-            (Body::User { .. }, Verdict::In, Some(chosen)) if !chosen.reached.contains(&guid) => {
+        let place = self.place(guid, record);
+        match (record.kind(), place, &self.chosen) {
+            (Kind::Container, ..) => Verdict::Out,
+            (Kind::User, Verdict::In, Some(chosen)) if !chosen.reached.contains(&guid) => {
                 if chosen.has_gaps {
                     Verdict::Unknown
                 } else {
@@ -129,6 +132,21 @@ impl ScopeView {
                 }
             }
             _ => place,
+        }
+    }
+
+    fn place(&self, guid: Guid, record: &Record) -> Verdict {
+        if self.units.is_empty() || self.units.contains(&guid) {
+            return Verdict::In;
+        }
+        match record.parent {
+            Some(parent) => self
+                .places
+                .get(&parent)
+                .copied()
+                .unwrap_or(Verdict::Unknown),
+            None if record.presence == Presence::Seen => Verdict::Out,
+            None => Verdict::Unknown,
         }
     }
 }
@@ -139,8 +157,8 @@ fn check(index: &Index, wanted: &BTreeSet<Guid>, what: &'static str) -> Result<(
             None => (guid.to_string(), "is not visible in the directory"),
             Some(record) => match record.presence {
                 Presence::Seen => continue,
-                Presence::Deleted => (record.dn.clone(), "was deleted"),
-                Presence::Missing => (record.dn.clone(), "is not visible in the directory"),
+                Presence::Deleted => (index.dn(*guid), "was deleted"),
+                Presence::Missing => (index.dn(*guid), "is not visible in the directory"),
             },
         };
         return Err(FilterGone { what, name, why });
@@ -153,7 +171,7 @@ fn check(index: &Index, wanted: &BTreeSet<Guid>, what: &'static str) -> Result<(
 #[must_use]
 pub fn nested_members(index: &Index, groups: &BTreeSet<Guid>) -> Nested {
     let mut nested = Nested {
-        groups: groups.iter().copied().collect(),
+        groups: groups.clone(),
         ..Nested::default()
     };
     let mut open: Vec<Guid> = groups.iter().copied().collect();
@@ -161,10 +179,10 @@ pub fn nested_members(index: &Index, groups: &BTreeSet<Guid>) -> Nested {
         let Some(record) = index.get(group) else {
             continue;
         };
-        let (Body::Group { members, .. }, Presence::Seen) = (&record.body, record.presence) else {
+        if record.presence != Presence::Seen {
             continue;
-        };
-        for member in members {
+        }
+        for member in record.members() {
             nested.links += 1;
             let Some(found) = index.get(*member) else {
                 nested.has_gaps = true;
@@ -172,7 +190,7 @@ pub fn nested_members(index: &Index, groups: &BTreeSet<Guid>) -> Nested {
             };
             nested.has_gaps |= found.presence == Presence::Missing;
             nested.reached.insert(*member);
-            if matches!(found.body, Body::Group { .. }) && nested.groups.insert(*member) {
+            if found.kind() == Kind::Group && nested.groups.insert(*member) {
                 open.push(*member);
             }
         }

@@ -3,10 +3,16 @@
 //! Invariant: two values are equal exactly when their digests are; an absent field and an empty
 //! one are the same, as on the wire.
 
+use std::fmt;
+
 use rollcall_kit::timestamp::Timestamp;
 use sha2::{Digest as _, Sha256};
 
+use super::packed;
+
 const DIGEST_BYTES: usize = 16;
+/// Room for the fields of one user while they are put together.
+const FIELD_BYTES_USUAL: usize = 512;
 
 /// A fingerprint of values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -126,10 +132,10 @@ impl GroupTarget {
     }
 }
 
-/// The mapped values of a user. Only fields with a value are listed, sorted by target.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// The mapped values of a user. Only fields with a value are kept, sorted by target.
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct UserValues {
-    fields: Vec<(UserTarget, String)>,
+    fields: Box<[u8]>,
     /// When the account ends.
     pub expires_at: Option<Timestamp>,
 }
@@ -137,40 +143,52 @@ pub struct UserValues {
 impl UserValues {
     /// Values from pairs in any order; empty texts are left out.
     #[must_use]
-    pub fn new(
-        fields: impl IntoIterator<Item = (UserTarget, String)>,
+    pub fn new<T: AsRef<str>>(
+        fields: impl IntoIterator<Item = (UserTarget, T)>,
         expires_at: Option<Timestamp>,
     ) -> Self {
         let mut fields: Vec<_> = fields
             .into_iter()
-            .filter(|(_, value)| !value.is_empty())
+            .filter(|(_, value)| !value.as_ref().is_empty())
             .collect();
         fields.sort_by_key(|(target, _)| *target);
-        Self { fields, expires_at }
+        let mut bytes = Vec::with_capacity(FIELD_BYTES_USUAL);
+        for (target, value) in &fields {
+            packed::put(&mut bytes, *target as u8, value.as_ref().as_bytes());
+        }
+        Self {
+            fields: bytes.as_slice().into(),
+            expires_at,
+        }
     }
 
     /// One field; empty when it has no value.
     #[must_use]
     pub fn get(&self, target: UserTarget) -> &str {
-        self.fields
-            .iter()
+        self.fields()
             .find(|(at, _)| *at == target)
             .map_or("", |(_, value)| value)
     }
 
     /// The fields that have a value.
     pub fn fields(&self) -> impl Iterator<Item = (UserTarget, &str)> {
-        self.fields
-            .iter()
-            .map(|(target, value)| (*target, value.as_str()))
+        packed::values(&self.fields).filter_map(|(tag, value)| {
+            let target = UserTarget::from_number(i32::from(tag))?;
+            Some((target, packed::text(value)))
+        })
+    }
+
+    /// The fields in the form of [`packed`], tagged with the numbers of their targets.
+    pub(super) fn packed(&self) -> &[u8] {
+        &self.fields
     }
 
     /// The fingerprint.
     #[must_use]
     pub fn digest(&self) -> Digest {
         let mut hash = Sha256::new();
-        for (target, value) in &self.fields {
-            hash.update([*target as u8]);
+        for (target, value) in packed::values(&self.fields) {
+            hash.update([target]);
             hash.update((value.len() as u64).to_le_bytes());
             hash.update(value);
         }
@@ -179,6 +197,15 @@ impl UserValues {
             hash.update(at.as_micros().to_le_bytes());
         }
         cut(&hash.finalize())
+    }
+}
+
+impl fmt::Debug for UserValues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(self.fields())
+            .entry(&"expires_at", &self.expires_at)
+            .finish()
     }
 }
 

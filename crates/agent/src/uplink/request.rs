@@ -467,17 +467,17 @@ fn deleted(object: ObjectType, answer: Result<(), ClientError>, outcome: &mut Ou
 }
 
 fn group_values(index: &Index, guid: Guid) -> Option<GroupValues> {
-    match &index.get(guid)?.body {
-        Body::Group { values, .. } => values.as_ref().ok().cloned(),
+    match index.get(guid)?.body() {
+        Body::Group { values, .. } => values.ok(),
         _ => None,
     }
 }
 
 fn user_values(index: &Index, guid: Guid) -> Option<(UserValues, bool)> {
-    match &index.get(guid)?.body {
+    match index.get(guid)?.body() {
         Body::User {
             values, enabled, ..
-        } => Some((values.as_ref().ok()?.clone(), *enabled)),
+        } => Some((values.ok()?, enabled)),
         _ => None,
     }
 }

@@ -13,12 +13,9 @@ use serde_json::Value;
 
 use super::{Activation, Cause, Plan, Removal, RemoveUserBehavior, UserUpdate};
 use crate::engine::Guid;
-use crate::engine::index::{Body, Index, Presence};
+use crate::engine::index::{Body, Index, Presence, Record};
 use crate::engine::values::{GroupValues, UserTarget, UserValues};
 use crate::progress::{Change, ObjectType};
-
-/// Longest chain of parents that a distinguished name is put together from.
-const DEPTH_MAX: usize = 512;
 
 /// What the hub has of the objects that a plan changes or removes.
 #[derive(Debug, Clone, Default)]
@@ -136,7 +133,7 @@ impl<'a> Steps<'a> {
     }
 
     fn group_create(self, guid: Guid) -> Step<'a> {
-        let after = self.group_values(guid).map(group_fields);
+        let after = self.group_values(guid).as_ref().map(group_fields);
         Step {
             after: after.unwrap_or_default(),
             ..self.step(ObjectType::Group, Change::Create, guid)
@@ -145,7 +142,7 @@ impl<'a> Steps<'a> {
 
     fn group_update(self, guid: Guid) -> Step<'a> {
         let before = self.before.groups.get(&guid).map(group_fields);
-        let after = self.group_values(guid).map(group_fields);
+        let after = self.group_values(guid).as_ref().map(group_fields);
         let (before, after) = difference(before.unwrap_or_default(), after.unwrap_or_default());
         Step {
             before,
@@ -164,9 +161,9 @@ impl<'a> Steps<'a> {
     }
 
     fn user_create(self, guid: Guid) -> Step<'a> {
-        let mut after = self.user_values(guid).map(user_fields).unwrap_or_default();
-        if let Some(Body::User { enabled, .. }) = self.index.get(guid).map(|found| &found.body) {
-            after.insert(ACTIVE, Value::Bool(*enabled));
+        let mut after = self.user_values(guid).as_ref().map(user_fields).unwrap_or_default();
+        if let Some(Body::User { enabled, .. }) = self.index.get(guid).map(Record::body) {
+            after.insert(ACTIVE, Value::Bool(enabled));
         }
         Step {
             after,
@@ -179,7 +176,7 @@ impl<'a> Steps<'a> {
         let values = update.values.then(|| {
             let before = self.before.users.get(&guid);
             let before = before.map(|user| user_fields(&user.values));
-            let after = self.user_values(guid).map(user_fields);
+            let after = self.user_values(guid).as_ref().map(user_fields);
             let (before, after) = difference(before.unwrap_or_default(), after.unwrap_or_default());
             Step {
                 before,
@@ -264,22 +261,22 @@ impl<'a> Steps<'a> {
             return group.name.as_str().into();
         }
         if let Some(values) = self.user_values(guid) {
-            return values.get(UserTarget::Username).into();
+            return values.get(UserTarget::Username).to_owned().into();
         }
         self.group_values(guid)
-            .map_or("".into(), |values| values.name.as_str().into())
+            .map_or("".into(), |values| values.name.into())
     }
 
-    fn user_values(self, guid: Guid) -> Option<&'a UserValues> {
-        match &self.index.get(guid)?.body {
-            Body::User { values, .. } => values.as_ref().ok(),
+    fn user_values(self, guid: Guid) -> Option<UserValues> {
+        match self.index.get(guid)?.body() {
+            Body::User { values, .. } => values.ok(),
             Body::Group { .. } | Body::Container => None,
         }
     }
 
-    fn group_values(self, guid: Guid) -> Option<&'a GroupValues> {
-        match &self.index.get(guid)?.body {
-            Body::Group { values, .. } => values.as_ref().ok(),
+    fn group_values(self, guid: Guid) -> Option<GroupValues> {
+        match self.index.get(guid)?.body() {
+            Body::Group { values, .. } => values.ok(),
             Body::User { .. } | Body::Container => None,
         }
     }
@@ -336,40 +333,6 @@ fn difference(mut before: Fields, mut after: Fields) -> (Fields, Fields) {
 
 /// The distinguished name of an object the directory shows, by the names of its parents.
 fn dn(index: &Index, guid: Guid) -> Option<String> {
-    let mut parts: Vec<&str> = Vec::new();
-    let mut at = guid;
-    for _ in 0..DEPTH_MAX {
-        let record = index
-            .get(at)
-            .filter(|found| found.presence == Presence::Seen);
-        let Some(record) = record else {
-            break;
-        };
-        let parent = record.parent.filter(|parent| {
-            let found = index.get(*parent);
-            found.is_some_and(|found| found.presence == Presence::Seen)
-        });
-        let Some(parent) = parent else {
-            parts.push(&record.dn);
-            break;
-        };
-        parts.push(first_part(&record.dn));
-        at = parent;
-    }
-    (!parts.is_empty()).then(|| parts.join(","))
-}
-
-/// The relative name at the beginning of a distinguished name (RFC 4514, 2.4: a comma inside a
-/// value is escaped by a backslash).
-fn first_part(dn: &str) -> &str {
-    let mut escaped = false;
-    for (at, character) in dn.char_indices() {
-        match character {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            ',' => return dn.get(..at).unwrap_or(dn),
-            _ => {}
-        }
-    }
-    dn
+    let shown = index.get(guid)?.presence == Presence::Seen;
+    shown.then(|| index.dn(guid))
 }
