@@ -26,7 +26,7 @@ mod before;
 mod listing;
 mod write;
 
-pub use listing::Listing;
+pub use listing::Foreign;
 
 /// Attempts of one call: with waits of up to 30 s they outlast any lease, which ends them.
 const ATTEMPTS_MAX: u32 = 20;

@@ -10,11 +10,16 @@ use std::path::{Path, PathBuf};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use crate::engine::Guid;
-use crate::engine::index::{Index, Record};
+use crate::engine::index::{Dirty, Index, Record};
+use crate::engine::memory::Memory;
 
 mod record;
 
 const FILE: &str = "index.redb";
+/// What the store may keep in memory, in bytes; the index itself is in memory already.
+const CACHE_BYTES: usize = 16 << 20;
+/// Records in one transaction: the store holds on to every page that one has touched.
+const RECORDS_PER_TRANSACTION: usize = 20_000;
 const OBJECTS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("object");
 const FACTS: TableDefinition<&str, &[u8]> = TableDefinition::new("fact");
 const FILTER: TableDefinition<&str, &[u8]> = TableDefinition::new("filter");
@@ -63,7 +68,10 @@ impl IndexFile {
     /// [`IndexFileError`].
     pub fn open(directory: &Path) -> Result<Self, IndexFileError> {
         let path = directory.join(FILE);
-        let database = match Database::create(&path) {
+        let database = match Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .create(&path)
+        {
             Ok(database) => database,
             Err(redb::DatabaseError::DatabaseAlreadyOpen) => {
                 return Err(IndexFileError::InUse(path));
@@ -90,13 +98,37 @@ impl IndexFile {
     /// # Errors
     /// [`IndexFileError`].
     pub fn load(&self, binding: &[u8], token: &str) -> Result<Option<Index>, IndexFileError> {
-        if self.fact(BINDING)?.as_deref() != Some(binding)
-            || self.fact(TOKEN)?.as_deref() != Some(token.as_bytes())
-            || token.is_empty()
-        {
+        if !self.covers(binding, token)? {
             return Ok(None);
         }
-        self.read_objects().map(Some)
+        let mut index = Index::default();
+        self.each(|guid, record| index.load(guid, record))?;
+        Ok(Some(index))
+    }
+
+    /// What the stored index knows that the listing in `present` does not tell, under the same
+    /// conditions as [`Self::load`], without loading it.
+    ///
+    /// # Errors
+    /// [`IndexFileError`].
+    pub fn memory(
+        &self,
+        binding: &[u8],
+        token: &str,
+        present: &Index,
+    ) -> Result<Option<Memory>, IndexFileError> {
+        if !self.covers(binding, token)? {
+            return Ok(None);
+        }
+        let mut memory = Memory::default();
+        self.each(|guid, record| memory.note(present, guid, &record))?;
+        Ok(Some(memory))
+    }
+
+    fn covers(&self, binding: &[u8], token: &str) -> Result<bool, IndexFileError> {
+        Ok(self.fact(BINDING)?.as_deref() == Some(binding)
+            && self.fact(TOKEN)?.as_deref() == Some(token.as_bytes())
+            && !token.is_empty())
     }
 
     /// The cookie of the last stored cursor.
@@ -123,22 +155,24 @@ impl IndexFile {
     /// # Errors
     /// [`IndexFileError`].
     pub fn save(&self, index: &mut Index, cursor: Cursor<'_>) -> Result<(), IndexFileError> {
-        let changed = index.take_dirty();
-        self.write(|tx| {
-            let mut objects = tx.open_table(OBJECTS)?;
-            for (guid, record) in &changed {
-                match record {
-                    Some(found) => put(&mut objects, *guid, found)?,
-                    None => {
-                        objects.remove(guid.to_wire().as_slice())?;
+        match index.take_dirty() {
+            Dirty::All => {
+                self.put_all(index)?;
+                self.write(|tx| set_cursor(tx, cursor))
+            }
+            Dirty::Some(changed) => self.write(|tx| {
+                let mut objects = tx.open_table(OBJECTS)?;
+                for guid in &changed {
+                    match index.get(*guid) {
+                        Some(record) => put(&mut objects, *guid, record)?,
+                        None => {
+                            objects.remove(guid.to_wire().as_slice())?;
+                        }
                     }
                 }
-            }
-            let mut facts = tx.open_table(FACTS)?;
-            facts.insert(TOKEN, cursor.token.as_bytes())?;
-            facts.insert(COOKIE, cursor.cookie)?;
-            Ok(())
-        })
+                set_cursor(tx, cursor)
+            }),
+        }
     }
 
     /// Replaces everything by a newly built index.
@@ -152,18 +186,39 @@ impl IndexFile {
         cursor: Cursor<'_>,
     ) -> Result<(), IndexFileError> {
         index.take_dirty();
+        self.put_all(index)?;
+        self.write(|tx| {
+            tx.open_table(FACTS)?.insert(BINDING, binding)?;
+            set_cursor(tx, cursor)
+        })
+    }
+
+    /// Stores every record in place of the former ones. Meanwhile the file has no token.
+    fn put_all(&self, index: &Index) -> Result<(), IndexFileError> {
+        self.begin_writing()?;
         self.write(|tx| {
             tx.delete_table(OBJECTS)?;
-            let mut objects = tx.open_table(OBJECTS)?;
-            for (guid, record) in index.iter() {
-                put(&mut objects, guid, record)?;
-            }
-            let mut facts = tx.open_table(FACTS)?;
-            facts.insert(BINDING, binding)?;
-            facts.insert(TOKEN, cursor.token.as_bytes())?;
-            facts.insert(COOKIE, cursor.cookie)?;
+            tx.open_table(OBJECTS)?;
             Ok(())
-        })
+        })?;
+        let mut last = None;
+        loop {
+            let mut left = index
+                .iter_after(last)
+                .take(RECORDS_PER_TRANSACTION)
+                .peekable();
+            if left.peek().is_none() {
+                return Ok(());
+            }
+            self.write(|tx| {
+                let mut objects = tx.open_table(OBJECTS)?;
+                for (guid, record) in left {
+                    put(&mut objects, guid, record)?;
+                    last = Some(guid);
+                }
+                Ok(())
+            })?;
+        }
     }
 
     /// The objectGUID an entry of the filter had when it was last resolved (decision U122).
@@ -219,19 +274,18 @@ impl IndexFile {
         })
     }
 
-    fn read_objects(&self) -> Result<Index, IndexFileError> {
+    fn each(&self, mut sink: impl FnMut(Guid, Record)) -> Result<(), IndexFileError> {
         self.read(|tx| {
             let table = tx.open_table(OBJECTS)?;
-            let mut records = Vec::new();
             for row in table.iter()? {
                 let (key, value) = row?;
                 let guid = key.value().try_into().ok().map(Guid::from_wire);
                 let record = record::decode(value.value());
                 if let (Some(guid), Some(record)) = (guid, record) {
-                    records.push((guid, record));
+                    sink(guid, record);
                 }
             }
-            Ok(Index::from_records(records))
+            Ok(())
         })
     }
 
@@ -268,6 +322,13 @@ impl IndexFile {
             source: Box::new(source),
         }
     }
+}
+
+fn set_cursor(tx: &redb::WriteTransaction, cursor: Cursor<'_>) -> Result<(), redb::Error> {
+    let mut facts = tx.open_table(FACTS)?;
+    facts.insert(TOKEN, cursor.token.as_bytes())?;
+    facts.insert(COOKIE, cursor.cookie)?;
+    Ok(())
 }
 
 fn put(

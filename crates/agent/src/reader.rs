@@ -251,7 +251,7 @@ impl Reader {
                 text: format!("the group {group} has members, but none is shown"),
             });
         }
-        Ok(Some(members.iter().map(|m| guid(&m.guid)).collect()))
+        Ok(Some(members.iter().map(guid).collect()))
     }
 }
 

@@ -4,6 +4,8 @@
 //! Invariant: the cursor is stored at the hub only after everything it covers was acknowledged;
 //! the index file carries a token only while it equals what the hub was left with.
 
+use std::collections::BTreeMap;
+
 use tokio::time::Instant;
 
 use crate::agent::{Agent, STREAM};
@@ -202,12 +204,13 @@ impl<'a> Run<'a> {
         );
         let mapping = &self.settings.mapping;
         let hub = self.opened.session.hub();
-        let listing = hub.list(mapping, self.agent.clock.now()).await;
-        let groups = listing.map_err(|error| hub::failure(&error))?.groups;
-        let members = groups
-            .into_iter()
-            .map(|group| (group.guid, group.member_ids));
-        index.set_members(&members.collect());
+        let mut members = BTreeMap::new();
+        hub.list_groups(mapping, |group| {
+            members.insert(group.guid, group.member_ids);
+        })
+        .await
+        .map_err(|error| hub::failure(&error))?;
+        index.set_members(&members);
         self.write_once(index, scope).await
     }
 

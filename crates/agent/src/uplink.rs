@@ -31,8 +31,6 @@ use request::{Request, Write};
 
 /// Calls to the hub in flight.
 const CALLS_AT_ONCE: usize = 32;
-/// Writes that are prepared at a time; bounds memory and how long acknowledgements wait.
-const CHUNK: usize = 2_048;
 /// Passes over the plan in one run.
 const PASSES_MAX: u32 = 3;
 
@@ -161,9 +159,13 @@ impl Work<'_> {
         errors: &mut ItemErrors,
     ) -> Result<(), Failure> {
         self.activity.begin("writing to the hub", plan.writes());
-        for step in request::steps(plan, self.settings.remove_user_behavior) {
-            for chunk in step.chunks(CHUNK) {
-                self.chunk(chunk, index, errors).await?;
+        for mut step in request::steps(plan, self.settings.remove_user_behavior) {
+            loop {
+                let chunk: Vec<Write> = step.writes.by_ref().take(step.at_once).collect();
+                if chunk.is_empty() {
+                    break;
+                }
+                self.chunk(&chunk, index, errors).await?;
             }
         }
         Ok(())

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use directory::*;
 use proptest::prelude::*;
 use rollcall_agent::engine::Guid;
-use rollcall_agent::engine::index::Body;
+use rollcall_agent::engine::index::Kind;
 use rollcall_agent::engine::object::{Change, DirectoryObject, ObjectClass};
 use rollcall_agent::engine::plan::{Cause, RemoveUserBehavior, plan};
 
@@ -148,13 +148,15 @@ proptest! {
                     prop_assert!(plan(&index, &staff_only(), &rules()).unwrap().is_empty());
                     let (mut there, mut members) = (BTreeSet::new(), BTreeMap::new());
                     for (guid_there, record) in index.iter() {
-                        let Some(hub) = &record.hub else { continue };
+                        if record.hub.is_none() {
+                            continue;
+                        }
                         let number = (1..100).find(|n| guid(*n) == guid_there).unwrap();
-                        if matches!(record.body, Body::User { .. }) {
+                        if record.kind() == Kind::User {
                             there.insert(number);
                         } else {
-                            let numbers = hub.members.iter().map(|member| {
-                                (1..100).find(|n| guid(*n) == *member).unwrap()
+                            let numbers = index.hub_members(guid_there).map(|member| {
+                                (1..100).find(|n| guid(*n) == member).unwrap()
                             });
                             members.insert(number, numbers.collect::<BTreeSet<u128>>());
                         }

@@ -21,12 +21,12 @@ enum Range {
 }
 
 impl Connection {
-    /// All members of a group; empty when it has none, `None` when it does not exist or the account
-    /// may not see it.
+    /// All members of a group by their identifiers; empty when it has none, `None` when it does not
+    /// exist or the account may not see it. Names are left out: there may be a million members.
     ///
     /// # Errors
     /// As [`crate::Search::next`]; also when the group keeps changing while it is read.
-    pub async fn members(&mut self, group: Guid) -> Result<Option<Vec<Member>>, Error> {
+    pub async fn members(&mut self, group: Guid) -> Result<Option<Vec<Guid>>, Error> {
         for _ in 0..ATTEMPTS_MAX {
             match self.members_once(group).await? {
                 Attempt::Absent => return Ok(None),
@@ -75,12 +75,12 @@ impl Connection {
 
 enum Attempt {
     Absent,
-    Complete(Vec<Member>),
+    Complete(Vec<Guid>),
     Changed,
 }
 
 /// Appends the members of an answer.
-fn take_range(entry: &Entry, members: &mut Vec<Member>) -> Result<Range, Error> {
+fn take_range(entry: &Entry, members: &mut Vec<Guid>) -> Result<Range, Error> {
     let wrong = Error::Protocol("a range of members that was not asked for");
     let start = members.len();
     let mut found = None;
@@ -106,7 +106,8 @@ fn take_range(entry: &Entry, members: &mut Vec<Member>) -> Result<Range, Error> 
         }
         for value in values {
             let member = Member::parse(value);
-            members.push(member.ok_or(Error::Protocol("a member without an identifier"))?);
+            let member = member.ok_or(Error::Protocol("a member without an identifier"))?;
+            members.push(member.guid);
         }
         found = Some(match to {
             None => Range::Last,

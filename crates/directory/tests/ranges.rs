@@ -66,13 +66,7 @@ async fn long_groups_are_read_in_ranges() {
         let members = connection.members(member_guid(9)).await.unwrap().unwrap();
         assert_eq!(members.len(), count);
         let expected: BTreeSet<Guid> = (0..count).map(member_guid).collect();
-        assert_eq!(
-            members
-                .iter()
-                .map(|member| member.guid)
-                .collect::<BTreeSet<_>>(),
-            expected
-        );
+        assert_eq!(members.into_iter().collect::<BTreeSet<_>>(), expected);
         assert_eq!(
             server.requests.lock().unwrap().len(),
             count.div_ceil(1_500).max(1)

@@ -14,7 +14,10 @@ pub struct HubId(Form);
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Form {
-    Short { length: u8, bytes: [u8; INLINE_BYTES] },
+    Short {
+        length: u8,
+        bytes: [u8; INLINE_BYTES],
+    },
     Long(Box<str>),
 }
 

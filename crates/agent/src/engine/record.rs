@@ -260,7 +260,7 @@ impl Record {
 
     /// Members the hub was told of, sorted; some of them may have left it since.
     #[must_use]
-    pub(super) fn told_members(&self) -> &[Guid] {
+    pub fn told_members(&self) -> &[Guid] {
         self.links.as_ref().map_or(&[], |links| &links.hub)
     }
 
@@ -275,7 +275,7 @@ impl Record {
     }
 
     /// Adds members that the hub was told of.
-    pub(super) fn tell(&mut self, members: impl IntoIterator<Item = Guid>) {
+    pub fn tell(&mut self, members: impl IntoIterator<Item = Guid>) {
         let links = self.links.get_or_insert_default();
         links.hub.extend(members);
         // Two sorted runs: the stable sort merges them.
@@ -308,11 +308,9 @@ impl Record {
             let target = UserTarget::from_number(i32::from(tag))?;
             Some((target, packed::text(value)))
         });
-        let values = UserValues::new(fields, None);
-        UserValues {
-            expires_at: expires_at.map(Timestamp::from_micros),
-            ..values
-        }
+        let mut values = UserValues::new(fields, None);
+        values.expires_at = expires_at.map(Timestamp::from_micros);
+        values
     }
 
     fn group_values(&self) -> GroupValues {

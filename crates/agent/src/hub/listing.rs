@@ -1,7 +1,8 @@
 //! Everything the hub has from this directory: users, external groups and their members.
 //!
 //! Invariant: complete or an error; objects whose external id is not an objectGUID are not ours
-//! and are left out.
+//! and are left out. Each object is handed on as it comes: the pool may be too large to be held
+//! twice.
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use rollcall_client::ClientError;
@@ -14,6 +15,7 @@ use rollcall_proto::organizationmanager::{
 
 use super::Hub;
 use crate::engine::Guid;
+use crate::engine::hub_id::HubId;
 use crate::engine::index::{HubGroup, HubUser};
 use crate::engine::mapping::Mapping;
 use crate::engine::values::{GroupValues, UserTarget, UserValues};
@@ -22,95 +24,92 @@ const PAGE_SIZE: i64 = 1_000;
 /// Groups whose members are asked for at the same time.
 const GROUPS_AT_ONCE: usize = 16;
 
-/// What the hub has.
-#[derive(Debug, Default)]
-pub struct Listing {
-    /// Users with an objectGUID as external id.
-    pub users: Vec<HubUser>,
-    /// External groups of the pool.
-    pub groups: Vec<HubGroup>,
-    /// Users and groups whose external id is of another kind.
-    pub foreign: usize,
-}
+/// Objects of the pool that have an external id that is no objectGUID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Foreign(pub usize);
 
 impl Hub {
-    /// Reads users, groups and members.
+    /// Reads the users, page by page.
     ///
     /// # Errors
-    /// [`ClientError`] when any part cannot be read.
-    pub async fn list(&self, mapping: &Mapping, now: Timestamp) -> Result<Listing, ClientError> {
-        let (users, groups) = futures::try_join!(self.users(), self.groups())?;
-        let mut listing = Listing::default();
-        let present =
-            |user: &&User| !user.external_id.is_empty() && user.status() != Status::Deleting;
-        for user in users.iter().filter(present) {
-            match Guid::parse(&user.external_id) {
-                Some(guid) => listing.users.push(hub_user(guid, user, mapping, now)),
-                None => listing.foreign += 1,
-            }
-        }
-        let ours = groups.into_iter().filter_map(|group| {
-            let guid = Guid::parse(&group.external_id);
-            if guid.is_none() {
-                listing.foreign += 1;
-            }
-            Some((guid?, group))
-        });
-        let ours: Vec<(Guid, Group)> = ours.collect();
-        listing.groups = stream::iter(ours)
-            .map(|(guid, group)| async move {
-                let member_ids = self.members(&group.id).await?;
-                Ok::<_, ClientError>(hub_group(guid, group, member_ids, mapping))
-            })
-            .buffer_unordered(GROUPS_AT_ONCE)
-            .try_collect()
-            .await?;
-        Ok(listing)
-    }
-
-    async fn users(&self) -> Result<Vec<User>, ClientError> {
+    /// [`ClientError`]; what was handed on until then is incomplete.
+    pub async fn list_users(
+        &self,
+        mapping: &Mapping,
+        now: Timestamp,
+        mut sink: impl FnMut(HubUser),
+    ) -> Result<Foreign, ClientError> {
         let mut request = ListUsersRequest {
             userpool_id: self.userpool_id(),
             page_size: PAGE_SIZE,
             ..ListUsersRequest::default()
         };
-        let mut users = Vec::new();
+        let mut foreign = 0;
         loop {
             let page = self
                 .read(request.clone(), |hub, request| async move {
                     hub.users().list(request).await
                 })
                 .await?;
-            users.extend(page.users);
+            let present =
+                |user: &&User| !user.external_id.is_empty() && user.status() != Status::Deleting;
+            for user in page.users.iter().filter(present) {
+                match Guid::parse(&user.external_id) {
+                    Some(guid) => sink(hub_user(guid, user, mapping, now)),
+                    None => foreign += 1,
+                }
+            }
             if page.next_page_token.is_empty() {
-                return Ok(users);
+                return Ok(Foreign(foreign));
             }
             request.page_token = page.next_page_token;
         }
     }
 
-    async fn groups(&self) -> Result<Vec<Group>, ClientError> {
+    /// Reads the external groups of the pool with their members, in any order.
+    ///
+    /// # Errors
+    /// [`ClientError`]; what was handed on until then is incomplete.
+    pub async fn list_groups(
+        &self,
+        mapping: &Mapping,
+        mut sink: impl FnMut(HubGroup),
+    ) -> Result<Foreign, ClientError> {
         let mut request = ListExternalGroupsRequest {
             subject_container_id: self.userpool_id(),
             page_size: PAGE_SIZE,
             ..ListExternalGroupsRequest::default()
         };
-        let mut groups = Vec::new();
+        let mut foreign = 0;
         loop {
             let page = self
                 .read(request.clone(), |hub, request| async move {
                     hub.groups().list_external(request).await
                 })
                 .await?;
-            groups.extend(page.groups);
+            let all = page.groups.len();
+            let ours = page.groups.into_iter();
+            let ours: Vec<(Guid, Group)> = ours
+                .filter_map(|group| Some((Guid::parse(&group.external_id)?, group)))
+                .collect();
+            foreign += all - ours.len();
+            let mut groups = stream::iter(ours)
+                .map(|(guid, group)| async move {
+                    let member_ids = self.members(&group.id).await?;
+                    Ok::<_, ClientError>(hub_group(guid, group, member_ids, mapping))
+                })
+                .buffer_unordered(GROUPS_AT_ONCE);
+            while let Some(group) = groups.try_next().await? {
+                sink(group);
+            }
             if page.next_page_token.is_empty() {
-                return Ok(groups);
+                return Ok(Foreign(foreign));
             }
             request.page_token = page.next_page_token;
         }
     }
 
-    async fn members(&self, group_id: &str) -> Result<Vec<String>, ClientError> {
+    async fn members(&self, group_id: &str) -> Result<Vec<HubId>, ClientError> {
         let mut request = ListGroupMembersRequest {
             group_id: group_id.to_owned(),
             page_size: PAGE_SIZE,
@@ -123,7 +122,7 @@ impl Hub {
                     hub.groups().list_members(request).await
                 })
                 .await?;
-            members.extend(page.members.into_iter().map(|member| member.subject_id));
+            members.extend(page.members.into_iter().map(|m| HubId::from(m.subject_id)));
             if page.next_page_token.is_empty() {
                 return Ok(members);
             }
@@ -137,7 +136,7 @@ fn hub_user(guid: Guid, user: &User, mapping: &Mapping, now: Timestamp) -> HubUs
     let ended = expires_at.is_some_and(|at| at <= now);
     HubUser {
         guid,
-        id: user.id.clone(),
+        id: HubId::from(user.id.as_str()),
         values: user_values(user, mapping),
         enabled: match user.status() {
             Status::Active => Some(true),
@@ -151,7 +150,7 @@ fn hub_user(guid: Guid, user: &User, mapping: &Mapping, now: Timestamp) -> HubUs
 pub(super) fn user_values(user: &User, mapping: &Mapping) -> UserValues {
     let fields = mapping
         .user_targets()
-        .map(|target| (target, field(user, target).to_owned()));
+        .map(|target| (target, field(user, target)));
     UserValues::new(fields, expires_at(user))
 }
 
@@ -175,10 +174,10 @@ fn field(user: &User, target: UserTarget) -> &str {
     }
 }
 
-fn hub_group(guid: Guid, group: Group, member_ids: Vec<String>, mapping: &Mapping) -> HubGroup {
+fn hub_group(guid: Guid, group: Group, member_ids: Vec<HubId>, mapping: &Mapping) -> HubGroup {
     HubGroup {
         guid,
-        id: group.id,
+        id: group.id.into(),
         values: GroupValues {
             name: group.name,
             description: mapping.maps_description().then_some(group.description),

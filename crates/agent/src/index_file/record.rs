@@ -3,13 +3,11 @@
 //! Invariant: decoding what was encoded gives the same record; anything else gives `None` and is
 //! read from the directory again.
 
-use std::collections::BTreeSet;
-
 use prost::Message;
 use rollcall_kit::timestamp::Timestamp;
 
 use crate::engine::Guid;
-use crate::engine::index::{Body, HubSide, Presence, Record};
+use crate::engine::index::{Body, HubSide, Place, Presence, Record};
 use crate::engine::values::{Digest, GroupValues, UserTarget, UserValues};
 
 const GUID_BYTES: usize = 16;
@@ -84,7 +82,7 @@ struct StoredGroup {
 pub fn encode(record: &Record) -> Vec<u8> {
     let mut stored = Stored {
         parent: record.parent.map(|guid| guid.to_wire().to_vec()),
-        dn: record.dn.clone(),
+        dn: record.name().to_owned(),
         critical: record.critical,
         presence: match record.presence {
             Presence::Seen => 0,
@@ -92,33 +90,34 @@ pub fn encode(record: &Record) -> Vec<u8> {
             Presence::Missing => 2,
         },
         hub: record.hub.as_ref().map(|hub| StoredHub {
-            id: hub.id.clone(),
+            id: hub.id.to_string(),
             digest: hub.digest.0.to_vec(),
             enabled: hub.enabled,
-            members: pack(hub.members.iter()),
+            members: pack(record.told_members()),
         }),
         user: None,
         group: None,
     };
-    match &record.body {
+    match record.body() {
         Body::Container => {}
         Body::User {
             values,
             enabled,
             primary_group_rid,
-        } => stored.user = Some(encode_user(values, *enabled, *primary_group_rid)),
+        } => stored.user = Some(encode_user(values, enabled, primary_group_rid)),
         Body::Group {
             values,
             members,
             rid,
         } => {
-            let values = values.as_ref();
+            let unfit = values.as_ref().err().map(|reason| (*reason).to_owned());
+            let values = values.unwrap_or_default();
             stored.group = Some(StoredGroup {
-                unfit: values.err().cloned(),
-                name: values.map(|v| v.name.clone()).unwrap_or_default(),
-                description: values.ok().and_then(|v| v.description.clone()),
-                members: pack(members.iter()),
-                rid: *rid,
+                unfit,
+                name: values.name,
+                description: values.description,
+                members: pack(members),
+                rid,
             });
         }
     }
@@ -126,7 +125,7 @@ pub fn encode(record: &Record) -> Vec<u8> {
 }
 
 fn encode_user(
-    values: &Result<UserValues, String>,
+    values: Result<UserValues, &str>,
     enabled: bool,
     primary_group_rid: Option<u32>,
 ) -> StoredUser {
@@ -136,7 +135,7 @@ fn encode_user(
         ..StoredUser::default()
     };
     match values {
-        Err(reason) => user.unfit = Some(reason.clone()),
+        Err(reason) => user.unfit = Some(reason.to_owned()),
         Ok(values) => {
             user.expires_at = values.expires_at.map(Timestamp::as_micros);
             user.fields = values
@@ -154,38 +153,12 @@ fn encode_user(
 /// The record of these bytes.
 pub fn decode(bytes: &[u8]) -> Option<Record> {
     let stored = Stored::decode(bytes).ok()?;
-    let body = match (stored.user, stored.group) {
-        (Some(user), None) => decode_user(user)?,
-        (None, Some(group)) => Body::Group {
-            values: match group.unfit {
-                Some(reason) => Err(reason),
-                None => Ok(GroupValues {
-                    name: group.name,
-                    description: group.description,
-                }),
-            },
-            members: unpack(&group.members).collect(),
-            rid: group.rid,
+    let place = Place {
+        parent: match stored.parent {
+            Some(bytes) => Some(Guid::from_wire(bytes.try_into().ok()?)),
+            None => None,
         },
-        (None, None) => Body::Container,
-        (Some(_), Some(_)) => return None,
-    };
-    let parent = match stored.parent {
-        Some(bytes) => Some(Guid::from_wire(bytes.try_into().ok()?)),
-        None => None,
-    };
-    let hub = match stored.hub {
-        Some(hub) => Some(HubSide {
-            id: hub.id,
-            digest: Digest(hub.digest.try_into().ok()?),
-            enabled: hub.enabled,
-            members: unpack(&hub.members).collect::<BTreeSet<_>>(),
-        }),
-        None => None,
-    };
-    Some(Record {
-        parent,
-        dn: stored.dn,
+        dn: &stored.dn,
         critical: stored.critical,
         presence: match stored.presence {
             0 => Presence::Seen,
@@ -193,34 +166,52 @@ pub fn decode(bytes: &[u8]) -> Option<Record> {
             2 => Presence::Missing,
             _ => return None,
         },
-        body,
-        hub,
-    })
-}
-
-fn decode_user(user: StoredUser) -> Option<Body> {
-    let values = match user.unfit {
-        Some(reason) => Err(reason),
-        None => {
-            let mut fields = Vec::with_capacity(user.fields.len());
-            for field in user.fields {
-                fields.push((UserTarget::from_number(field.target)?, field.value));
-            }
-            Ok(UserValues::new(
-                fields,
-                user.expires_at.map(Timestamp::from_micros),
-            ))
-        }
     };
-    Some(Body::User {
-        values,
-        enabled: user.enabled,
-        primary_group_rid: user.primary_group_rid,
-    })
+    let mut record = match (stored.user, stored.group) {
+        (Some(user), None) => decode_user(place, &user)?,
+        (None, Some(group)) => {
+            let members: Vec<Guid> = unpack(&group.members).collect();
+            let values = GroupValues {
+                name: group.name,
+                description: group.description,
+            };
+            let values = group.unfit.as_deref().map_or(Ok(&values), Err);
+            Record::group(place, values, &members, group.rid)
+        }
+        (None, None) => Record::container(place),
+        (Some(_), Some(_)) => return None,
+    };
+    if let Some(hub) = stored.hub {
+        record.hub = Some(HubSide {
+            id: hub.id.into(),
+            digest: Digest(hub.digest.try_into().ok()?),
+            enabled: hub.enabled,
+        });
+        if !hub.members.is_empty() {
+            record.tell(unpack(&hub.members));
+        }
+    }
+    Some(record)
 }
 
-fn pack<'a>(guids: impl Iterator<Item = &'a Guid>) -> Vec<u8> {
-    guids.flat_map(|guid| guid.to_wire()).collect()
+fn decode_user(place: Place<'_>, user: &StoredUser) -> Option<Record> {
+    let mut fields = Vec::with_capacity(user.fields.len());
+    for field in &user.fields {
+        fields.push((UserTarget::from_number(field.target)?, &field.value));
+    }
+    let expires_at = user.expires_at.map(Timestamp::from_micros);
+    let values = UserValues::new(fields, expires_at);
+    let values = user.unfit.as_deref().map_or(Ok(&values), Err);
+    Some(Record::user(
+        place,
+        values,
+        user.enabled,
+        user.primary_group_rid,
+    ))
+}
+
+fn pack(guids: &[Guid]) -> Vec<u8> {
+    guids.iter().flat_map(|guid| guid.to_wire()).collect()
 }
 
 fn unpack(bytes: &[u8]) -> impl Iterator<Item = Guid> {

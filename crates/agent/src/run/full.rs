@@ -4,6 +4,7 @@
 //! everything it covers was acknowledged. Deliberately absent: what is written (`crate::uplink`).
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use rollcall_kit::clock::Clock;
 
@@ -12,11 +13,12 @@ use super::{Held, Run, SHOW_EVERY};
 use crate::activity::Activity;
 use crate::engine::Guid;
 use crate::engine::index::Index;
+use crate::engine::memory::Memory;
 use crate::engine::object::Change;
 use crate::engine::scope::Scope;
 use crate::engine::snapshot::Snapshot;
 use crate::failure::Failure;
-use crate::hub::{self, Hub};
+use crate::hub::{self, Foreign, Hub};
 use crate::index_file::Cursor;
 use crate::reader::{self, Reader};
 use crate::replication_token::token_of;
@@ -61,7 +63,8 @@ impl Run<'_> {
             clock: &*agent.clock,
             activity: &agent.activity,
         };
-        let remembered = || Ok(agent.file.load(&self.binding, &self.token)?);
+        let remembered =
+            |index: &Index| Ok(agent.file.memory(&self.binding, &self.token, index)?);
         let Compared {
             mut index,
             cookie,
@@ -88,20 +91,21 @@ impl Run<'_> {
 }
 
 impl Picture<'_> {
-    /// Reads the directory and the hub. `remembered` gives the index of the last run, if it
-    /// covers what the hub has.
+    /// Reads the directory and the hub. `remembered` looks into the index of the last run,
+    /// if it covers what the hub has.
     ///
     /// # Errors
     /// [`Failure`] when either side cannot be read completely.
     pub(crate) async fn take(
         &self,
         reader: &mut Reader,
-        remembered: impl FnOnce() -> Result<Option<Index>, Failure>,
+        remembered: impl FnOnce(&Index) -> Result<Option<Memory>, Failure>,
     ) -> Result<Compared, Failure> {
         let activity = self.activity;
         activity.begin("reading the directory and the hub", 0);
         let mapping = &self.settings.mapping;
-        let mut snapshot = Snapshot::default();
+        let snapshot = Mutex::new(Snapshot::default());
+        let locked = || snapshot.lock().unwrap_or_else(PoisonError::into_inner);
         let mut read = 0_usize;
         let everything = async {
             reader
@@ -112,31 +116,43 @@ impl Picture<'_> {
                             activity.advance(SHOW_EVERY);
                         }
                     }
-                    snapshot.take(change, mapping);
+                    locked().take(change, mapping);
                 })
                 .await
                 .map_err(|error| reader::failure(&error))
         };
         let listing = async {
-            let listing = self.hub.list(mapping, self.clock.now());
-            listing.await.map_err(|error| hub::failure(&error))
+            let now = self.clock.now();
+            let users = self.hub.list_users(mapping, now, |user| {
+                locked().index.list_user(user);
+            });
+            let Foreign(users) = users.await?;
+            let ids = locked().index.hub_ids();
+            let groups = self.hub.list_groups(mapping, |group| {
+                locked().index.list_group(group, &ids);
+            });
+            let Foreign(groups) = groups.await?;
+            Ok(users + groups)
         };
-        let (again, listing) = futures::try_join!(everything, listing)?;
+        let listing = async { listing.await.map_err(|error| hub::failure(&error)) };
+        let (again, foreign) = futures::try_join!(everything, listing)?;
+        let mut snapshot = snapshot
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
         let objects_read = read + again.seen.len();
         let (settings, scope) = (self.settings, self.scope);
         let guids: Vec<Guid> = again.seen.iter().copied().collect();
         read_again(reader, settings, &mut snapshot, &guids, &again.members).await?;
         let (mut index, deleted) = snapshot.into_parts();
-        if listing.foreign > 0 {
+        if foreign > 0 {
             tracing::warn!(
-                count = listing.foreign,
+                count = foreign,
                 "objects of the pool have an external id that is no objectGUID; they are left alone"
             );
         }
         complete(reader, settings, scope, &mut index).await?;
-        index.set_hub(listing.users, listing.groups);
-        if let Some(before) = remembered()? {
-            index.remember(&before);
+        if let Some(memory) = remembered(&index)? {
+            index.recall(memory);
         }
         for guid in deleted {
             index.apply(Change::Deleted(guid), mapping);

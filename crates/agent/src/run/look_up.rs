@@ -16,6 +16,8 @@ use crate::settings::Settings;
 
 /// Rounds in which parents and members of objects are looked up; one round climbs one level.
 const ROUNDS_MAX: usize = 64;
+/// Objects that are read before they are taken in; bounds memory.
+const OBJECTS_AT_ONCE: usize = 2_000;
 
 /// Reads objects whole and takes them in. Objects of no interest that are not known stay unknown.
 pub(super) async fn apply(
@@ -25,8 +27,10 @@ pub(super) async fn apply(
     guids: &[Guid],
     reported: &BTreeMap<Guid, Members>,
 ) -> Result<(), Failure> {
-    for change in read(reader, settings, index, guids, reported).await? {
-        index.apply(change, &settings.mapping);
+    for chunk in guids.chunks(OBJECTS_AT_ONCE) {
+        for change in read(reader, settings, index, chunk, reported).await? {
+            index.apply(change, &settings.mapping);
+        }
     }
     Ok(())
 }
@@ -39,8 +43,10 @@ pub(super) async fn read_again(
     guids: &[Guid],
     reported: &BTreeMap<Guid, Members>,
 ) -> Result<(), Failure> {
-    for change in read(reader, settings, &snapshot.index, guids, reported).await? {
-        snapshot.take(change, &settings.mapping);
+    for chunk in guids.chunks(OBJECTS_AT_ONCE) {
+        for change in read(reader, settings, &snapshot.index, chunk, reported).await? {
+            snapshot.take(change, &settings.mapping);
+        }
     }
     Ok(())
 }
@@ -52,9 +58,6 @@ async fn read(
     guids: &[Guid],
     reported: &BTreeMap<Guid, Members>,
 ) -> Result<Vec<Change>, Failure> {
-    if guids.is_empty() {
-        return Ok(Vec::new());
-    }
     let mut changes = reader
         .objects(&settings.mapping, guids, reported)
         .await
@@ -93,13 +96,15 @@ pub(super) async fn complete(
             return Ok(());
         }
         let before = index.len();
-        let changes = reader
-            .objects(&settings.mapping, &unknown, &BTreeMap::new())
-            .await
-            .map_err(|error| reader::failure(&error))?;
-        for change in changes {
-            if matches!(change, Change::Seen(_)) {
-                index.apply(change, &settings.mapping);
+        for chunk in unknown.chunks(OBJECTS_AT_ONCE) {
+            let changes = reader
+                .objects(&settings.mapping, chunk, &BTreeMap::new())
+                .await
+                .map_err(|error| reader::failure(&error))?;
+            for change in changes {
+                if matches!(change, Change::Seen(_)) {
+                    index.apply(change, &settings.mapping);
+                }
             }
         }
         if index.len() == before {

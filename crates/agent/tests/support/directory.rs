@@ -100,8 +100,8 @@ pub fn see(index: &mut Index, object: DirectoryObject) {
 /// Acknowledges a whole plan, as a hub that accepts everything would.
 pub fn carry_out(index: &mut Index, plan: &Plan, behavior: RemoveUserBehavior) {
     for made in plan.group_creates.iter().chain(&plan.group_updates) {
-        let digest = match &index.get(*made).unwrap().body {
-            Body::Group { values, .. } => values.as_ref().unwrap().digest(),
+        let digest = match index.get(*made).unwrap().body() {
+            Body::Group { values, .. } => values.unwrap().digest(),
             other => panic!("{other:?} is no group"),
         };
         index.written(*made, &format!("hub-{made}"), digest);
@@ -112,10 +112,10 @@ pub fn carry_out(index: &mut Index, plan: &Plan, behavior: RemoveUserBehavior) {
         .filter(|update| update.values)
         .map(|update| update.guid);
     for made in plan.user_creates.iter().copied().chain(written) {
-        let (digest, enabled) = match &index.get(made).unwrap().body {
+        let (digest, enabled) = match index.get(made).unwrap().body() {
             Body::User {
                 values, enabled, ..
-            } => (values.as_ref().unwrap().digest(), *enabled),
+            } => (values.unwrap().digest(), enabled),
             other => panic!("{other:?} is no user"),
         };
         let new = index.hub_id(made).is_none();

@@ -5,7 +5,8 @@
 //! does not show are asked for one by one before anything is concluded.
 
 use rollcall_agent::engine::Guid;
-use rollcall_agent::engine::index::{Body, HubGroup, HubUser, Index};
+use rollcall_agent::engine::hub_id::HubId;
+use rollcall_agent::engine::index::{HubGroup, HubUser, Index, Kind};
 use rollcall_agent::engine::object::Change;
 use rollcall_agent::engine::values::{GroupValues, UserTarget, UserValues};
 use rollcall_domain::group::Group;
@@ -123,7 +124,7 @@ impl Run<'_> {
         let children: Vec<Guid> = self
             .index
             .iter()
-            .filter(|(_, record)| !matches!(record.body, Body::Container))
+            .filter(|(_, record)| record.kind() != Kind::Container)
             .filter(|(_, record)| record.parent.is_some_and(|unit| changed.contains(&unit)))
             .map(|(guid, _)| guid)
             .filter(|guid| !changed.contains(guid))
@@ -149,10 +150,11 @@ impl Run<'_> {
         let now = self.world.now();
         let users = hub.users().filter_map(|user| hub_user(user, now)).collect();
         let groups = hub.groups().filter_map(|group| {
-            let member_ids = hub.members(&group.id).map(ToString::to_string).collect();
+            let members = hub.members(&group.id);
+            let member_ids = members.map(|id| HubId::from(id.to_string())).collect();
             Some(HubGroup {
                 guid: hub::guid_of_group(group)?,
-                id: group.id.to_string(),
+                id: group.id.to_string().into(),
                 values: group_values(group),
                 member_ids,
             })
@@ -164,7 +166,7 @@ impl Run<'_> {
 fn hub_user(user: &User, now: Timestamp) -> Option<HubUser> {
     Some(HubUser {
         guid: hub::guid_of_user(user)?,
-        id: user.id.to_string(),
+        id: user.id.to_string().into(),
         values: user_values(user),
         // As a hub's listing says it: whose suspension it is does not show, and an account that
         // ended is suspended in any case.
@@ -190,7 +192,6 @@ fn user_values(user: &User) -> UserValues {
         (UserTarget::JobTitle, &profile.job_title),
         (UserTarget::EmployeeId, &profile.employee_id),
     ];
-    let fields = fields.map(|(target, value)| (target, value.to_owned()));
     UserValues::new(fields, user.expires_at)
 }
 

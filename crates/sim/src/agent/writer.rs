@@ -5,7 +5,7 @@
 //! after the hub's answer.
 
 use rollcall_agent::engine::Guid;
-use rollcall_agent::engine::index::{Body, Record};
+use rollcall_agent::engine::index::Body;
 use rollcall_agent::engine::plan::{
     Activation, MembershipChange, Plan, Removal, RemoveUserBehavior, UserUpdate,
 };
@@ -350,26 +350,18 @@ impl Run<'_> {
         self.index.hub_id(guid).map(str::to_owned)
     }
 
-    fn body(&self, guid: Guid) -> Option<&Body> {
-        self.index.get(guid).map(|record: &Record| &record.body)
-    }
-
     fn user_values(&self, guid: Guid) -> Option<(UserValues, bool)> {
-        match self.body(guid) {
-            Some(Body::User {
-                values: Ok(values),
-                enabled,
-                ..
-            }) => Some((values.clone(), *enabled)),
+        match self.index.get(guid)?.body() {
+            Body::User {
+                values, enabled, ..
+            } => Some((values.ok()?, enabled)),
             _ => None,
         }
     }
 
     fn group_values(&self, guid: Guid) -> Option<GroupValues> {
-        match self.body(guid) {
-            Some(Body::Group {
-                values: Ok(values), ..
-            }) => Some(values.clone()),
+        match self.index.get(guid)?.body() {
+            Body::Group { values, .. } => values.ok(),
             _ => None,
         }
     }
