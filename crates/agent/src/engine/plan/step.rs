@@ -161,7 +161,11 @@ impl<'a> Steps<'a> {
     }
 
     fn user_create(self, guid: Guid) -> Step<'a> {
-        let mut after = self.user_values(guid).as_ref().map(user_fields).unwrap_or_default();
+        let mut after = self
+            .user_values(guid)
+            .as_ref()
+            .map(user_fields)
+            .unwrap_or_default();
         if let Some(Body::User { enabled, .. }) = self.index.get(guid).map(Record::body) {
             after.insert(ACTIVE, Value::Bool(enabled));
         }
