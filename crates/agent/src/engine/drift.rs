@@ -5,13 +5,13 @@
 //! that cannot be users or groups of the hub are failed items, not differences. Deliberately absent:
 //! memberships of users that are not active in the hub, because the hub does not list them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::Guid;
-use super::index::{Body, HubSide, Index, Presence, Record};
+use super::index::{Body, HubSide, Index, Kind, Presence, Record};
 use super::plan::{self, RemoveUserBehavior, Rules, Stop};
 use super::scope::{Scope, ScopeView, Verdict};
 use super::values::Digest;
@@ -115,7 +115,7 @@ pub struct Drift {
 /// [`Stop`] when the picture of the directory is not complete enough to judge.
 pub fn compare(index: &Index, scope: &Scope, rules: &Rules) -> Result<Drift, Stop> {
     let nobody = !index.iter().any(|(_, record)| {
-        record.presence != Presence::Missing && !matches!(record.body, Body::Container)
+        record.presence != Presence::Missing && record.kind() != Kind::Container
     });
     if nobody {
         return Err(Stop::Empty);
@@ -125,13 +125,12 @@ pub fn compare(index: &Index, scope: &Scope, rules: &Rules) -> Result<Drift, Sto
         rules,
         view: scope.view(index)?,
         drift: Drift::default(),
-        wanted_users: HashSet::new(),
     };
     for (guid, record) in index.iter() {
-        match &record.body {
-            Body::User { .. } => comparison.user(guid, record),
-            Body::Group { .. } => comparison.group(guid, record),
-            Body::Container => comparison.gone(guid, record, Verdict::Unknown),
+        match record.kind() {
+            Kind::User => comparison.user(guid, record),
+            Kind::Group => comparison.group(guid, record),
+            Kind::Container => comparison.gone(guid, record, Verdict::Unknown),
         }
     }
     comparison.memberships();
@@ -143,14 +142,13 @@ struct Comparison<'a> {
     rules: &'a Rules,
     view: ScopeView,
     drift: Drift,
-    wanted_users: HashSet<Guid>,
 }
 
 impl Comparison<'_> {
     fn user(&mut self, guid: Guid, record: &Record) {
         let Body::User {
             values, enabled, ..
-        } = &record.body
+        } = record.body()
         else {
             return;
         };
@@ -166,9 +164,8 @@ impl Comparison<'_> {
             }
             return;
         }
-        self.wanted_users.insert(guid);
         let hub = record.hub.as_ref();
-        match values {
+        match &values {
             Ok(values) => self.values(guid, values.digest(), hub),
             Err(_) => self.drift.unfit += 1,
         }
@@ -177,9 +174,9 @@ impl Comparison<'_> {
             end.is_some_and(|at| at <= self.rules.now)
         });
         if let Some(hub) = hub {
-            let wanted = [u8::from(*enabled), u8::from(ended)];
+            let wanted = [u8::from(enabled), u8::from(ended)];
             self.drift.directory.add(Part::State, guid, &wanted);
-            if plan::activation(*enabled, hub, ended).is_none() {
+            if plan::activation(enabled, hub, ended).is_none() {
                 self.drift.hub.add(Part::State, guid, &wanted);
             } else {
                 self.drift.hub.add(Part::State, guid, &[]);
@@ -189,7 +186,7 @@ impl Comparison<'_> {
     }
 
     fn group(&mut self, guid: Guid, record: &Record) {
-        let Body::Group { values, .. } = &record.body else {
+        let Body::Group { values, .. } = record.body() else {
             return;
         };
         let verdict = self.view.verdict(self.index, guid);
@@ -225,26 +222,24 @@ impl Comparison<'_> {
     }
 
     fn memberships(&mut self) {
-        let primary = plan::primary_members(self.index);
+        let nested_groups = self.rules.nested_groups;
+        let primary = plan::primary_members(self.index, nested_groups);
         for (guid, record) in self.index.iter() {
-            let (Body::Group { .. }, Some(hub)) = (&record.body, &record.hub) else {
+            if record.kind() != Kind::Group || record.hub.is_none() {
                 continue;
-            };
+            }
             if record.presence != Presence::Seen
                 || self.view.verdict(self.index, guid) != Verdict::In
             {
                 continue;
             }
-            let nested_groups = self.rules.nested_groups;
             let members = plan::members_of(self.index, guid, record, nested_groups, &primary);
             let mut wanted = members.reached;
-            wanted.retain(|user| self.wanted_users.contains(user) && self.index.is_active(*user));
-            let judged = |user: &&Guid| {
-                self.wanted_users.contains(user)
-                    && self.index.is_active(**user)
-                    && (!members.has_gaps || wanted.contains(user))
+            wanted.retain(|user| self.is_active_in_scope(*user));
+            let judged = |user: &Guid| {
+                self.is_active_in_scope(*user) && (!members.has_gaps || wanted.contains(user))
             };
-            let present: HashSet<Guid> = hub.members.iter().filter(judged).copied().collect();
+            let present: BTreeSet<Guid> = self.index.hub_members(guid).filter(judged).collect();
             for user in &wanted {
                 self.drift
                     .directory
@@ -259,6 +254,17 @@ impl Comparison<'_> {
         }
     }
 
+    /// Whether this is a user in scope that is active in the hub.
+    fn is_active_in_scope(&self, user: Guid) -> bool {
+        let found = self
+            .index
+            .get(user)
+            .filter(|record| record.kind() == Kind::User && record.presence == Presence::Seen);
+        found.is_some()
+            && self.index.is_active(user)
+            && self.view.verdict(self.index, user) == Verdict::In
+    }
+
     fn differs(&mut self, guid: Guid, difference: Difference) {
         self.drift.differing.entry(guid).or_insert(difference);
     }
@@ -270,7 +276,7 @@ mod tests {
     use rollcall_kit::timestamp::Timestamp;
 
     use super::*;
-    use crate::engine::index::{HubGroup, HubUser};
+    use crate::engine::index::{HubGroup, HubUser, Place};
     use crate::engine::plan::NestedGroups;
     use crate::engine::values::{GroupValues, UserTarget, UserValues};
 
@@ -300,14 +306,12 @@ mod tests {
         }
     }
 
-    fn record(body: Body) -> Record {
-        Record {
+    fn place() -> Place<'static> {
+        Place {
             parent: None,
-            dn: String::new(),
+            dn: "",
             critical: false,
             presence: Presence::Seen,
-            body,
-            hub: None,
         }
     }
 
@@ -316,15 +320,12 @@ mod tests {
         let mut records = Vec::new();
         let (mut users, mut groups) = (Vec::new(), Vec::new());
         for number in 1..=count {
-            let body = Body::User {
-                values: Ok(values(number)),
-                enabled: number % 5 != 0,
-                primary_group_rid: None,
-            };
-            records.push((guid(number), record(body)));
+            let wanted = values(number);
+            let record = Record::user(place(), Ok(&wanted), number % 5 != 0, None);
+            records.push((guid(number), record));
             users.push(HubUser {
                 guid: guid(number),
-                id: format!("h{number}"),
+                id: format!("h{number}").into(),
                 values: values(number),
                 enabled: Some(number % 5 != 0),
             });
@@ -332,17 +333,15 @@ mod tests {
         for parity in 0..2 {
             let number = GROUPS_FROM + parity;
             let members = (1..=count).filter(|user| user % 2 == parity);
-            let body = Body::Group {
-                values: Ok(group_values(number)),
-                members: members.clone().map(guid).collect(),
-                rid: None,
-            };
-            records.push((guid(number), record(body)));
+            let (wanted, links) = (group_values(number), members.clone().map(guid));
+            let links: Vec<Guid> = links.collect();
+            let record = Record::group(place(), Ok(&wanted), &links, None);
+            records.push((guid(number), record));
             groups.push(HubGroup {
                 guid: guid(number),
-                id: format!("h{number}"),
+                id: format!("h{number}").into(),
                 values: group_values(number),
-                member_ids: members.map(|user| format!("h{user}")).collect(),
+                member_ids: members.map(|user| format!("h{user}").into()).collect(),
             });
         }
         let mut index = Index::from_records(records);
