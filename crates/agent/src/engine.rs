@@ -12,6 +12,7 @@ pub mod guid;
 pub mod hub_id;
 pub mod index;
 pub mod mapping;
+pub mod membership;
 pub mod memory;
 pub mod object;
 mod packed;

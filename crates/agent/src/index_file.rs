@@ -26,6 +26,7 @@ const FILTER: TableDefinition<&str, &[u8]> = TableDefinition::new("filter");
 const BINDING: &str = "binding";
 const TOKEN: &str = "token";
 const COOKIE: &str = "cookie";
+const CONTROLLER: &str = "controller";
 
 /// The file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -137,6 +138,32 @@ impl IndexFile {
     /// [`IndexFileError`].
     pub fn cookie(&self) -> Result<Option<Vec<u8>>, IndexFileError> {
         self.fact(COOKIE)
+    }
+
+    /// The controller whose cookie it is, by the identity of its database.
+    ///
+    /// # Errors
+    /// [`IndexFileError`].
+    pub fn controller(&self) -> Result<Option<Guid>, IndexFileError> {
+        let bytes = self
+            .fact(CONTROLLER)?
+            .and_then(|bytes| bytes.try_into().ok());
+        Ok(bytes.map(Guid::from_wire))
+    }
+
+    /// Remembers whose cookie the last stored one is.
+    ///
+    /// # Errors
+    /// [`IndexFileError`].
+    pub fn set_controller(&self, controller: Option<Guid>) -> Result<(), IndexFileError> {
+        self.write(|tx| {
+            let mut facts = tx.open_table(FACTS)?;
+            match controller {
+                Some(guid) => facts.insert(CONTROLLER, guid.to_wire().as_slice())?,
+                None => facts.remove(CONTROLLER)?,
+            };
+            Ok(())
+        })
     }
 
     /// From now on the hub may differ from the file: forgets the token until [`Self::save`].

@@ -56,6 +56,30 @@ const GUIDS_PER_SEARCH: usize = 200;
 pub struct Reader {
     connection: Connection,
     base: Dn,
+    controller: Option<Guid>,
+}
+
+/// Where the members of a group come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// They are known; they are not read.
+    Known(Vec<Guid>),
+    /// They are read; it is an error when none is shown, for there are some.
+    Some,
+    /// They are read; when none is shown, it is these.
+    AtLeast(Vec<Guid>),
+}
+
+impl From<&Members> for Source {
+    fn from(reported: &Members) -> Self {
+        match reported {
+            Members::Whole(members) => Self::Known(members.clone()),
+            Members::Changed(difference) if difference.added().next().is_none() => {
+                Self::AtLeast(Vec::new())
+            }
+            Members::Changed(_) | Members::ToRead => Self::Some,
+        }
+    }
 }
 
 /// How the directory of the configuration is reached.
@@ -112,9 +136,16 @@ impl Reader {
                 config.ldap.host
             )));
         }
+        let controller = connection.invocation_id().await;
+        let controller = match controller {
+            Ok(found) => found.as_ref().map(guid),
+            Err(Error::RightsMissing { .. }) => None,
+            Err(error) => return Err(failure(&error)),
+        };
         Ok(Self {
             connection,
             base: root.default_naming_context,
+            controller,
         })
     }
 
@@ -149,11 +180,31 @@ impl Reader {
         }
     }
 
-    /// Asks what changed since `cookie`.
+    /// The database this controller has; another one after a restore. `None` when it does not tell.
+    #[must_use]
+    pub fn controller(&self) -> Option<Guid> {
+        self.controller
+    }
+
+    /// Asks what changed since `cookie`, which came from the controller `origin` if that is known.
+    ///
+    /// Another controller, or this one after a restore, may take the cookie and leave out what it
+    /// believes to be known already, or report everything without a word.
     ///
     /// # Errors
     /// [`Error::CookieRefused`] when only a full read helps, or any other.
-    pub async fn changes(&mut self, mapping: &Mapping, cookie: &[u8]) -> Result<Changes, Error> {
+    pub async fn changes(
+        &mut self,
+        mapping: &Mapping,
+        cookie: &[u8],
+        origin: Option<Guid>,
+    ) -> Result<Changes, Error> {
+        if origin.is_some() && self.controller.is_some() && origin != self.controller {
+            return Err(Error::CookieRefused {
+                text: "it is of another domain controller, or of this one before it was restored"
+                    .to_owned(),
+            });
+        }
         let mut changes = Changes::default();
         let mut read = self
             .connection
@@ -161,6 +212,12 @@ impl Reader {
             .await?;
         loop {
             match read.next().await? {
+                // The domain itself is new to a reader only at the start.
+                Some(DirSyncEvent::Change(change)) if change.entry.kind == Some(Kind::Domain) => {
+                    return Err(Error::CookieRefused {
+                        text: "everything is reported from the start".to_owned(),
+                    });
+                }
                 Some(DirSyncEvent::Change(change)) => changes.note(*change),
                 Some(DirSyncEvent::Page(_)) => {}
                 Some(DirSyncEvent::Complete(cookie)) => {
@@ -172,8 +229,8 @@ impl Reader {
         }
     }
 
-    /// Reads these objects whole. Each is seen, deleted or missing. The members of groups are those
-    /// that were `reported`, as far as they were.
+    /// Reads these objects whole. Each is seen, deleted or missing. The members of groups come from
+    /// where `sources` says; of others they are read.
     ///
     /// # Errors
     /// [`Error`]; also when an attribute that every such object has cannot be read.
@@ -181,7 +238,7 @@ impl Reader {
         &mut self,
         mapping: &Mapping,
         guids: &[Guid],
-        reported: &BTreeMap<Guid, Members>,
+        sources: &BTreeMap<Guid, Source>,
     ) -> Result<Vec<Change>, Error> {
         let attributes: Vec<String> = attributes(mapping)
             .into_iter()
@@ -195,9 +252,9 @@ impl Reader {
         for entry in entries {
             let mut object = object(&entry, mapping)?.unwrap_or_else(|| bare(&entry));
             if object.class == ObjectClass::Group {
-                let told = reported.get(&object.guid);
+                let source = sources.get(&object.guid);
                 // Gone since the search: left for the search among the deleted.
-                let Some(members) = self.members(object.guid, told).await? else {
+                let Some(members) = self.members(object.guid, source).await? else {
                     continue;
                 };
                 object.members = members;
@@ -236,22 +293,24 @@ impl Reader {
     async fn members(
         &mut self,
         group: Guid,
-        told: Option<&Members>,
+        source: Option<&Source>,
     ) -> Result<Option<Vec<Guid>>, Error> {
-        if let Some(Members::Whole(members)) = told {
+        if let Some(Source::Known(members)) = source {
             return Ok(Some(members.clone()));
         }
         let Some(members) = self.connection.members(wire(group)).await? else {
             return Ok(None);
         };
-        if members.is_empty() && told.is_some() {
-            return Err(Error::RightsMissing {
+        let members: Vec<Guid> = members.iter().map(guid).collect();
+        match source {
+            Some(Source::Some) if members.is_empty() => Err(Error::RightsMissing {
                 what: "read the members of every group",
                 right: "the right to read all properties of groups",
                 text: format!("the group {group} has members, but none is shown"),
-            });
+            }),
+            Some(Source::AtLeast(known)) if members.is_empty() => Ok(Some(known.clone())),
+            _ => Ok(Some(members)),
         }
-        Ok(Some(members.iter().map(guid).collect()))
     }
 }
 
@@ -267,7 +326,11 @@ fn request(base: &Dn, mapping: &Mapping, cookie: Option<&[u8]>) -> DirSyncReques
         attributes: attributes(mapping),
         cookie: cookie.map(|bytes| Cookie::from_bytes(bytes.to_vec())),
         access: Access::Replication,
-        members: MemberDetail::Whole,
+        // A whole picture needs whole lists; afterwards a change of one member is enough.
+        members: match cookie {
+            None => MemberDetail::Whole,
+            Some(_) => MemberDetail::Incremental,
+        },
     }
 }
 

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 use crate::agent::{Agent, STREAM};
+use crate::engine::Guid;
 use crate::engine::index::Index;
 use crate::engine::scope::Scope;
 use crate::failure::Failure;
@@ -46,6 +47,8 @@ pub struct Held {
     binding: Vec<u8>,
     token: String,
     cookie: Vec<u8>,
+    /// Whose cookie it is.
+    controller: Option<Guid>,
 }
 
 /// The work of one session.

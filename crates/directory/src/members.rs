@@ -49,7 +49,14 @@ impl Connection {
                 links: Links::WithIdentifiers,
                 ..SearchRequest::object(Base::Guid(group), &[&attribute, "uSNChanged"])
             };
-            let Some(entry) = self.read(request).await? else {
+            let read = match self.read(request).await {
+                // A range that begins behind the end: members left meanwhile.
+                Err(Error::Refused { code: 1, .. }) if version.is_some() => {
+                    return Ok(Attempt::Changed);
+                }
+                other => other?,
+            };
+            let Some(entry) = read else {
                 return Ok(if version.is_none() {
                     Attempt::Absent
                 } else {

@@ -3,15 +3,18 @@
 //! Invariant: nothing that may be a part of an object passes for the whole of it: an object that
 //! is reported without its class or place, or more than once, is read again whole. A list of
 //! members comes from the report where that has it, because reports follow the right to replicate
-//! and a search may silently leave out what the account may not read.
+//! and a search may silently leave out what the account may not read; so do the members that came
+//! and went, which spares reading a long list for one of them.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use rollcall_directory::{Change as Reported, Kind, MemberChange};
+use rollcall_directory::{Change as Reported, Kind, Member, MemberChange};
 
 use super::{guid, guid_of, object};
 use crate::engine::Guid;
 use crate::engine::mapping::Mapping;
+use crate::engine::membership::Difference;
 use crate::engine::object::Change;
 
 /// What a report tells about the members of a group.
@@ -19,15 +22,33 @@ use crate::engine::object::Change;
 pub enum Members {
     /// All of them.
     Whole(Vec<Guid>),
+    /// These came and went since the last read.
+    Changed(Difference),
     /// There are members, but they have to be read.
     ToRead,
 }
 
-/// What changed, by identity only: the objects are read whole afterwards.
+impl Members {
+    /// What is known after a later report of the same read.
+    fn then(&mut self, later: Self) {
+        match (self, later) {
+            (Self::Whole(list), Self::Changed(difference)) => *list = difference.apply(list),
+            (Self::Changed(all), Self::Changed(difference)) => all.follow(difference),
+            (Self::ToRead, Self::Changed(_)) => {}
+            (known, later) => *known = later,
+        }
+    }
+}
+
+/// What changed, by identity only: the objects are read whole afterwards, except for their members.
 #[derive(Debug, Default)]
 pub struct Changes {
     /// Objects that are new or changed.
     pub seen: BTreeSet<Guid>,
+    /// Those of them that are new to the reader: everything of them was reported.
+    pub new: BTreeSet<Guid>,
+    /// Those of them that had been deleted.
+    pub restored: BTreeSet<Guid>,
     /// Objects that were deleted.
     pub deleted: Vec<Guid>,
     /// Members of those groups whose members were reported.
@@ -39,18 +60,30 @@ pub struct Changes {
 impl Changes {
     /// Notes one report.
     pub fn note(&mut self, reported: Reported) {
-        let guid = guid_of(&reported.entry);
-        if reported.entry.deleted {
+        let entry = &reported.entry;
+        let guid = guid_of(entry);
+        if entry.deleted {
             self.deleted.push(guid);
-        } else {
-            self.note_live(guid, members(reported.members));
+            return;
         }
+        if entry.kind.is_some() {
+            self.new.insert(guid);
+        }
+        // Not a deleted object, and yet the mark of one changed: it was taken away.
+        if entry.attributes.has("isDeleted") {
+            self.restored.insert(guid);
+        }
+        self.note_live(guid, members(reported.members));
     }
 
     fn note_live(&mut self, guid: Guid, members: Option<Members>) {
         self.seen.insert(guid);
-        if let Some(members) = members {
-            self.members.insert(guid, members);
+        let Some(members) = members else { return };
+        match self.members.entry(guid) {
+            Entry::Occupied(mut known) => known.get_mut().then(members),
+            Entry::Vacant(free) => {
+                free.insert(members);
+            }
         }
     }
 }
@@ -73,7 +106,8 @@ impl Everything {
         }
         let members = members(reported.members);
         let placed = entry.parent.is_some() || entry.kind == Some(Kind::Domain);
-        if first && placed && entry.kind.is_some() && members != Some(Members::ToRead) {
+        let listed = matches!(members, None | Some(Members::Whole(_)));
+        if first && placed && entry.kind.is_some() && listed {
             match object(entry, mapping) {
                 Ok(Some(mut object)) => {
                     if let Some(Members::Whole(list)) = members {
@@ -101,18 +135,22 @@ impl Everything {
 }
 
 fn members(reported: MemberChange) -> Option<Members> {
-    let list = match reported {
+    let guids = |list: Vec<Member>| list.into_iter().map(|member| guid(&member.guid));
+    Some(match reported {
         MemberChange::Unchanged => return None,
-        MemberChange::Whole(list) => list,
-        // Only asked for nowhere; a part of the list would not do.
-        MemberChange::Incremental { .. } | MemberChange::TooLong => return Some(Members::ToRead),
-    };
-    Some(Members::Whole(list.iter().map(|m| guid(&m.guid)).collect()))
+        MemberChange::Whole(list) => Members::Whole(guids(list).collect()),
+        MemberChange::Incremental { added, removed } => {
+            let mut difference = Difference::default();
+            difference.then(guids(added), guids(removed));
+            Members::Changed(difference)
+        }
+        MemberChange::TooLong => Members::ToRead,
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use rollcall_directory::{Attributes, Entry, Guid as WireGuid, Member};
+    use rollcall_directory::{Attributes, Entry, Guid as WireGuid};
 
     use super::*;
 
@@ -211,5 +249,41 @@ mod tests {
         let report = reported(1, Some(Kind::User), &[("displayName", "A")]);
         let error = object(&report.entry, &mapping()).unwrap_err();
         assert!(error.to_string().contains("CN=x,DC=corp"), "{error}");
+    }
+
+    #[test]
+    fn parts_of_a_difference_come_together() {
+        let group = |change: MemberChange| {
+            let mut group = reported(2, None, &[]);
+            group.members = change;
+            group
+        };
+        let part = |added: &[u8], removed: &[u8]| MemberChange::Incremental {
+            added: added.iter().map(|n| member(*n)).collect(),
+            removed: removed.iter().map(|n| member(*n)).collect(),
+        };
+        let mut changes = Changes::default();
+        changes.note(group(part(&[1, 2], &[3])));
+        changes.note(group(MemberChange::Unchanged));
+        changes.note(group(part(&[3], &[1])));
+        let Some(Members::Changed(difference)) = changes.members.get(&guid(&wire(2))) else {
+            panic!("{changes:?}")
+        };
+        let known: Vec<Guid> = [1, 3, 4].map(|n| guid(&wire(n))).into();
+        let after: BTreeSet<Guid> = difference.apply(&known).into_iter().collect();
+        assert_eq!(after, [2, 3, 4].map(|n| guid(&wire(n))).into());
+        assert!(changes.new.is_empty() && changes.restored.is_empty());
+    }
+
+    #[test]
+    fn new_and_restored_objects_are_told_apart() {
+        let mut changes = Changes::default();
+        changes.note(reported(1, Some(Kind::Group), &[]));
+        let mut restored = reported(2, None, &[]);
+        restored.entry.attributes = Attributes::new(vec![("isDeleted".into(), Vec::new())]);
+        changes.note(restored);
+        assert_eq!(changes.new, [guid(&wire(1))].into());
+        assert_eq!(changes.restored, [guid(&wire(2))].into());
+        assert_eq!(changes.seen.len(), 2);
     }
 }

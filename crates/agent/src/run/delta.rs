@@ -3,6 +3,7 @@
 //! Invariant: a delta starts only from an index that corresponds to the token of the hub; the
 //! cursor moves only after everything it covers was acknowledged.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rollcall_directory::Error as DirectoryError;
@@ -11,11 +12,12 @@ use super::look_up::{apply, complete};
 use super::{Held, Run};
 use crate::engine::Guid;
 use crate::engine::index::Index;
+use crate::engine::membership;
 use crate::engine::object::Change;
 use crate::engine::scope::Scope;
 use crate::failure::Failure;
 use crate::index_file::Cursor;
-use crate::reader::{self, Changes, Reader};
+use crate::reader::{self, Changes, Members, Reader, Source};
 use crate::replication_token::{cookie_of, token_of};
 use crate::session::Mode;
 use crate::settings::Settings;
@@ -62,11 +64,13 @@ impl Run<'_> {
             return Ok(None);
         };
         let kept = file.cookie()?;
+        let controller = file.controller()?;
         Ok(cookie_of(token, kept.as_deref()).map(|cookie| Held {
             index,
             binding: self.binding.clone(),
             token: token.clone(),
             cookie,
+            controller,
         }))
     }
 
@@ -103,7 +107,7 @@ impl Run<'_> {
         mut held: Held,
         thorough: Thorough,
     ) -> Result<Followed, Failure> {
-        let changes = match self.changes(reader, &held.cookie).await {
+        let changes = match self.changes(reader, &held).await {
             Ok(changes) => changes,
             Err(DirectoryError::CookieRefused { text }) => {
                 return Ok(Followed::CookieRefused(text));
@@ -136,10 +140,11 @@ impl Run<'_> {
     }
 
     /// Changes since the cookie, over a new connection if the present one broke.
-    async fn changes(&self, reader: &mut Reader, cookie: &[u8]) -> Result<Changes, DirectoryError> {
+    async fn changes(&self, reader: &mut Reader, held: &Held) -> Result<Changes, DirectoryError> {
+        let mapping = &self.settings.mapping;
         let mut backoff = rollcall_kit::backoff::Backoff::new();
         loop {
-            let error = match reader.changes(&self.settings.mapping, cookie).await {
+            let error = match reader.changes(mapping, &held.cookie, held.controller).await {
                 Err(error) if error.is_transient() => error,
                 other => return other,
             };
@@ -167,10 +172,49 @@ pub(crate) async fn take_in(
     index: &mut Index,
     changes: &Changes,
 ) -> Result<(), Failure> {
+    let mut restored = membership::deleted(index, changes.seen.iter().copied());
+    restored.extend(&changes.restored);
     for guid in &changes.deleted {
         index.apply(Change::Deleted(*guid), &settings.mapping);
     }
-    let seen: Vec<Guid> = changes.seen.iter().copied().collect();
-    apply(reader, settings, index, &seen, &changes.members).await?;
+    let sources = sources(index, changes, &restored);
+    let seen: BTreeSet<Guid> = changes.seen.iter().chain(sources.keys()).copied().collect();
+    let seen: Vec<Guid> = seen.into_iter().collect();
+    apply(reader, settings, index, &seen, &sources).await?;
     complete(reader, settings, scope, index).await
+}
+
+/// Where the members of the changed groups come from.
+///
+/// Members that came and went are applied to what is known, so that a long list is not read for one
+/// of them; a group that is new was reported with all of them. The groups of an object that was
+/// brought back are not reported, whether its memberships came back with it or not, so they are read.
+fn sources(index: &Index, changes: &Changes, restored: &BTreeSet<Guid>) -> BTreeMap<Guid, Source> {
+    let mut sources = BTreeMap::new();
+    for group in &changes.seen {
+        let known = membership::known(index, *group).filter(|_| !restored.contains(group));
+        let source = match (changes.members.get(group), known) {
+            (Some(Members::Changed(difference)), Some(known)) => {
+                Source::Known(difference.apply(known))
+            }
+            (Some(Members::Changed(difference)), None) if changes.new.contains(group) => {
+                Source::Known(difference.apply(&[]))
+            }
+            (Some(told), _) => told.into(),
+            (None, Some(known)) => Source::Known(known.to_vec()),
+            (None, None) => continue,
+        };
+        sources.insert(*group, source);
+    }
+    for group in membership::naming(index, restored) {
+        let before = match sources.remove(&group) {
+            Some(Source::Known(members)) => members,
+            _ => membership::known(index, group).unwrap_or_default().to_vec(),
+        };
+        let others = before
+            .into_iter()
+            .filter(|member| !restored.contains(member));
+        sources.insert(group, Source::AtLeast(others.collect()));
+    }
+    sources
 }

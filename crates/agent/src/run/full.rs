@@ -78,6 +78,8 @@ impl Run<'_> {
             cookie: &cookie,
         };
         agent.file.replace(&mut index, &self.binding, cursor)?;
+        let controller = reader.controller();
+        agent.file.set_controller(controller)?;
         self.opened.session.report().await?;
         self.opened.session.set_token(&token).await?;
         self.token.clone_from(&token);
@@ -86,6 +88,7 @@ impl Run<'_> {
             binding: self.binding.clone(),
             token,
             cookie,
+            controller,
         })
     }
 }
@@ -142,7 +145,9 @@ impl Picture<'_> {
         let objects_read = read + again.seen.len();
         let (settings, scope) = (self.settings, self.scope);
         let guids: Vec<Guid> = again.seen.iter().copied().collect();
-        read_again(reader, settings, &mut snapshot, &guids, &again.members).await?;
+        let sources = again.members.iter();
+        let sources = sources.map(|(group, told)| (*group, told.into())).collect();
+        read_again(reader, settings, &mut snapshot, &guids, &sources).await?;
         let (mut index, deleted) = snapshot.into_parts();
         if foreign > 0 {
             tracing::warn!(

@@ -11,7 +11,7 @@ use crate::engine::plan::NestedGroups;
 use crate::engine::scope::Scope;
 use crate::engine::snapshot::Snapshot;
 use crate::failure::Failure;
-use crate::reader::{self, Members, Reader};
+use crate::reader::{self, Reader, Source};
 use crate::settings::Settings;
 
 /// Rounds in which parents and members of objects are looked up; one round climbs one level.
@@ -25,10 +25,10 @@ pub(super) async fn apply(
     settings: &Settings,
     index: &mut Index,
     guids: &[Guid],
-    reported: &BTreeMap<Guid, Members>,
+    sources: &BTreeMap<Guid, Source>,
 ) -> Result<(), Failure> {
     for chunk in guids.chunks(OBJECTS_AT_ONCE) {
-        for change in read(reader, settings, index, chunk, reported).await? {
+        for change in read(reader, settings, index, chunk, sources).await? {
             index.apply(change, &settings.mapping);
         }
     }
@@ -41,10 +41,10 @@ pub(super) async fn read_again(
     settings: &Settings,
     snapshot: &mut Snapshot,
     guids: &[Guid],
-    reported: &BTreeMap<Guid, Members>,
+    sources: &BTreeMap<Guid, Source>,
 ) -> Result<(), Failure> {
     for chunk in guids.chunks(OBJECTS_AT_ONCE) {
-        for change in read(reader, settings, &snapshot.index, chunk, reported).await? {
+        for change in read(reader, settings, &snapshot.index, chunk, sources).await? {
             snapshot.take(change, &settings.mapping);
         }
     }
@@ -56,17 +56,17 @@ async fn read(
     settings: &Settings,
     index: &Index,
     guids: &[Guid],
-    reported: &BTreeMap<Guid, Members>,
+    sources: &BTreeMap<Guid, Source>,
 ) -> Result<Vec<Change>, Failure> {
     let mut changes = reader
-        .objects(&settings.mapping, guids, reported)
+        .objects(&settings.mapping, guids, sources)
         .await
         .map_err(|error| reader::failure(&error))?;
     changes.retain_mut(|change| {
         let Change::Seen(object) = change else {
             return true;
         };
-        if !reported.contains_key(&object.guid) && index.keep_unreported_members(object) {
+        if !sources.contains_key(&object.guid) && index.keep_unreported_members(object) {
             tracing::warn!(
                 group = object.dn,
                 "no members are shown, though none was reported to have left; they are kept"
