@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 
 mod approve;
+mod explain;
 mod signal;
 mod status;
 mod work;
@@ -53,6 +54,8 @@ pub struct Arguments {
 pub enum Command {
     /// Shows what the agent is doing, how the last runs ended and which items fail.
     Status(status::StatusArguments),
+    /// Shows one object on both sides, and why it is or is not synchronized; changes nothing.
+    Explain(explain::ExplainArguments),
     /// Lets a plan that was refused because it removes too much pass once.
     Approve(approve::Approve),
 }
@@ -84,6 +87,9 @@ pub async fn run(arguments: &Arguments) -> ExitCode {
     }
     match &arguments.command {
         Some(Command::Status(wanted)) => status::status(arguments, wanted, &config),
+        Some(Command::Explain(wanted)) => {
+            explain::explain(arguments, wanted, &config, entropy).await
+        }
         Some(Command::Approve(wanted)) => approve::approve(arguments, wanted, &config),
         None => work::work(arguments, config, entropy).await,
     }

@@ -16,6 +16,7 @@ pub mod membership;
 pub mod memory;
 pub mod object;
 mod packed;
+pub mod place;
 pub mod plan;
 pub mod record;
 pub mod scope;

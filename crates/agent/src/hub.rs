@@ -24,9 +24,11 @@ use crate::fault_count::Side;
 
 mod before;
 mod listing;
+mod one;
 mod write;
 
 pub use listing::Foreign;
+pub(crate) use one::user_field;
 
 /// Attempts of one call: with waits of up to 30 s they outlast any lease, which ends them.
 const ATTEMPTS_MAX: u32 = 20;

@@ -21,10 +21,12 @@ use crate::fault_count::Side;
 mod change;
 mod filter;
 mod mapped;
+mod one;
 
 use change::Everything;
 pub use change::{Changes, Members};
 pub use filter::Resolved;
+pub use one::{History, Server, Surroundings};
 
 /// Attributes the engine needs beside the mapped ones.
 const ALWAYS: [&str; 8] = [

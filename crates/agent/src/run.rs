@@ -19,6 +19,7 @@ use crate::reader::Reader;
 use crate::refused_plan::PlanFiles;
 use crate::session::Opened;
 use crate::settings::Settings;
+use crate::sight::save_filter;
 use crate::summary::RunSummary;
 use crate::uplink::{Brake, Done, Work};
 
@@ -162,6 +163,9 @@ impl<'a> Run<'a> {
         let resolved = reader.resolve(&self.settings.filter, memory).await?;
         for note in &resolved.notes {
             tracing::warn!("{note}");
+        }
+        if let Err(error) = save_filter(&self.agent.directory, &resolved.known) {
+            tracing::warn!(%error, "what the filter means cannot be stored for explain and drift");
         }
         Ok(resolved.scope)
     }

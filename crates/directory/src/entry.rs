@@ -95,8 +95,9 @@ pub(crate) fn parse_extended_dn(text: &str) -> Option<(Option<Guid>, Option<Sid>
 }
 
 impl Member {
-    /// From a value sent with the extended-DN control.
-    pub(crate) fn parse(value: &[u8]) -> Option<Self> {
+    /// From a value sent with the extended-DN control; `None` without an identifier.
+    #[must_use]
+    pub fn parse(value: &[u8]) -> Option<Self> {
         let (guid, sid, dn) = parse_extended_dn(std::str::from_utf8(value).ok()?)?;
         let guid = guid?;
         Some(Self { guid, sid, dn })

@@ -112,6 +112,24 @@ impl Mapping {
             .map(|(target, _)| *target)
     }
 
+    /// The attribute a user field is taken from, in lower case; `None` when it is not synchronized.
+    #[must_use]
+    pub fn user_source(&self, target: UserTarget) -> Option<&str> {
+        match self.user.get(&target)? {
+            Source::Attribute(name) => Some(name),
+            Source::Unmapped => None,
+        }
+    }
+
+    /// As [`Self::user_source`], for groups.
+    #[must_use]
+    pub fn group_source(&self, target: GroupTarget) -> Option<&str> {
+        match self.group.get(&target)? {
+            Source::Attribute(name) => Some(name),
+            Source::Unmapped => None,
+        }
+    }
+
     /// Whether the description of groups is synchronized.
     #[must_use]
     pub fn maps_description(&self) -> bool {

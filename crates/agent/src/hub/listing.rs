@@ -109,7 +109,7 @@ impl Hub {
         }
     }
 
-    async fn members(&self, group_id: &str) -> Result<Vec<HubId>, ClientError> {
+    pub(crate) async fn members(&self, group_id: &str) -> Result<Vec<HubId>, ClientError> {
         let mut request = ListGroupMembersRequest {
             group_id: group_id.to_owned(),
             page_size: PAGE_SIZE,
@@ -131,7 +131,7 @@ impl Hub {
     }
 }
 
-fn hub_user(guid: Guid, user: &User, mapping: &Mapping, now: Timestamp) -> HubUser {
+pub(super) fn hub_user(guid: Guid, user: &User, mapping: &Mapping, now: Timestamp) -> HubUser {
     let expires_at = expires_at(user);
     let ended = expires_at.is_some_and(|at| at <= now);
     HubUser {
@@ -159,7 +159,7 @@ fn expires_at(user: &User) -> Option<Timestamp> {
     Some(Timestamp::from_seconds_and_nanos(at.seconds, at.nanos))
 }
 
-fn field(user: &User, target: UserTarget) -> &str {
+pub(super) fn field(user: &User, target: UserTarget) -> &str {
     match target {
         UserTarget::FullName => &user.full_name,
         UserTarget::GivenName => &user.given_name,
@@ -174,7 +174,12 @@ fn field(user: &User, target: UserTarget) -> &str {
     }
 }
 
-fn hub_group(guid: Guid, group: Group, member_ids: Vec<HubId>, mapping: &Mapping) -> HubGroup {
+pub(super) fn hub_group(
+    guid: Guid,
+    group: Group,
+    member_ids: Vec<HubId>,
+    mapping: &Mapping,
+) -> HubGroup {
     HubGroup {
         guid,
         id: group.id.into(),

@@ -21,6 +21,8 @@ pub struct Resolved {
     pub scope: Scope,
     /// Entries that mean an object of another name, or another object, by now.
     pub notes: Vec<String>,
+    /// What each entry means, to be remembered.
+    pub known: BTreeMap<String, Guid>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +50,16 @@ impl What {
     }
 }
 
+/// The entries of a filter, each with the key it is remembered under.
+fn entries(filter: &config::Filter) -> impl Iterator<Item = (What, &str, String)> {
+    let units = filter.organization_units.iter().map(|e| (What::Unit, e));
+    let groups = filter.groups.iter().map(|e| (What::Group, e));
+    units.chain(groups).map(|(what, entry)| {
+        let key = format!("{} {}", what.key(), entry.to_lowercase());
+        (what, entry.as_str(), key)
+    })
+}
+
 impl Reader {
     /// Finds the objects of the filter; `memory` knows what the entries meant before.
     ///
@@ -58,27 +70,41 @@ impl Reader {
         filter: &config::Filter,
         memory: Option<&IndexFile>,
     ) -> Result<Resolved, Failure> {
-        let mut resolved = Resolved::default();
-        let units = filter.organization_units.iter().map(|e| (What::Unit, e));
-        let groups = filter.groups.iter().map(|e| (What::Group, e));
         let mut known = BTreeMap::new();
-        for (what, entry) in units.chain(groups) {
-            let key = format!("{} {}", what.key(), entry.to_lowercase());
-            let remembered = match memory {
-                Some(file) => file.filter_entry(&key)?,
-                None => None,
-            };
+        if let Some(file) = memory {
+            for (_, _, key) in entries(filter) {
+                if let Some(guid) = file.filter_entry(&key)? {
+                    known.insert(key, guid);
+                }
+            }
+        }
+        let resolved = self.resolve_as_known(filter, &known).await?;
+        if let Some(file) = memory {
+            file.set_filter_entries(&resolved.known)?;
+        }
+        Ok(resolved)
+    }
+
+    /// As [`Self::resolve`], where `known` says what the entries meant before.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`].
+    pub async fn resolve_as_known(
+        &mut self,
+        filter: &config::Filter,
+        known: &BTreeMap<String, Guid>,
+    ) -> Result<Resolved, Failure> {
+        let mut resolved = Resolved::default();
+        for (what, entry, key) in entries(filter) {
+            let remembered = known.get(&key).copied();
             let guid = self
                 .resolve_entry(what, entry, remembered, &mut resolved.notes)
                 .await?;
-            known.insert(key, guid);
+            resolved.known.insert(key, guid);
             match what {
                 What::Unit => resolved.scope.units.insert(guid),
                 What::Group => resolved.scope.groups.insert(guid),
             };
-        }
-        if let Some(file) = memory {
-            file.set_filter_entries(&known)?;
         }
         Ok(resolved)
     }

@@ -385,6 +385,17 @@ impl<D: Directory> World<D> {
         self.assert_equal().await;
     }
 
+    /// Waits until the hub holds exactly this many users.
+    pub async fn wait_users_exactly(&self, number: usize) {
+        for _ in 0..POLLS_MAX {
+            if self.users().await.len() == number {
+                return;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        panic!("the hub never had {number} users:\n{}", self.log());
+    }
+
     /// Waits until the hub holds at least this many users.
     pub async fn wait_users(&self, number: usize) {
         for _ in 0..POLLS_MAX {

@@ -1,0 +1,125 @@
+//! One object of the hub, with its memberships.
+//!
+//! Invariant: what is not there is `None`, and an error only when it could not be asked for.
+
+use rollcall_client::{ClientError, ErrorKind};
+use rollcall_proto::idp::{
+    GetSynchronizationSettingsRequest, GetUserRequest, ResolveExternalIdsRequest,
+    SynchronizationSettings, User,
+};
+use rollcall_proto::organizationmanager::{
+    GetGroupRequest, Group, GroupMembershipInfo, ListEffectiveRequest,
+};
+
+use super::Hub;
+use super::listing;
+use crate::engine::Guid;
+use crate::engine::values::UserTarget;
+
+const PAGE_SIZE: i64 = 1_000;
+/// External ids in one call (ResolveExternalIds).
+const EXTERNAL_IDS_PER_CALL: usize = 1_000;
+
+impl Hub {
+    /// The settings of the pool, if it has any.
+    pub(crate) async fn settings(&self) -> Result<Option<SynchronizationSettings>, ClientError> {
+        let request = GetSynchronizationSettingsRequest {
+            subject_container_id: self.userpool_id(),
+        };
+        let answer = self.read(request, |hub, request| async move {
+            hub.synchronization()
+                .get_synchronization_settings(request)
+                .await
+        });
+        found(answer.await)
+    }
+
+    /// The user with this external id.
+    pub(crate) async fn user_of(&self, guid: Guid) -> Result<Option<User>, ClientError> {
+        let Some(user_id) = self.find_user(guid).await? else {
+            return Ok(None);
+        };
+        let answer = self.read(GetUserRequest { user_id }, |hub, request| async move {
+            hub.users().get(request).await
+        });
+        found(answer.await)
+    }
+
+    /// The external group of this pool with this external id.
+    pub(crate) async fn group_of(&self, guid: Guid) -> Result<Option<Group>, ClientError> {
+        found(self.find_group(guid).await)
+    }
+
+    /// The group with this id.
+    pub(crate) async fn group(&self, group_id: &str) -> Result<Option<Group>, ClientError> {
+        let request = GetGroupRequest {
+            group_id: group_id.to_owned(),
+        };
+        let answer = self.read(request, |hub, request| async move {
+            hub.groups().get(request).await
+        });
+        found(answer.await)
+    }
+
+    /// The groups a user is in, whether or not it may sign in.
+    pub(crate) async fn groups_of_user(
+        &self,
+        user_id: &str,
+    ) -> Result<Vec<GroupMembershipInfo>, ClientError> {
+        let mut request = ListEffectiveRequest {
+            subject_id: user_id.to_owned(),
+            page_size: PAGE_SIZE,
+            ..ListEffectiveRequest::default()
+        };
+        let mut groups = Vec::new();
+        loop {
+            let page = self
+                .read(request.clone(), |hub, request| async move {
+                    hub.groups().list_effective(request).await
+                })
+                .await?;
+            groups.extend(page.group_membership_info);
+            if page.next_page_token.is_empty() {
+                return Ok(groups);
+            }
+            request.page_token = page.next_page_token;
+        }
+    }
+
+    /// The users of the pool that have one of these external ids, with their ids in the hub.
+    pub(crate) async fn resolve_users(
+        &self,
+        guids: &[Guid],
+    ) -> Result<Vec<(Guid, String)>, ClientError> {
+        let mut users = Vec::new();
+        for batch in guids.chunks(EXTERNAL_IDS_PER_CALL) {
+            let request = ResolveExternalIdsRequest {
+                userpool_id: self.userpool_id(),
+                external_ids: batch.iter().map(ToString::to_string).collect(),
+            };
+            let answer = self
+                .read(request, |hub, request| async move {
+                    hub.users().resolve_external_ids(request).await
+                })
+                .await?;
+            let resolved = answer.resolved_users.into_iter();
+            users.extend(
+                resolved.filter_map(|user| Some((Guid::parse(&user.external_id)?, user.user_id))),
+            );
+        }
+        Ok(users)
+    }
+}
+
+/// A field of a user of the hub.
+pub(crate) fn user_field(user: &User, target: UserTarget) -> &str {
+    listing::field(user, target)
+}
+
+fn found<T>(answer: Result<T, ClientError>) -> Result<Option<T>, ClientError> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
