@@ -1,40 +1,116 @@
-//! Short values in one allocation: a tag, a length and the bytes, one after the other.
+//! Short values in one allocation, one after the other: a tag, a length and the bytes, or, for a
+//! value that another one begins or ends with, where these bytes are.
 //!
 //! Invariant: reading gives what was put, in that order; damaged bytes end the list early and
-//! never panic. Why: a million objects with ten values each are kept in memory (AT-19), and an
-//! allocation per value would cost more than the values.
+//! never panic. Why: a million objects with ten values each are kept in memory (AT-19). An
+//! allocation for each value would cost more than the values, and people have their names in
+//! several of them: alone, in the full name, in the name of the object, in two addresses.
 
-/// Bits of a length in one byte; the highest bit tells that another byte follows.
-const LENGTH_BITS: u32 = 7;
-const LENGTH_MASK: usize = 0x7f;
-const LENGTH_MORE: u8 = 0x80;
-/// A length has at most this many bytes: 2^28 is more than any value of the directory has.
-const LENGTH_BYTES_MAX: u32 = 4;
+/// Bits of a number in one byte; the highest bit tells that another byte follows.
+const NUMBER_BITS: u32 = 7;
+const NUMBER_MASK: usize = 0x7f;
+const NUMBER_MORE: u8 = 0x80;
+/// A number has at most this many bytes: 2^28 is more than the length of any value.
+const NUMBER_BYTES_MAX: u32 = 4;
+/// In a tag: the value is a part of an earlier one.
+const SHARED: u8 = 0x80;
+/// Shorter values are not looked for: to say where they are takes as much room.
+const SHARED_BYTES_MIN: usize = 4;
 
-/// Appends one value; of one that is too long to be true only the beginning.
+/// Appends one value, with a tag below 128; of a value that is too long to be true only the
+/// beginning.
 pub fn put(packed: &mut Vec<u8>, tag: u8, value: &[u8]) {
-    let longest = (1_usize << (LENGTH_BITS * LENGTH_BYTES_MAX)) - 1;
+    let longest = (1_usize << (NUMBER_BITS * NUMBER_BYTES_MAX)) - 1;
     let value = value.get(..longest).unwrap_or(value);
-    packed.push(tag);
-    let mut left = value.len();
-    while left > LENGTH_MASK {
-        packed.push((left & LENGTH_MASK) as u8 | LENGTH_MORE);
-        left >>= LENGTH_BITS;
+    if let Some(at) = earlier(packed, value).filter(|at| *at <= longest) {
+        packed.push(tag | SHARED);
+        put_number(packed, at);
+        put_number(packed, value.len());
+        return;
     }
-    packed.push(left as u8);
+    packed.push(tag & !SHARED);
+    put_number(packed, value.len());
     packed.extend_from_slice(value);
+}
+
+/// Where an earlier value begins or ends with this one.
+fn earlier(packed: &[u8], value: &[u8]) -> Option<usize> {
+    if value.len() < SHARED_BYTES_MIN {
+        return None;
+    }
+    let mut earlier = values(packed);
+    while let Some((_, at, length)) = earlier.advance() {
+        let known = packed.get(at..at.checked_add(length)?)?;
+        if known.starts_with(value) {
+            return Some(at);
+        }
+        if known.ends_with(value) {
+            return Some(at + length - value.len());
+        }
+    }
+    None
+}
+
+fn put_number(packed: &mut Vec<u8>, mut number: usize) {
+    while number > NUMBER_MASK {
+        packed.push((number & NUMBER_MASK) as u8 | NUMBER_MORE);
+        number >>= NUMBER_BITS;
+    }
+    packed.push(number as u8);
 }
 
 /// The values in their order, each with its tag.
 #[derive(Debug, Clone)]
 pub struct Values<'a> {
-    rest: &'a [u8],
+    packed: &'a [u8],
+    next: usize,
 }
 
 /// Reads what [`put`] wrote.
 #[must_use]
 pub fn values(packed: &[u8]) -> Values<'_> {
-    Values { rest: packed }
+    Values { packed, next: 0 }
+}
+
+impl Values<'_> {
+    /// Tag, place and length of the next value.
+    fn advance(&mut self) -> Option<(u8, usize, usize)> {
+        let tag = self.byte()?;
+        let first = self.number()?;
+        if tag & SHARED != 0 {
+            return Some((tag & !SHARED, first, self.number()?));
+        }
+        let at = self.next;
+        self.next = at.checked_add(first)?;
+        Some((tag, at, first))
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        let byte = self.packed.get(self.next)?;
+        self.next += 1;
+        Some(*byte)
+    }
+
+    fn number(&mut self) -> Option<usize> {
+        let mut number = 0_usize;
+        for part in 0..NUMBER_BYTES_MAX {
+            let byte = self.byte()?;
+            number |= (usize::from(byte) & NUMBER_MASK) << (NUMBER_BITS * part);
+            if byte & NUMBER_MORE == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+}
+
+impl<'a> Iterator for Values<'a> {
+    type Item = (u8, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (tag, at, length) = self.advance()?;
+        Some((tag, self.packed.get(at..at.checked_add(length)?)?))
+    }
 }
 
 /// The text of a value; empty when it is none.
@@ -43,35 +119,27 @@ pub fn text(value: &[u8]) -> &str {
     std::str::from_utf8(value).unwrap_or_default()
 }
 
-impl<'a> Iterator for Values<'a> {
-    type Item = (u8, &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (tag, mut rest) = self.rest.split_first()?;
-        let mut length = 0_usize;
-        for part in 0..LENGTH_BYTES_MAX {
-            let (byte, after) = rest.split_first()?;
-            rest = after;
-            length |= (usize::from(*byte) & LENGTH_MASK) << (LENGTH_BITS * part);
-            if byte & LENGTH_MORE == 0 {
-                let (value, after) = rest.split_at_checked(length)?;
-                self.rest = after;
-                return Some((*tag, value));
-            }
-        }
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
+    #[test]
+    fn a_part_of_an_earlier_value_takes_three_bytes() {
+        let mut packed = Vec::new();
+        let list = ["CN=Ann Lee", "Ann Lee", "Ann", "Ann Lee", "Lee", "Anna"];
+        for (tag, value) in (0..).zip(list) {
+            put(&mut packed, tag, value.as_bytes());
+        }
+        let back: Vec<&str> = values(&packed).map(|(_, value)| text(value)).collect();
+        assert_eq!(back, list);
+        assert_eq!(packed.len(), 12 + 3 + 5 + 3 + 5 + 6);
+    }
+
     proptest! {
         #[test]
-        fn what_was_put_comes_back(list in prop::collection::vec((any::<u8>(), ".{0,300}"), 0..12)) {
+        fn what_was_put_comes_back(list in prop::collection::vec((0..128_u8, "[ab]{0,8}|.{0,300}"), 0..12)) {
             let mut packed = Vec::new();
             for (tag, value) in &list {
                 put(&mut packed, *tag, value.as_bytes());

@@ -107,7 +107,7 @@ pub struct Record {
     enabled: bool,
     /// Of a group its own, of a user that of its primary group. 0 is no rid of an account.
     rid: Option<NonZeroU32>,
-    /// Values and names, see [`packed`]; those of the targets come first.
+    /// Name and values, see [`packed`]; the name first, because others are a part of it.
     texts: Box<[u8]>,
     /// Of groups only.
     links: Option<Box<Links>>,
@@ -124,7 +124,7 @@ impl Record {
     /// A container.
     #[must_use]
     pub fn container(place: Place<'_>) -> Self {
-        Self::new(place, Kind::Container, Vec::new())
+        Self::new(place, Kind::Container, &named(place))
     }
 
     /// A user.
@@ -135,10 +135,12 @@ impl Record {
         enabled: bool,
         primary_group_rid: Option<u32>,
     ) -> Self {
-        let mut texts = Vec::with_capacity(TEXT_BYTES_USUAL);
+        let mut texts = named(place);
         match values {
             Ok(values) => {
-                texts.extend_from_slice(values.packed());
+                for (target, value) in values.fields() {
+                    packed::put(&mut texts, target as u8, value.as_bytes());
+                }
                 if let Some(at) = values.expires_at {
                     packed::put(&mut texts, EXPIRES_AT, &at.as_micros().to_le_bytes());
                 }
@@ -148,7 +150,7 @@ impl Record {
         Self {
             enabled,
             rid: primary_group_rid.and_then(NonZeroU32::new),
-            ..Self::new(place, Kind::User, texts)
+            ..Self::new(place, Kind::User, &texts)
         }
     }
 
@@ -160,7 +162,7 @@ impl Record {
         members: &[Guid],
         rid: Option<u32>,
     ) -> Self {
-        let mut texts = Vec::with_capacity(TEXT_BYTES_USUAL);
+        let mut texts = named(place);
         match values {
             Ok(values) => {
                 let mut put = |target: GroupTarget, text: &str| {
@@ -183,18 +185,11 @@ impl Record {
         Self {
             rid: rid.and_then(NonZeroU32::new),
             links: Some(Box::new(links)),
-            ..Self::new(place, Kind::Group, texts)
+            ..Self::new(place, Kind::Group, &texts)
         }
     }
 
-    fn new(place: Place<'_>, kind: Kind, mut texts: Vec<u8>) -> Self {
-        let name = match place.parent {
-            Some(_) => relative(place.dn),
-            None => place.dn,
-        };
-        if !name.is_empty() {
-            packed::put(&mut texts, NAME, name.as_bytes());
-        }
+    fn new(place: Place<'_>, kind: Kind, texts: &[u8]) -> Self {
         Self {
             hub: None,
             parent: place.parent,
@@ -203,7 +198,7 @@ impl Record {
             kind,
             enabled: true,
             rid: None,
-            texts: texts.as_slice().into(),
+            texts: texts.into(),
             links: None,
         }
     }
@@ -320,6 +315,19 @@ impl Record {
             description: text(GroupTarget::Description).map(str::to_owned),
         }
     }
+}
+
+/// The beginning of the texts of an object: its name.
+fn named(place: Place<'_>) -> Vec<u8> {
+    let name = match place.parent {
+        Some(_) => relative(place.dn),
+        None => place.dn,
+    };
+    let mut texts = Vec::with_capacity(TEXT_BYTES_USUAL);
+    if !name.is_empty() {
+        packed::put(&mut texts, NAME, name.as_bytes());
+    }
+    texts
 }
 
 /// The part of a distinguished name before the first comma that is not escaped (RFC 4514 2.4).

@@ -178,11 +178,6 @@ impl UserValues {
         })
     }
 
-    /// The fields in the form of [`packed`], tagged with the numbers of their targets.
-    pub(super) fn packed(&self) -> &[u8] {
-        &self.fields
-    }
-
     /// The fingerprint.
     #[must_use]
     pub fn digest(&self) -> Digest {

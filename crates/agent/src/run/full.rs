@@ -4,7 +4,6 @@
 //! everything it covers was acknowledged. Deliberately absent: what is written (`crate::uplink`).
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
 use rollcall_kit::clock::Clock;
 
@@ -107,41 +106,18 @@ impl Picture<'_> {
         let activity = self.activity;
         activity.begin("reading the directory and the hub", 0);
         let mapping = &self.settings.mapping;
-        let snapshot = Mutex::new(Snapshot::default());
-        let locked = || snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut snapshot = Snapshot::default();
         let mut read = 0_usize;
-        let everything = async {
-            reader
-                .everything(mapping, |change| {
-                    if matches!(change, Change::Seen(_)) {
-                        read += 1;
-                        if read.is_multiple_of(SHOW_EVERY) {
-                            activity.advance(SHOW_EVERY);
-                        }
-                    }
-                    locked().take(change, mapping);
-                })
-                .await
-                .map_err(|error| reader::failure(&error))
-        };
-        let listing = async {
-            let now = self.clock.now();
-            let users = self.hub.list_users(mapping, now, |user| {
-                locked().index.list_user(user);
-            });
-            let Foreign(users) = users.await?;
-            let ids = locked().index.hub_ids();
-            let groups = self.hub.list_groups(mapping, |group| {
-                locked().index.list_group(group, &ids);
-            });
-            let Foreign(groups) = groups.await?;
-            Ok(users + groups)
-        };
-        let listing = async { listing.await.map_err(|error| hub::failure(&error)) };
-        let (again, foreign) = futures::try_join!(everything, listing)?;
-        let mut snapshot = snapshot
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
+        let everything = reader.everything(mapping, |change| {
+            if matches!(change, Change::Seen(_)) {
+                read += 1;
+                if read.is_multiple_of(SHOW_EVERY) {
+                    activity.advance(SHOW_EVERY);
+                }
+            }
+            snapshot.take(change, mapping);
+        });
+        let again = everything.await.map_err(|error| reader::failure(&error))?;
         let objects_read = read + again.seen.len();
         let (settings, scope) = (self.settings, self.scope);
         let guids: Vec<Guid> = again.seen.iter().copied().collect();
@@ -149,13 +125,8 @@ impl Picture<'_> {
         let sources = sources.map(|(group, told)| (*group, told.into())).collect();
         read_again(reader, settings, &mut snapshot, &guids, &sources).await?;
         let (mut index, deleted) = snapshot.into_parts();
-        if foreign > 0 {
-            tracing::warn!(
-                count = foreign,
-                "objects of the pool have an external id that is no objectGUID; they are left alone"
-            );
-        }
         complete(reader, settings, scope, &mut index).await?;
+        self.list(&mut index).await?;
         if let Some(memory) = remembered(&index)? {
             index.recall(memory);
         }
@@ -170,5 +141,28 @@ impl Picture<'_> {
             cookie: again.cookie,
             objects_read,
         })
+    }
+
+    /// Takes the hub's listing in, after the directory: so each object gets its place in memory
+    /// once.
+    async fn list(&self, index: &mut Index) -> Result<(), Failure> {
+        let mapping = &self.settings.mapping;
+        let now = self.clock.now();
+        let users = self
+            .hub
+            .list_users(mapping, now, |user| index.list_user(user));
+        let Foreign(users) = users.await.map_err(|error| hub::failure(&error))?;
+        let ids = index.hub_ids();
+        let groups = self
+            .hub
+            .list_groups(mapping, |group| index.list_group(group, &ids));
+        let Foreign(groups) = groups.await.map_err(|error| hub::failure(&error))?;
+        if users + groups > 0 {
+            tracing::warn!(
+                count = users + groups,
+                "objects of the pool have an external id that is no objectGUID; they are left alone"
+            );
+        }
+        Ok(())
     }
 }
