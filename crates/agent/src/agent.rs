@@ -2,7 +2,7 @@
 //!
 //! Invariant: a session that was opened is closed, as completed or as failed with a reason a
 //! person understands, unless its lease was lost. Deliberately absent: when sessions are opened
-//! (`crate::follow`) and what happens inside (`crate::run`).
+//! (`crate::follow`) and what happens inside (`crate::run`, `crate::account_state`).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use rollcall_kit::entropy::Entropy;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::account_state::AccountStateRun;
 use crate::activity::Activity;
 use crate::agent_id::agent_id;
 use crate::condition::Board;
@@ -27,10 +28,9 @@ use crate::item_error::ItemErrorFile;
 use crate::run::{Held, Pace, Run};
 use crate::session::{self, Opened, Opening, Urgency};
 use crate::settings::Settings;
+use crate::stream::Stream;
 use crate::summary::{Outcome, RunSummary};
 
-/// The stream's name for people.
-pub const STREAM: &str = "objects";
 /// How long the last counters may take on the way to a close that must not wait for them.
 const LAST_REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Where Linux tells the host name.
@@ -44,8 +44,6 @@ pub struct Agent {
     pub hub: Hub,
     /// The index on disk.
     pub file: IndexFile,
-    /// The failed items on disk.
-    pub failed_items: ItemErrorFile,
     /// What is shown of all this.
     pub board: Board,
     /// Who we are.
@@ -86,21 +84,23 @@ impl Agent {
         let directory = config.working_directory();
         let file = IndexFile::open(&directory)?;
         board.own(&directory, &agent_id, &host);
-        let away = |error: &ClientError| {
-            board.failed(STREAM, &Failure::Run(error.to_string()), clock.now());
+        let unusable = |failure: &Failure| {
+            for stream in &config.streams {
+                board.failed(stream.name(), failure, clock.now());
+            }
         };
+        let away = |error: &ClientError| unusable(&Failure::Run(error.to_string()));
         let hub = tokio::select! {
             () = stop.cancelled() => return Err(Failure::Stopped),
             hub = Hub::connect(&config, Arc::clone(&entropy), patience, away) => hub,
         };
         let hub = hub.inspect_err(|failure| {
             tracing::error!(reason = %failure, "the hub cannot be used");
-            board.failed(STREAM, failure, clock.now());
+            unusable(failure);
         })?;
         Ok(Self {
             config,
             hub,
-            failed_items: ItemErrorFile::in_directory(&directory),
             file,
             board,
             agent_id,
@@ -122,18 +122,26 @@ impl Agent {
         }
     }
 
-    /// Opens a session, or tells why not.
+    /// The failed items of a stream on disk.
+    #[must_use]
+    pub fn failed_items(&self, stream: Stream) -> ItemErrorFile {
+        ItemErrorFile::of(stream, &self.directory)
+    }
+
+    /// Opens a session of `stream`, or tells why not.
     ///
     /// # Errors
     /// [`Failure`].
-    pub async fn open(&self, urgency: Urgency) -> Result<Opening, Failure> {
+    pub async fn open(&self, stream: Stream, urgency: Urgency) -> Result<Opening, Failure> {
+        let opening = session::open(&self.hub, stream, &self.agent_id, urgency, &self.entropy);
         tokio::select! {
             () = self.stop.cancelled() => Err(Failure::Stopped),
-            opening = session::open(&self.hub, &self.agent_id, urgency, &self.entropy) => opening,
+            opening = opening => opening,
         }
     }
 
-    /// Works in an open session and closes it. `held` is what the last session left in memory.
+    /// Works in an open session and closes it. `held` is what the last session of the objects left
+    /// in memory.
     pub async fn work(
         &self,
         opened: Opened,
@@ -144,15 +152,16 @@ impl Agent {
         let mut summary = RunSummary::new(Outcome::Completed);
         summary.session_id = Some(opened.session.id().to_owned());
         let id = opened.session.id();
-        self.board.began(STREAM, id, self.clock.now());
-        let shown = self.activity.show();
+        let stream = opened.session.stream();
+        self.board.began(stream.name(), id, self.clock.now());
+        let shown = (stream == Stream::Objects).then(|| self.activity.show());
         let result = self.inside(&opened, pace, held, &mut summary).await;
         drop(shown);
         summary.count(&opened.session.progress());
         summary.took(started.elapsed().as_secs_f64());
         summary.ended_at = self.clock.now().to_string();
         let result = self.close(opened, result, &mut summary).await;
-        self.board.ended(STREAM, &summary, self.clock.now());
+        self.board.ended(stream.name(), &summary, self.clock.now());
         (summary, result)
     }
 
@@ -172,26 +181,43 @@ impl Agent {
                 );
             }
         }
-        let mut run = Run::new(self, opened, settings, held.take(), summary);
+        // Between two batches everything is acknowledged and stored: a stop is no failure then.
+        match opened.session.stream() {
+            Stream::Objects => {
+                let mut run = Run::new(self, opened, settings, held.take(), summary);
+                let result = match self.until_stopped(opened, run.go(pace)).await {
+                    Err(Failure::Stopped) if run.is_at_rest() => Ok(()),
+                    other => other,
+                };
+                if result.is_ok() {
+                    *held = run.into_held();
+                }
+                result
+            }
+            Stream::AccountState => {
+                let mut run = AccountStateRun::new(self, opened, settings, summary);
+                match self.until_stopped(opened, run.go(pace)).await {
+                    Err(Failure::Stopped) if run.is_at_rest() => Ok(()),
+                    other => other,
+                }
+            }
+        }
+    }
+
+    async fn until_stopped(
+        &self,
+        opened: &Opened,
+        work: impl Future<Output = Result<(), Failure>>,
+    ) -> Result<(), Failure> {
         let fence = opened.session.fence().clone();
-        let result = tokio::select! {
-            result = run.go(pace) => result,
+        tokio::select! {
+            result = work => result,
             () = fence.lost().cancelled() => Err(fence
                 .check(Instant::now())
                 .err()
                 .unwrap_or(Failure::LeaseLost("the lease ended".into()))),
             () = self.stop.cancelled() => Err(Failure::Stopped),
-        };
-        // Between two batches everything is acknowledged and stored: a stop is no failure then.
-        let result = match result {
-            Err(Failure::Stopped) if run.is_at_rest() => Ok(()),
-            other => other,
-        };
-        *held = match &result {
-            Ok(()) => run.into_held(),
-            Err(_) => None,
-        };
-        result
+        }
     }
 
     async fn close(

@@ -11,6 +11,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::drift::DriftReport;
+use crate::stream::Stream;
 use crate::summary::{Changes, Outcome, RunSummary};
 
 mod board;
@@ -197,7 +198,8 @@ impl StreamCondition {
             lines.push(format!("  {} failures since then", self.failures_in_a_row));
         }
         if let Some(run) = &self.run {
-            lines.extend(run.text().lines().map(|line| format!("  {line}")));
+            let stream = Stream::named(name).unwrap_or(Stream::Objects);
+            lines.extend(run.text(stream).lines().map(|line| format!("  {line}")));
         }
         lines
     }

@@ -12,6 +12,8 @@ use std::time::Duration;
 use rollcall_kit::secret::SecretString;
 use serde::{Deserialize, Deserializer};
 
+use crate::stream::Stream;
+
 mod check;
 mod nearest;
 mod period;
@@ -22,6 +24,7 @@ pub use period::parse_period;
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 const INTERVAL_DEFAULT: Duration = Duration::from_secs(240);
 const FOLLOW_PERIOD_DEFAULT: Duration = Duration::from_secs(30);
+const STATE_PERIOD_DEFAULT: Duration = Duration::from_secs(5);
 const DRIFT_CHECK_PERIOD_DEFAULT: Duration = Duration::from_secs(24 * 3_600);
 const LOG_FILE_DEFAULT: &str = "identity_hub.log";
 const LOG_FILE_MEGABYTES_DEFAULT: u64 = 30;
@@ -59,7 +62,7 @@ pub enum ConfigError {
 }
 
 /// The whole file. Keys are those of the published agent, plus `hub`, `agent_id`, `safety`,
-/// `metrics`, `drift` and three keys of `sync_settings`.
+/// `streams`, `metrics`, `drift` and four keys of `sync_settings`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -104,6 +107,9 @@ pub struct Config {
     /// Limits on what one run may do.
     #[serde(default)]
     pub safety: Safety,
+    /// Streams this agent works in; others may be worked in by other agents (decision U105).
+    #[serde(default = "all_streams")]
+    pub streams: Vec<Stream>,
     /// Numbers for Prometheus.
     #[serde(default)]
     pub metrics: Metrics,
@@ -305,6 +311,9 @@ pub struct SyncSettings {
     /// Time between two looks at the directory inside a session (decision U131).
     #[serde(deserialize_with = "period")]
     pub follow_period: Duration,
+    /// The same for the account state stream.
+    #[serde(deserialize_with = "period")]
+    pub state_period: Duration,
     /// Take over users of the pool with the same login.
     pub allow_to_capture_users: bool,
     /// Take over groups with the same name.
@@ -330,6 +339,7 @@ impl Default for SyncSettings {
         Self {
             interval: INTERVAL_DEFAULT,
             follow_period: FOLLOW_PERIOD_DEFAULT,
+            state_period: STATE_PERIOD_DEFAULT,
             allow_to_capture_users: false,
             allow_to_capture_groups: false,
             replacement_domain: None,
@@ -484,6 +494,10 @@ impl Config {
             .map(|path| self.resolve(path))
             .collect()
     }
+}
+
+fn all_streams() -> Vec<Stream> {
+    Stream::ALL.to_vec()
 }
 
 fn secret<'de, D: Deserializer<'de>>(de: D) -> Result<Option<SecretString>, D::Error> {

@@ -5,6 +5,7 @@
 //! empty one. Deliberately absent: IO, the clock, tasks, and the wire formats of both sides;
 //! [`object::DirectoryObject`] and [`index::HubUser`] are its only inputs.
 
+pub mod account_state;
 pub mod attribute;
 pub mod drift;
 pub mod guard;

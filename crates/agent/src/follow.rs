@@ -1,66 +1,114 @@
-//! The service: one session after the other, each for its whole interval (decision U131).
+//! The service: in each stream one session after the other, each for its whole interval
+//! (decision U131).
 //!
-//! Invariant: it ends only when it is told to, or when only a person can help.
+//! Invariant: it ends only when it is told to, or when only a person can help. The streams know
+//! nothing of each other: each has its own thread, so that a plan over a million objects does not
+//! hold up the account that has just been disabled.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rollcall_kit::backoff::Backoff;
 use rollcall_kit::timestamp::Timestamp;
+use tokio::runtime::Handle;
 
-use crate::agent::{Agent, STREAM};
+use crate::agent::Agent;
 use crate::failure::Failure;
 use crate::run::Pace;
-use crate::session::{Opening, Urgency};
+use crate::session::{NOT_READY, Opening, Urgency};
+use crate::stream::Stream;
 
 /// Longest sleep between two attempts to open a session.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// Sleep after refused credentials: asking more often would lock the account.
 const REFUSED_SLEEP: Duration = Duration::from_secs(5 * 60);
+/// Sleep of a stream that waits for the first run of the objects.
+const NOT_READY_SLEEP: Duration = Duration::from_secs(2);
 /// Random addition to a sleep, so that several agents do not ask at the same moment.
 const JITTER_MILLIS: u64 = 500;
 
-/// Follows the directory until the agent is stopped. `first` is for the first session only: the
-/// brake of the hub is against loops, not against the person who starts the service.
+/// Follows the directory in all streams of the configuration until the agent is stopped. `first`
+/// is for the first session of the objects only: the brake of the hub is against loops, not
+/// against the person who starts the service.
 ///
 /// # Errors
-/// [`Failure`] that waiting cannot mend: configuration and permissions. Refused credentials are
-/// tried again, rarely: the account may be unlocked, or the clocks set.
-pub async fn follow(agent: &Agent, first: Urgency) -> Result<(), Failure> {
-    let mut urgency = first;
+/// [`Failure`] that waiting cannot mend: configuration and permissions. It ends every stream.
+pub async fn follow(agent: &Arc<Agent>, first: Urgency) -> Result<(), Failure> {
+    let streams = agent.config.streams.iter().map(|stream| {
+        let (agent, stream, runtime) = (Arc::clone(agent), *stream, Handle::current());
+        tokio::task::spawn_blocking(move || {
+            let result = runtime.block_on(follow_stream(&agent, stream, first));
+            if result.is_err() {
+                agent.stop.cancel();
+            }
+            result
+        })
+    });
+    let streams: Vec<_> = streams.collect();
+    let mut all = Ok(());
+    for (stream, ended) in agent.config.streams.iter().zip(streams) {
+        let result = ended.await.unwrap_or_else(|error| {
+            agent.stop.cancel();
+            Err(Failure::run(stream.name(), &error))
+        });
+        all = all.and(result);
+    }
+    all
+}
+
+async fn follow_stream(agent: &Agent, stream: Stream, first: Urgency) -> Result<(), Failure> {
+    let name = stream.name();
+    let mut urgency = match stream {
+        Stream::Objects => first,
+        // The hub never makes these wait.
+        Stream::AccountState => Urgency::WhenDue,
+    };
     let mut held = None;
     let mut backoff = Backoff::new();
+    let mut waits_for_objects = false;
     loop {
-        let wait = match agent.open(urgency).await {
+        let wait = match agent.open(stream, urgency).await {
             Ok(Opening::Opened(opened)) => {
                 urgency = Urgency::WhenDue;
-                tracing::info!(session = opened.session.id(), mode = ?opened.mode, "session opened");
+                tracing::info!(stream = name, session = opened.session.id(), mode = ?opened.mode, "session opened");
                 let (summary, result) = agent.work(*opened, Pace::Follow, &mut held).await;
                 match result {
                     Ok(()) => {
                         backoff.reset();
-                        tracing::info!(session = summary.session_id, "session completed");
+                        tracing::info!(
+                            stream = name,
+                            session = summary.session_id,
+                            "session completed"
+                        );
                         Duration::ZERO
                     }
-                    Err(failure) => after(agent, failure, &mut backoff)?,
+                    Err(failure) => after(agent, stream, failure, &mut backoff)?,
                 }
             }
+            Ok(Opening::NotReady) => {
+                if !std::mem::replace(&mut waits_for_objects, true) {
+                    tracing::info!(stream = name, "{NOT_READY}; waiting");
+                }
+                agent.board.waits(name, NOT_READY, agent.clock.now());
+                NOT_READY_SLEEP + jitter(agent)
+            }
             Ok(Opening::Exists { agent_id, until }) => {
-                tracing::info!(agent_id, until = %until, "another agent works; waiting");
+                tracing::info!(stream = name, agent_id, until = %until, "another agent works; waiting");
                 let why = format!("agent {agent_id} works, at least until {until}");
-                agent.board.waits(STREAM, &why, agent.clock.now());
+                agent.board.waits(name, &why, agent.clock.now());
                 until_moment(agent, until)
             }
             Ok(Opening::TooEarly { at }) => {
-                tracing::info!(next = %at, "the next session is not due yet");
+                tracing::info!(stream = name, next = %at, "the next session is not due yet");
                 let why = format!("the next session is due at {at}");
-                agent.board.waits(STREAM, &why, agent.clock.now());
+                agent.board.waits(name, &why, agent.clock.now());
                 until_moment(agent, at)
             }
             Err(failure) => {
                 if !matches!(failure, Failure::Stopped) {
-                    agent.board.failed(STREAM, &failure, agent.clock.now());
+                    agent.board.failed(name, &failure, agent.clock.now());
                 }
-                after(agent, failure, &mut backoff)?
+                after(agent, stream, failure, &mut backoff)?
             }
         };
         tokio::select! {
@@ -70,24 +118,34 @@ pub async fn follow(agent: &Agent, first: Urgency) -> Result<(), Failure> {
     }
 }
 
-/// How long to wait after a failure, if waiting can help.
-fn after(agent: &Agent, failure: Failure, backoff: &mut Backoff) -> Result<Duration, Failure> {
+/// How long to wait after a failure, if waiting can help. Refused credentials are tried again,
+/// rarely: the account may be unlocked, or the clocks set.
+fn after(
+    agent: &Agent,
+    stream: Stream,
+    failure: Failure,
+    backoff: &mut Backoff,
+) -> Result<Duration, Failure> {
+    let stream = stream.name();
     match failure {
         Failure::Stopped => Ok(Duration::ZERO),
         Failure::Config(_) | Failure::Permission(_) => Err(failure),
         Failure::Authentication(_) => {
-            tracing::error!(reason = %failure, "the credentials were refused; they are tried again later");
+            tracing::error!(stream, reason = %failure, "the credentials were refused; they are tried again later");
             Ok(REFUSED_SLEEP)
         }
         Failure::Run(_) | Failure::LeaseLost(_) => {
-            tracing::error!(reason = %failure, "the run failed; it is tried again");
+            tracing::error!(stream, reason = %failure, "the run failed; it is tried again");
             Ok(backoff.next_wait(&*agent.entropy))
         }
     }
 }
 
 fn until_moment(agent: &Agent, moment: Timestamp) -> Duration {
-    let jitter = Duration::from_millis(agent.entropy.next_u64() % JITTER_MILLIS);
     let left = moment.since(agent.clock.now()).to_duration();
-    left.min(SLEEP_MAX) + jitter
+    left.min(SLEEP_MAX) + jitter(agent)
+}
+
+fn jitter(agent: &Agent) -> Duration {
+    Duration::from_millis(agent.entropy.next_u64() % JITTER_MILLIS)
 }

@@ -22,11 +22,13 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::fault_count::Side;
 
+mod account;
 mod before;
 mod listing;
 mod one;
 mod write;
 
+pub use account::Account;
 pub use listing::Foreign;
 pub(crate) use one::user_field;
 

@@ -13,6 +13,7 @@ use crate::engine::Guid;
 use crate::engine::index::{Dirty, Index, Record};
 use crate::engine::memory::Memory;
 
+mod account_state;
 mod record;
 
 const FILE: &str = "index.redb";

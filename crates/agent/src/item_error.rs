@@ -3,7 +3,7 @@
 //! Invariant: one entry per object and kind of change; it goes away when the change succeeds or
 //! the object leaves the scope (decisions U35, U125). Each says what helps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_kit::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -148,6 +148,15 @@ impl ItemErrors {
         self.changed |= self.items.len() != before;
     }
 
+    /// Ends a pass over these objects only.
+    pub fn end_pass_of(&mut self, tried: &BTreeSet<Guid>) {
+        let touched = std::mem::take(&mut self.touched);
+        let before = self.items.len();
+        self.items
+            .retain(|key, _| touched.contains_key(key) || !tried.contains(&key.0));
+        self.changed |= self.items.len() != before;
+    }
+
     /// Whether they differ from what is stored.
     #[must_use]
     pub fn is_changed(&self) -> bool {
@@ -215,6 +224,28 @@ mod tests {
         assert_eq!(left[0].remedy, "wait");
         assert_eq!(left[0].first_at, "1970-01-01T00:00:01Z");
         assert_eq!(left[0].last_at, "1970-01-01T00:00:09Z");
+    }
+
+    #[test]
+    fn a_pass_over_some_objects_says_nothing_of_the_others() {
+        let mut errors = ItemErrors::default();
+        for number in 1..=3 {
+            errors.fail(
+                key(number),
+                "a",
+                &Problem::new("bad", "wait"),
+                Timestamp::from_seconds(1),
+            );
+        }
+        errors.begin_pass();
+        errors.fail(
+            key(2),
+            "b",
+            &Problem::new("bad", "wait"),
+            Timestamp::from_seconds(2),
+        );
+        errors.end_pass_of(&[1, 2].map(Guid::from_number).into());
+        assert_eq!(errors.keys().collect::<Vec<_>>(), vec![key(2), key(3)]);
     }
 
     #[test]

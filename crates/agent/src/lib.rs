@@ -4,6 +4,7 @@
 //! deleted or as outside the scope. Deliberately absent: knowledge of the hub's rules (it asks
 //! and obeys) and of the directory's protocol (`rollcall_directory` speaks it).
 
+pub mod account_state;
 pub mod activity;
 pub mod agent;
 pub mod agent_id;
@@ -33,5 +34,6 @@ pub mod run;
 pub mod session;
 pub mod settings;
 pub mod sight;
+pub mod stream;
 pub mod summary;
 pub mod uplink;

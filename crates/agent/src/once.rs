@@ -1,15 +1,78 @@
-//! One run and its result (decisions U132, U133).
+//! One run of every stream and its result (decisions U132, U133).
 
-use crate::agent::{Agent, STREAM};
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::agent::Agent;
 use crate::failure::Failure;
 use crate::run::Pace;
-use crate::session::{Opening, Urgency};
+use crate::session::{NOT_READY, Opening, Urgency};
+use crate::stream::Stream;
 use crate::summary::{Outcome, RunSummary};
 
-/// Runs once.
-pub async fn once(agent: &Agent, urgency: Urgency) -> (RunSummary, Result<(), Failure>) {
-    match agent.open(urgency).await {
+/// What came of each stream. The fields of the objects are those of the whole, the others stand
+/// under `streams`.
+#[derive(Debug, Default, Serialize)]
+pub struct Results {
+    #[serde(flatten)]
+    objects: Option<RunSummary>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    streams: BTreeMap<Stream, RunSummary>,
+}
+
+impl Results {
+    fn add(&mut self, stream: Stream, summary: RunSummary) {
+        match stream {
+            Stream::Objects => self.objects = Some(summary),
+            Stream::AccountState => {
+                self.streams.insert(stream, summary);
+            }
+        }
+    }
+
+    /// A few lines for a person.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let objects = self.objects.iter().map(|run| (Stream::Objects, run));
+        let others = self.streams.iter().map(|(stream, run)| (*stream, run));
+        let lines = objects
+            .chain(others)
+            .map(|(stream, run)| format!("{}: {}", stream.name(), run.text(stream)));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Runs every stream of the configuration once, in the order of [`Stream::ALL`]. One that fails
+/// does not keep the others from their run; its failure is the result.
+pub async fn once(agent: &Agent, urgency: Urgency) -> (Results, Result<(), Failure>) {
+    let mut results = Results::default();
+    let mut all = Ok(());
+    let enabled = |stream: &Stream| agent.config.streams.contains(stream);
+    for stream in Stream::ALL.into_iter().filter(enabled) {
+        let (summary, result) = once_in(agent, stream, urgency).await;
+        results.add(stream, summary);
+        let stopped = matches!(result, Err(Failure::Stopped));
+        all = all.and(result);
+        if stopped {
+            break;
+        }
+    }
+    (results, all)
+}
+
+async fn once_in(
+    agent: &Agent,
+    stream: Stream,
+    urgency: Urgency,
+) -> (RunSummary, Result<(), Failure>) {
+    match agent.open(stream, urgency).await {
         Ok(Opening::Opened(opened)) => agent.work(*opened, Pace::Once, &mut None).await,
+        Ok(Opening::NotReady) => {
+            let mut summary = RunSummary::new(Outcome::TooEarly);
+            summary.reason = Some(NOT_READY.into());
+            (summary, Ok(()))
+        }
         Ok(Opening::TooEarly { at }) => {
             let mut summary = RunSummary::new(Outcome::TooEarly);
             summary.reason = Some(format!(
@@ -25,7 +88,8 @@ pub async fn once(agent: &Agent, urgency: Urgency) -> (RunSummary, Result<(), Fa
         }
         Err(failure) => {
             if !matches!(failure, Failure::Stopped) {
-                agent.board.failed(STREAM, &failure, agent.clock.now());
+                let now = agent.clock.now();
+                agent.board.failed(stream.name(), &failure, now);
             }
             let mut summary = RunSummary::new(match failure {
                 Failure::Stopped => Outcome::Stopped,
@@ -34,5 +98,22 @@ pub async fn once(agent: &Agent, urgency: Urgency) -> (RunSummary, Result<(), Fa
             summary.reason = Some(failure.to_string());
             (summary, Err(failure))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_objects_are_the_whole_and_the_others_are_beside_them() {
+        let mut results = Results::default();
+        results.add(Stream::AccountState, RunSummary::new(Outcome::TooEarly));
+        let alone = serde_json::to_value(&results).unwrap();
+        assert_eq!(alone["outcome"], serde_json::Value::Null);
+        results.add(Stream::Objects, RunSummary::new(Outcome::Completed));
+        let json = serde_json::to_value(&results).unwrap();
+        assert_eq!(json["outcome"], "completed");
+        assert_eq!(json["streams"]["account_state"]["outcome"], "too_early");
     }
 }

@@ -18,11 +18,13 @@ use crate::engine::object::{Change, DirectoryObject, ObjectClass};
 use crate::failure::Failure;
 use crate::fault_count::Side;
 
+mod account_state;
 mod change;
 mod filter;
 mod mapped;
 mod one;
 
+pub use account_state::{AllAccounts, ChangedAccounts};
 use change::Everything;
 pub use change::{Changes, Members};
 pub use filter::Resolved;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
-use crate::agent::{Agent, STREAM};
+use crate::agent::Agent;
 use crate::engine::Guid;
 use crate::engine::index::Index;
 use crate::engine::scope::Scope;
@@ -20,12 +20,13 @@ use crate::refused_plan::PlanFiles;
 use crate::session::Opened;
 use crate::settings::Settings;
 use crate::sight::save_filter;
+use crate::stream::Stream;
 use crate::summary::RunSummary;
 use crate::uplink::{Brake, Done, Work};
 
 pub(crate) mod delta;
 pub(crate) mod full;
-mod look_up;
+pub(crate) mod look_up;
 
 use delta::{Followed, Thorough};
 
@@ -116,9 +117,7 @@ impl<'a> Run<'a> {
     /// [`Failure`]; what was acknowledged until then stays, the cursor does not move.
     pub async fn go(&mut self, pace: Pace) -> Result<(), Failure> {
         let started = Instant::now();
-        let stored = self.agent.failed_items.load();
-        let unreadable = |error| Failure::run("the failed items cannot be read", &error);
-        self.errors = ItemErrors::from_stored(stored.map_err(unreadable)?);
+        self.errors = self.agent.failed_items(Stream::Objects).errors()?;
         self.agent.activity.begin("connecting to the directory", 0);
         let mut reader = self.connect().await?;
         let scope = self.resolve(&mut reader).await?;
@@ -137,7 +136,9 @@ impl<'a> Run<'a> {
             let read = self.summary.objects_read;
             self.follow_once(&mut reader, &scope).await?;
             if self.summary.objects_read == read {
-                self.agent.board.quiet(STREAM, self.agent.clock.now());
+                self.agent
+                    .board
+                    .quiet(Stream::Objects.name(), self.agent.clock.now());
             } else {
                 self.caught_up();
             }
@@ -150,7 +151,9 @@ impl<'a> Run<'a> {
     fn caught_up(&mut self) {
         self.summary.count(&self.opened.session.progress());
         let now = self.agent.clock.now();
-        self.agent.board.caught_up(STREAM, self.summary, now);
+        self.agent
+            .board
+            .caught_up(Stream::Objects.name(), self.summary, now);
     }
 
     async fn connect(&self) -> Result<Reader, Failure> {
@@ -235,8 +238,7 @@ impl<'a> Run<'a> {
         let (errors, brake) = (&mut self.errors, &mut self.brake);
         let result = work.carry_out(index, errors, brake, begin).await;
         self.summary.refused_plan = self.brake.refused().cloned();
-        let saved = agent.failed_items.save(&mut self.errors);
-        saved.map_err(|error| Failure::run("the failed items cannot be stored", &error))?;
+        agent.failed_items(Stream::Objects).keep(&mut self.errors)?;
         self.summary.list(&self.errors);
         let Done {
             users_in_scope,

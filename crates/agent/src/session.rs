@@ -12,8 +12,8 @@ use rollcall_kit::timestamp::Timestamp;
 use rollcall_proto::idp::open_session_response::SessionInfo;
 use rollcall_proto::idp::{
     CloseSessionRequest, HeartbeatRequest, OpenSessionRequest, OpenSessionResponse,
-    OpenSessionResult, ReportSessionProgressRequest, SessionType, SetReplicationTokenRequest,
-    SyncMode, SynchronizationSession, SynchronizationSettings,
+    OpenSessionResult, ReportSessionProgressRequest, SetReplicationTokenRequest, SyncMode,
+    SynchronizationSession, SynchronizationSettings,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,7 @@ use crate::failure::Failure;
 use crate::fence::Fence;
 use crate::hub::{self, Hub};
 use crate::progress::Progress;
+use crate::stream::Stream;
 
 const FAIL_REASON_CHARACTERS_MAX: usize = 256;
 /// Lease that is assumed when the hub's answer does not tell.
@@ -38,6 +39,9 @@ const HEARTBEAT_TIMEOUTS_PER_LEASE: u32 = 6;
 const HEARTBEAT_RETRIES_PER_LEASE: u32 = 30;
 /// A close must not outlast a stop signal.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// What [`Opening::NotReady`] means, for people.
+pub const NOT_READY: &str = "no run of the objects has been completed yet";
 
 /// Whether a session may be opened before its time (decision U132).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +69,8 @@ pub enum Opening {
         /// When it is.
         at: Timestamp,
     },
+    /// The objects have to be synchronized once before this stream can begin (decision U112).
+    NotReady,
 }
 
 /// A session and what it begins with.
@@ -92,6 +98,7 @@ pub enum Mode {
 /// An open session.
 #[derive(Debug)]
 pub struct Session {
+    stream: Stream,
     hub: Hub,
     id: String,
     fence: Fence,
@@ -100,20 +107,29 @@ pub struct Session {
     reporter: AbortOnDropHandle<()>,
 }
 
-/// Opens a session of the main stream.
+/// Opens a session of `stream`.
 ///
 /// # Errors
 /// [`Failure`] when the hub refuses or cannot be reached.
 pub async fn open(
     hub: &Hub,
+    stream: Stream,
     agent_id: &str,
     urgency: Urgency,
     entropy: &Arc<dyn Entropy>,
 ) -> Result<Opening, Failure> {
+    if stream != Stream::Objects
+        && !hub
+            .has_objects()
+            .await
+            .map_err(|error| hub::failure(&error))?
+    {
+        return Ok(Opening::NotReady);
+    }
     let request = OpenSessionRequest {
         subject_container_id: hub.userpool_id(),
         agent_id: agent_id.to_owned(),
-        session_type: SessionType::AdSync as i32,
+        session_type: stream.session_type() as i32,
     };
     let mut context = CallContext::mutation();
     if urgency == Urgency::Now {
@@ -134,7 +150,7 @@ pub async fn open(
                 _ => Mode::Full,
             };
             Ok(Opening::Opened(Box::new(Opened {
-                session: Session::start(hub, &session, asked_at, entropy),
+                session: Session::start(hub, stream, &session, asked_at, entropy),
                 mode,
                 token: answer.replication_token,
                 settings: answer.synchronization_settings,
@@ -161,6 +177,7 @@ pub async fn open(
 impl Session {
     fn start(
         hub: &Hub,
+        stream: Stream,
         opened: &SynchronizationSession,
         asked_at: Instant,
         entropy: &Arc<dyn Entropy>,
@@ -187,6 +204,7 @@ impl Session {
             Arc::clone(&progress),
         );
         Self {
+            stream,
             hub,
             id: opened.session_id.clone(),
             fence,
@@ -194,6 +212,12 @@ impl Session {
             heartbeat: AbortOnDropHandle::new(tokio::spawn(beat)),
             reporter: AbortOnDropHandle::new(tokio::spawn(report)),
         }
+    }
+
+    /// Which stream it is of.
+    #[must_use]
+    pub fn stream(&self) -> Stream {
+        self.stream
     }
 
     /// Its id.
@@ -242,7 +266,7 @@ impl Session {
         let request = SetReplicationTokenRequest {
             subject_container_id: self.hub.userpool_id(),
             replication_token: token.to_owned(),
-            session_type: SessionType::AdSync as i32,
+            session_type: self.stream.session_type() as i32,
         };
         self.hub
             .mutate(request, |hub, request| async move {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::item_error::{ItemError, ItemErrors};
 use crate::progress::{Change, Count, ObjectType, Progress};
 use crate::refused_plan::RefusedPlan;
+use crate::stream::Stream;
 
 /// Failed items in the summary of a run; the rest is counted.
 const ITEMS_SHOWN_MAX: usize = 1_000;
@@ -54,6 +55,13 @@ impl Changes {
         self.activated += other.activated;
         self.deactivated += other.deactivated;
         self.failed += other.failed;
+    }
+
+    fn text(&self) -> String {
+        format!(
+            "{} created, {} updated, {} removed, {} activated, {} deactivated, {} failed",
+            self.created, self.updated, self.removed, self.activated, self.deactivated, self.failed
+        )
     }
 }
 
@@ -155,7 +163,7 @@ impl RunSummary {
 
     /// A few lines for a person.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub fn text(&self, stream: Stream) -> String {
         let mut lines = vec![match (&self.outcome, &self.reason) {
             (Outcome::Completed, _) => format!(
                 "{} run completed in {:.1} s ({:.0} objects/s), session {}",
@@ -177,28 +185,7 @@ impl RunSummary {
             ),
         }];
         if matches!(self.outcome, Outcome::Completed | Outcome::Failed) {
-            lines.push(format!(
-                "read {} objects; in scope {} users, {} groups, {} memberships",
-                self.objects_read,
-                self.users_in_scope,
-                self.groups_in_scope,
-                self.memberships_in_scope
-            ));
-            for (name, changes) in [
-                ("users", &self.users),
-                ("groups", &self.groups),
-                ("memberships", &self.memberships),
-            ] {
-                lines.push(format!(
-                    "{name}: {} created, {} updated, {} removed, {} activated, {} deactivated, {} failed",
-                    changes.created,
-                    changes.updated,
-                    changes.removed,
-                    changes.activated,
-                    changes.deactivated,
-                    changes.failed
-                ));
-            }
+            lines.extend(self.numbers(stream));
         }
         for item in &self.failed_items {
             lines.push(item.text());
@@ -208,6 +195,27 @@ impl RunSummary {
             lines.push(format!("and {more} more failed items"));
         }
         lines.join("\n")
+    }
+
+    fn numbers(&self, stream: Stream) -> Vec<String> {
+        match stream {
+            Stream::Objects => vec![
+                format!(
+                    "read {} objects; in scope {} users, {} groups, {} memberships",
+                    self.objects_read,
+                    self.users_in_scope,
+                    self.groups_in_scope,
+                    self.memberships_in_scope
+                ),
+                format!("users: {}", self.users.text()),
+                format!("groups: {}", self.groups.text()),
+                format!("memberships: {}", self.memberships.text()),
+            ],
+            Stream::AccountState => vec![
+                format!("read {} accounts", self.objects_read),
+                format!("users: {}", self.users.text()),
+            ],
+        }
     }
 }
 

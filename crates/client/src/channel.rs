@@ -12,6 +12,7 @@ use http::header::AUTHORIZATION;
 use http::{Request, Response};
 use rollcall_kit::secret::SecretString;
 use rollcall_proto::admin::audit_service_client::AuditServiceClient;
+use rollcall_proto::admin::password_service_client::PasswordServiceClient;
 use rollcall_proto::admin::service_account_service_client::ServiceAccountServiceClient;
 use rollcall_proto::endpoint::api_endpoint_service_client::ApiEndpointServiceClient;
 use rollcall_proto::iam::iam_token_service_client::IamTokenServiceClient;
@@ -90,6 +91,8 @@ impl AuthorizedChannel {
         operations: OperationServiceClient;
         /// Tokens.
         iam_tokens: IamTokenServiceClient;
+        /// Stored passwords.
+        passwords: PasswordServiceClient;
         /// Service accounts and their keys.
         service_accounts: ServiceAccountServiceClient;
         /// The audit trail.

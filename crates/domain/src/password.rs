@@ -231,6 +231,17 @@ impl Password {
         }
     }
 
+    /// This password as one of another kind; `None` when it is of that kind already. A permanent one
+    /// has no end: the end of a temporary one is only that of its being temporary (decision U61).
+    #[must_use]
+    pub fn of_kind(&self, kind: PasswordKind) -> Option<Self> {
+        (self.kind != kind).then(|| Self {
+            kind,
+            expires_at: None,
+            ..self.clone()
+        })
+    }
+
     /// Whether an NT hash waits to be strengthened.
     #[must_use]
     pub fn is_sealed(&self) -> bool {
@@ -430,6 +441,23 @@ mod tests {
             .unwrap();
         assert!(!strong.is_sealed());
         assert_eq!(strong.strengthened(&"aje5".into(), argon2), None);
+    }
+
+    #[test]
+    fn a_kind_changes_nothing_else_but_the_end() {
+        let argon2 = SecretString::new("$argon2id$".into());
+        let temporary = PasswordKind::Temporary;
+        let password = Password::set_here("aje5".into(), "aje1".into(), argon2, temporary, NOW);
+        assert_eq!(password.of_kind(temporary), None);
+        let permanent = password.of_kind(PasswordKind::Permanent).unwrap();
+        let expected = Password {
+            kind: PasswordKind::Permanent,
+            expires_at: None,
+            ..password
+        };
+        assert_eq!(permanent, expected);
+        let again = permanent.of_kind(temporary).unwrap();
+        assert_eq!((again.kind, again.expires_at), (temporary, None));
     }
 
     #[test]

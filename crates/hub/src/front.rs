@@ -11,6 +11,7 @@ use http::header::CONTENT_TYPE;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use rollcall_proto::admin::audit_service_server::AuditServiceServer;
+use rollcall_proto::admin::password_service_server::PasswordServiceServer;
 use rollcall_proto::admin::service_account_service_server::ServiceAccountServiceServer;
 use rollcall_proto::endpoint::api_endpoint_service_server::ApiEndpointServiceServer;
 use rollcall_proto::iam::iam_token_service_server::IamTokenServiceServer;
@@ -143,6 +144,7 @@ fn contract_routes(hub: &Arc<Hub>) -> Routes {
         .add_service(limited!(IamTokenServiceServer))
         .add_service(limited!(ApiEndpointServiceServer))
         .add_service(limited!(AuditServiceServer))
+        .add_service(limited!(PasswordServiceServer))
         .add_service(limited!(ServiceAccountServiceServer))
 }
 

@@ -276,6 +276,13 @@ const TABLE: &[(&str, Methods)] = &[
         ],
     ),
     (
+        "rollcall.admin.v1.PasswordService",
+        &[(
+            "SetChangeRequired",
+            Rule::Permissions(&[P::UsersImportHash]),
+        )],
+    ),
+    (
         "rollcall.admin.v1.ServiceAccountService",
         &[
             ("Get", Rule::Permissions(&[P::ServiceAccountsGet])),

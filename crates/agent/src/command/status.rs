@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::item_error::{ItemError, ItemErrorFile};
 use crate::progress::ObjectType;
+use crate::stream::Stream;
 
 /// Failed items that are listed unless another number is asked for.
 const LIMIT_DEFAULT: usize = 20;
@@ -53,10 +54,13 @@ pub fn status(arguments: &Arguments, wanted: &StatusArguments, config: &Config) 
             )));
         }
     };
-    let items = match ItemErrorFile::in_directory(&directory).load() {
-        Ok(items) => items,
-        Err(error) => return ended(&Failure::run("the failed items cannot be read", &error)),
-    };
+    let mut items = Vec::new();
+    for stream in Stream::ALL {
+        match ItemErrorFile::of(stream, &directory).load() {
+            Ok(more) => items.extend(more),
+            Err(error) => return ended(&Failure::run("the failed items cannot be read", &error)),
+        }
+    }
     let failed_items_count = items.len();
     let mut failed_items: Vec<ItemError> = items
         .into_iter()

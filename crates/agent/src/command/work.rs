@@ -20,9 +20,8 @@ use crate::follow::follow;
 use crate::hub::Patience;
 use crate::logger::{self, Console};
 use crate::metrics::serve;
-use crate::once::once;
+use crate::once::{Results, once};
 use crate::session::Urgency;
-use crate::summary::RunSummary;
 
 /// Works until everything is done or a signal comes.
 pub async fn work(arguments: &Arguments, config: Config, entropy: Arc<dyn Entropy>) -> ExitCode {
@@ -63,21 +62,21 @@ pub async fn work(arguments: &Arguments, config: Config, entropy: Arc<dyn Entrop
         config, path, clock, entropy, activity, stop, patience, board,
     );
     match agent.await {
-        Ok(agent) => with(arguments, &agent).await,
+        Ok(agent) => with(arguments, &Arc::new(agent)).await,
         Err(Failure::Stopped) if !arguments.once => ExitCode::SUCCESS,
         Err(failure) => ended(&failure),
     }
 }
 
-async fn with(arguments: &Arguments, agent: &Agent) -> ExitCode {
+async fn with(arguments: &Arguments, agent: &Arc<Agent>) -> ExitCode {
     let urgency = if arguments.now {
         Urgency::Now
     } else {
         Urgency::WhenDue
     };
     let result = if arguments.once {
-        let (summary, result) = once(agent, urgency).await;
-        show(arguments.output, &summary, RunSummary::text);
+        let (results, result) = once(agent, urgency).await;
+        show(arguments.output, &results, Results::text);
         result
     } else {
         follow(agent, urgency).await

@@ -7,6 +7,7 @@ use super::{AttributeMapping, Config, MappingKind};
 use crate::engine::attribute::check_arbitrary;
 use crate::engine::mapping::{group_sources, user_sources};
 use crate::engine::values::{GroupTarget, UserTarget};
+use crate::stream::Stream;
 
 const INTERVAL_MIN: Duration = Duration::from_secs(30);
 const FOLLOW_PERIOD_MIN: Duration = Duration::from_millis(100);
@@ -22,6 +23,7 @@ pub fn problems(config: &Config) -> Vec<String> {
     identity(config, &mut found);
     directory(config, &mut found);
     later_versions(config, &mut found);
+    streams(&config.streams, &mut found);
     settings(config, &mut found);
     found
 }
@@ -129,13 +131,28 @@ fn later_versions(config: &Config, found: &mut Vec<String>) {
     }
 }
 
+fn streams(streams: &[Stream], found: &mut Vec<String>) {
+    if streams.is_empty() {
+        found.push("streams: empty; list at least one, or leave the key out for all".into());
+    }
+    let names: BTreeSet<Stream> = streams.iter().copied().collect();
+    if names.len() < streams.len() {
+        found.push("streams: one is listed twice".into());
+    }
+}
+
 fn settings(config: &Config, found: &mut Vec<String>) {
     let settings = &config.sync_settings;
     if settings.interval < INTERVAL_MIN {
         found.push("sync_settings.interval: at least 30s".into());
     }
-    if settings.follow_period < FOLLOW_PERIOD_MIN {
-        found.push("sync_settings.follow_period: at least 100ms".into());
+    for (key, period) in [
+        ("follow_period", settings.follow_period),
+        ("state_period", settings.state_period),
+    ] {
+        if period < FOLLOW_PERIOD_MIN {
+            found.push(format!("sync_settings.{key}: at least 100ms"));
+        }
     }
     if !is_domain(&settings.filter.domain) {
         found.push(

@@ -9,24 +9,49 @@ use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::{ItemError, ItemErrors};
+use crate::failure::Failure;
+use crate::stream::Stream;
 
-const FILE: &str = "failed_items.jsonl";
 /// Longest line that is read.
 const LINE_BYTES_MAX: usize = 64 * 1024;
 
-/// Where the failed items of one directory of the agent are.
+/// Where the failed items of one stream are.
 #[derive(Debug, Clone)]
 pub struct ItemErrorFile {
     path: PathBuf,
 }
 
 impl ItemErrorFile {
-    /// The file in `directory`.
+    /// The file of `stream` in `directory`. Each stream has its own, because they work at the same
+    /// time.
     #[must_use]
-    pub fn in_directory(directory: &Path) -> Self {
+    pub fn of(stream: Stream, directory: &Path) -> Self {
+        let name = match stream {
+            Stream::Objects => "failed_items.jsonl",
+            Stream::AccountState => "failed_accounts.jsonl",
+        };
         Self {
-            path: directory.join(FILE),
+            path: directory.join(name),
         }
+    }
+
+    /// The stored items as a run goes on with them.
+    ///
+    /// # Errors
+    /// [`Failure::Run`] when the file cannot be read.
+    pub fn errors(&self) -> Result<ItemErrors, Failure> {
+        let stored = self.load();
+        let unreadable = |error| Failure::run("the failed items cannot be read", &error);
+        Ok(ItemErrors::from_stored(stored.map_err(unreadable)?))
+    }
+
+    /// As [`Self::save`], for a run.
+    ///
+    /// # Errors
+    /// [`Failure::Run`] when the file cannot be written.
+    pub fn keep(&self, errors: &mut ItemErrors) -> Result<(), Failure> {
+        let saved = self.save(errors);
+        saved.map_err(|error| Failure::run("the failed items cannot be stored", &error))
     }
 
     /// The stored items; none when there is no file.
@@ -83,7 +108,7 @@ mod tests {
     #[test]
     fn what_was_saved_comes_back_and_a_bad_line_is_left_out() {
         let directory = tempfile::tempdir().unwrap();
-        let file = ItemErrorFile::in_directory(directory.path());
+        let file = ItemErrorFile::of(Stream::Objects, directory.path());
         assert!(file.load().unwrap().is_empty());
         let mut errors = ItemErrors::default();
         for number in 1..=3 {
@@ -99,9 +124,9 @@ mod tests {
         assert!(!errors.is_changed());
         let stored = file.load().unwrap();
         assert_eq!(stored, errors.iter().cloned().collect::<Vec<_>>());
-        let text = std::fs::read_to_string(directory.path().join(FILE)).unwrap();
+        let text = std::fs::read_to_string(&file.path).unwrap();
         assert_eq!(text.lines().count(), 3);
-        std::fs::write(directory.path().join(FILE), format!("{{\n{text}")).unwrap();
+        std::fs::write(&file.path, format!("{{\n{text}")).unwrap();
         assert_eq!(file.load().unwrap().len(), 3);
     }
 }

@@ -20,7 +20,7 @@ const ROUNDS_MAX: usize = 64;
 const OBJECTS_AT_ONCE: usize = 2_000;
 
 /// Reads objects whole and takes them in. Objects of no interest that are not known stay unknown.
-pub(super) async fn apply(
+pub(crate) async fn apply(
     reader: &mut Reader,
     settings: &Settings,
     index: &mut Index,
@@ -79,7 +79,7 @@ async fn read(
 
 /// Looks up what objects name but the index does not have: parents, so that every object's place
 /// is known, and members where groups inside groups count.
-pub(super) async fn complete(
+pub(crate) async fn complete(
     reader: &mut Reader,
     settings: &Settings,
     scope: &Scope,

@@ -357,10 +357,16 @@ impl<D: Directory> World<D> {
         }
     }
 
-    /// Sessions of the pool, newest first.
+    /// Sessions of the objects, newest first.
     pub async fn sessions(&self) -> Vec<SynchronizationSession> {
+        self.sessions_of("AD_SYNC").await
+    }
+
+    /// Sessions of one stream, newest first.
+    pub async fn sessions_of(&self, session_type: &str) -> Vec<SynchronizationSession> {
         let request = ListSessionsRequest {
             subject_container_id: self.pool.id.clone(),
+            filter: format!("session_type = '{session_type}'"),
             ..ListSessionsRequest::default()
         };
         let mut sessions = self.client.synchronization_sessions();

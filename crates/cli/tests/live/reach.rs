@@ -16,6 +16,7 @@ const OPERATION: &str = "/yandex.cloud.operation.OperationService/";
 const ENDPOINT: &str = "/yandex.cloud.endpoint.ApiEndpointService/";
 const TOKEN: &str = "/yandex.cloud.iam.v1.IamTokenService/";
 const SERVICE_ACCOUNT: &str = "/rollcall.admin.v1.ServiceAccountService/";
+const PASSWORD: &str = "/rollcall.admin.v1.PasswordService/";
 const AUDIT: &str = "/rollcall.admin.v1.AuditService/";
 
 /// A command for each rpc. Identifiers are made up: a refused call is a call.
@@ -294,6 +295,7 @@ const NOT_REACHED: &[(&str, &str, &str)] = &[
     (SYNCHRONIZATION, "GetReplicationToken", BY_AGENTS),
     (USER, "GetPasswordChanges", BY_AGENTS),
     (USER, "CommitPassword", BY_AGENTS),
+    (PASSWORD, "SetChangeRequired", BY_AGENTS),
     (USER, "SetOwnPassword", PASSWORDS),
     (USER, "SetOthersPassword", PASSWORDS),
     (USER, "GeneratePassword", PASSWORDS),

@@ -174,6 +174,10 @@ static SERVICES: &[Service] = &[
         &[("Cancel", of("CancelOperation"))],
     ),
     (
+        "rollcall.admin.v1.PasswordService",
+        &[("SetChangeRequired", of("idp.SetUserPasswordChangeRequired"))],
+    ),
+    (
         "rollcall.admin.v1.ServiceAccountService",
         &[
             ("Create", iam("CreateServiceAccount")),

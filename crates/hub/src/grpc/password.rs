@@ -1,4 +1,5 @@
-//! Passwords on their way in: the handlers of `UserService.Create` and `SetPasswordHash`.
+//! Passwords on their way in: the handlers of `UserService.Create` and `SetPasswordHash`, and
+//! `PasswordService`.
 //!
 //! Invariant: hashing, verifying and sealing happen before the transaction, and only for a caller
 //! that has the right; a password or an NT hash is never written in the clear (decision U56).
@@ -16,6 +17,8 @@ use rollcall_domain::password::{
 use rollcall_domain::refusal::Refusal;
 use rollcall_kit::secret::{SecretBytes, SecretString};
 use rollcall_kit::timestamp::Timestamp;
+use rollcall_proto::admin;
+use rollcall_proto::admin::password_service_server::PasswordService;
 use rollcall_proto::idp;
 use rollcall_proto::idp::create_user_request::Credentials;
 use rollcall_proto::operation::Operation;
@@ -271,6 +274,42 @@ async fn import(
         user_id: user.id.to_string(),
     };
     Ok(Done::new(&metadata, &(), user::resource(&user)))
+}
+
+#[tonic::async_trait]
+impl PasswordService for Service {
+    async fn set_change_required(
+        &self,
+        request: Request<admin::SetPasswordChangeRequiredRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        self.mutate(request, "Say whether a password must change", set_kind)
+            .await
+    }
+}
+
+async fn set_kind(
+    cx: &Context,
+    tx: &Tx,
+    request: &admin::SetPasswordChangeRequiredRequest,
+) -> Result<Done, Error> {
+    let user = user::find(cx, tx, &request.user_id, Permission::UsersImportHash).await?;
+    let stored = tx.find_password(&user.id).await?.ok_or_else(|| {
+        Refusal::precondition(
+            "PASSWORD_MISSING",
+            format!("user {} has no password: set one first", user.id),
+        )
+    })?;
+    let changed = stored.of_kind(PasswordKind::from_need_change(request.required));
+    if let Some(password) = &changed {
+        tx.save_password(password).await?;
+    }
+    let metadata = admin::SetPasswordChangeRequiredMetadata {
+        user_id: user.id.to_string(),
+    };
+    let response = admin::SetPasswordChangeRequiredResponse {
+        changed: changed.is_some(),
+    };
+    Ok(Done::new(&metadata, &response, user::resource(&user)))
 }
 
 fn parse_hash(field: &str, hash: &idp::PasswordHash) -> Result<ImportedHash, Error> {

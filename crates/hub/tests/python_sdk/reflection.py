@@ -33,6 +33,7 @@ SERVICES = (
 # Our own services beside the official ones.
 ADDITIONS = (
     "rollcall.admin.v1.AuditService",
+    "rollcall.admin.v1.PasswordService",
     "rollcall.admin.v1.ServiceAccountService",
 )
 

@@ -6,6 +6,7 @@ use rollcall_hub::wire::render_timestamp;
 use rollcall_kit::clock::Clock as _;
 use rollcall_kit::secret::{SecretBytes, SecretString};
 use rollcall_kit::timestamp::Span;
+use rollcall_proto::admin;
 use rollcall_proto::idp;
 use rollcall_proto::idp::create_user_request::Credentials;
 use rollcall_store::Tx;
@@ -13,6 +14,7 @@ use tonic::Code;
 
 use crate::harness::{Harness, expect, expect_field, nt};
 
+const SET_REQUIRED: &str = "PasswordService/SetChangeRequired";
 const SET: &str = "UserService/SetPasswordHash";
 
 async fn stored(hub: &Harness, user_id: &str) -> Password {
@@ -48,6 +50,23 @@ async fn set(hub: &Harness, user_id: &str, hash: idp::PasswordHash, need_change:
         hub.administrator.change(SET, &request).await.unwrap();
 }
 
+async fn set_required(hub: &Harness, user_id: &str, required: bool) -> bool {
+    let request = admin::SetPasswordChangeRequiredRequest {
+        user_id: user_id.into(),
+        required,
+    };
+    let (metadata, answer): (
+        admin::SetPasswordChangeRequiredMetadata,
+        admin::SetPasswordChangeRequiredResponse,
+    ) = hub
+        .administrator
+        .change(SET_REQUIRED, &request)
+        .await
+        .unwrap();
+    assert_eq!(metadata.user_id, user_id);
+    answer.changed
+}
+
 fn hex_of(password: &str) -> String {
     let hash = nt_hash(&SecretString::new(password.into()));
     hash.expose()
@@ -62,6 +81,32 @@ fn lies_on_disk(hub: &Harness, secret: &[u8]) -> bool {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
         bytes.windows(secret.len()).any(|part| part == secret)
     })
+}
+
+#[tokio::test]
+async fn whether_a_password_must_change_can_be_said_alone() {
+    let hub = Harness::start().await;
+    let user_id = hub.create_user("ann").await;
+    set(&hub, &user_id, nt("one"), false).await;
+    let before = strengthened(&hub, &user_id).await;
+    for (required, kind) in [
+        (true, PasswordKind::Temporary),
+        (false, PasswordKind::Permanent),
+    ] {
+        assert!(set_required(&hub, &user_id, required).await);
+        assert!(!set_required(&hub, &user_id, required).await, "so already");
+        let expected = Password {
+            kind,
+            ..before.clone()
+        };
+        assert_eq!(stored(&hub, &user_id).await, expected);
+    }
+    let request = admin::SetPasswordChangeRequiredRequest {
+        user_id: "aje00000000000000000".into(),
+        required: true,
+    };
+    let refused = hub.administrator.refused(SET_REQUIRED, &request).await;
+    expect(&refused, Code::NotFound, "NOT_FOUND");
 }
 
 #[tokio::test]

@@ -332,6 +332,10 @@ pub const CASES: &[Case] = &[
     plain("IamTokenService/Revoke", r#"{"iamToken": "x"}"#),
     plain("ApiEndpointService/Get", r#"{"apiEndpointId": "iam"}"#),
     plain("ApiEndpointService/List", "{}"),
+    fenced(
+        "PasswordService/SetChangeRequired",
+        r#"{"userId": "$user", "required": true}"#,
+    ),
     plain("ServiceAccountService/Get", ACCOUNT),
     plain("ServiceAccountService/List", ORGANIZATION),
     fenced(

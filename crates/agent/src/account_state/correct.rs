@@ -1,0 +1,251 @@
+//! Writing corrections of accounts to the hub.
+//!
+//! Invariant: the disables of a batch, together with those of the session so far, pass the guard
+//! before the first write; one account's failure is filed and stops nothing else (decision U34).
+
+use std::collections::BTreeSet;
+
+use futures::stream::{self, StreamExt as _};
+use rollcall_client::{ClientError, ErrorKind};
+use tokio::time::Instant;
+
+use super::brake::Users;
+use super::{AccountStateRun, Known};
+use crate::engine::Guid;
+use crate::engine::account_state::{Correction, Suspension};
+use crate::engine::plan::RemoveUserBehavior;
+use crate::failure::Failure;
+use crate::hub::{self, Account};
+use crate::item_error::{Problem, remedy};
+use crate::progress::{Change, ObjectType};
+use crate::reader::Reader;
+use crate::session::{self, Session};
+use crate::stream::Stream;
+
+/// Accounts that are written at the same time.
+const CALLS_AT_ONCE: usize = 32;
+/// The hub's reason when an account ended in the meantime: it is suspended, as it should be.
+const ENDED: &str = "USER_EXPIRED";
+
+/// One account and what is to be done to it.
+#[derive(Debug, Clone)]
+pub(super) struct Task {
+    /// objectGUID.
+    pub(super) guid: Guid,
+    id: String,
+    username: String,
+    was_active: bool,
+    correction: Correction,
+}
+
+/// What came of a task.
+#[derive(Debug)]
+struct Outcome {
+    task: Task,
+    /// What was changed, as the counters of the session name it.
+    done: Vec<Change>,
+    failed: Option<(Change, Problem)>,
+    fatal: Option<Failure>,
+}
+
+impl Task {
+    /// A task, if there is anything to do.
+    pub(super) fn new(account: &Account, correction: Correction) -> Option<Self> {
+        (!correction.is_empty()).then(|| Self {
+            guid: account.guid,
+            id: account.id.clone(),
+            username: account.username.clone(),
+            was_active: account.present.active,
+            correction,
+        })
+    }
+
+    fn disables(&self) -> bool {
+        self.correction.suspend == Some(Suspension::Visible)
+    }
+}
+
+impl AccountStateRun<'_> {
+    /// Does `tasks`. Of the accounts that were `tried`, those that do not fail now are no longer
+    /// failed items.
+    pub(super) async fn correct(
+        &mut self,
+        reader: &mut Reader,
+        mut tasks: Vec<Task>,
+        known: Known,
+        tried: &BTreeSet<Guid>,
+    ) -> Result<(), Failure> {
+        self.leave_blocked(reader, &mut tasks).await?;
+        let known = self.guard(&tasks, known).await?;
+        self.errors.begin_pass();
+        let session = &self.opened.session;
+        let mut fatal = None;
+        let mut disabled = 0;
+        let mut calls = stream::iter(tasks)
+            .map(|task| carry_out(session, task))
+            .buffer_unordered(CALLS_AT_ONCE);
+        while let Some(outcome) = calls.next().await {
+            let task = &outcome.task;
+            let mut progress = session.progress();
+            for change in &outcome.done {
+                progress.done(ObjectType::User, *change, 1);
+            }
+            drop(progress);
+            if outcome.done.contains(&Change::Deactivate) {
+                disabled += 1;
+            }
+            if let Some((change, problem)) = &outcome.failed {
+                let key = (task.guid, ObjectType::User, *change);
+                let now = self.agent.clock.now();
+                self.errors.fail(key, &task.username, problem, now);
+            }
+            if outcome.fatal.is_some() {
+                fatal = outcome.fatal;
+                break;
+            }
+        }
+        drop(calls);
+        self.brake.count(disabled, known);
+        if fatal.is_none() {
+            self.errors.end_pass_of(tried);
+        }
+        let file = self.agent.failed_items(Stream::AccountState);
+        file.keep(&mut self.errors)?;
+        self.summary.list(&self.errors);
+        let mut progress = session.progress();
+        for key in self.errors.keys() {
+            progress.failed(key);
+        }
+        fatal.map_or(Ok(()), Err)
+    }
+
+    /// Lets the disables pass or not; returns how many users the hub has, as far as it mattered.
+    async fn guard(&self, tasks: &[Task], known: Known) -> Result<usize, Failure> {
+        let disables = tasks.iter().filter(|task| task.disables());
+        let users: Users = disables
+            .map(|task| (task.guid, task.username.clone()))
+            .collect();
+        let known = match known {
+            Known::Counted(known) => known,
+            // A larger number only allows more.
+            Known::Uncounted if self.brake.check(&users, 0).is_ok() => return Ok(0),
+            Known::Uncounted => {
+                let counted = self.opened.session.hub().each_account(|_| {}).await;
+                counted.map_err(|error| hub::failure(&error))?
+            }
+        };
+        self.brake.check(&users, known)?;
+        Ok(known)
+    }
+
+    /// Users that left the scope are kept suspended when the settings say so: only a user that is
+    /// in the scope is let in again.
+    async fn leave_blocked(
+        &self,
+        reader: &mut Reader,
+        tasks: &mut Vec<Task>,
+    ) -> Result<(), Failure> {
+        if self.settings.remove_user_behavior == RemoveUserBehavior::Remove {
+            return Ok(());
+        }
+        let wanted = tasks.iter().filter(|task| task.correction.reactivate);
+        let guids: Vec<Guid> = wanted.map(|task| task.guid).collect();
+        if guids.is_empty() {
+            return Ok(());
+        }
+        let inside = self.in_scope(reader, &guids).await?;
+        for task in tasks.iter_mut() {
+            task.correction.reactivate &= inside.contains(&task.guid);
+        }
+        tasks.retain(|task| !task.correction.is_empty());
+        Ok(())
+    }
+}
+
+/// Makes the calls for one account, in the order that never lets a disabled user in.
+async fn carry_out(session: &Session, task: Task) -> Outcome {
+    let mut outcome = Outcome {
+        task,
+        done: Vec::new(),
+        failed: None,
+        fatal: None,
+    };
+    if let Err(lost) = session.fence().check(Instant::now()) {
+        outcome.fatal = Some(lost);
+        return outcome;
+    }
+    let mut at = Change::Deactivate;
+    if let Err(error) = calls(session, &outcome.task, &mut at, &mut outcome.done).await {
+        match fatal(&error) {
+            Some(failure) => outcome.fatal = Some(failure),
+            None if error.kind == ErrorKind::NotFound => {}
+            None => outcome.failed = Some((at, problem(at, &error))),
+        }
+    }
+    outcome
+}
+
+/// `at` is what is being tried.
+async fn calls(
+    session: &Session,
+    task: &Task,
+    at: &mut Change,
+    done: &mut Vec<Change>,
+) -> Result<(), ClientError> {
+    let (hub, id) = (session.hub(), &task.id);
+    if let Some(suspension) = task.correction.suspend {
+        hub.suspend_user(id).await?;
+        if suspension == Suspension::Visible {
+            done.push(*at);
+        }
+    }
+    *at = Change::Update;
+    if let Some(end) = task.correction.expires_at {
+        hub.set_account_end(id, end).await?;
+        done.push(*at);
+    }
+    *at = Change::Activate;
+    if task.correction.reactivate {
+        match hub.reactivate_user(id).await {
+            Err(ClientError {
+                kind: ErrorKind::FailedPrecondition { reason },
+                ..
+            }) if reason == ENDED => {}
+            answer => answer?,
+        }
+        // An administrator's block stays, and then nothing was changed (decision U52).
+        let now = hub.find_account(id.clone()).await?;
+        if !task.was_active && now.is_some_and(|account| account.present.active) {
+            done.push(*at);
+        }
+    }
+    *at = Change::Update;
+    if let Some(required) = task.correction.must_change_password
+        && hub.set_password_change_required(id, required).await?
+    {
+        done.push(*at);
+    }
+    Ok(())
+}
+
+fn problem(change: Change, error: &ClientError) -> Problem {
+    let remedy = remedy::of_refusal(ObjectType::User, change, error);
+    Problem::new(error.to_string(), remedy)
+}
+
+/// What ends the run, and not only the work on one account.
+fn fatal(error: &ClientError) -> Option<Failure> {
+    if session::means_lost(error) {
+        return Some(Failure::LeaseLost(error.to_string()));
+    }
+    let ends = matches!(
+        error.kind,
+        ErrorKind::Unreachable
+            | ErrorKind::Certificate
+            | ErrorKind::Unauthenticated
+            | ErrorKind::Unavailable
+            | ErrorKind::Configuration
+            | ErrorKind::Denied
+    );
+    ends.then(|| hub::failure(error))
+}

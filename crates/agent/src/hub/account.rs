@@ -1,0 +1,195 @@
+//! Accounts as the account state stream sees and changes them.
+//!
+//! Invariant: only users with an objectGUID as external id are ours.
+
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use prost_types::FieldMask;
+use rollcall_client::{ClientError, ErrorKind};
+use rollcall_kit::timestamp::Timestamp;
+use rollcall_proto::admin::{SetPasswordChangeRequiredRequest, SetPasswordChangeRequiredResponse};
+use rollcall_proto::idp::user::Status;
+use rollcall_proto::idp::{
+    GetReplicationTokenRequest, GetUserRequest, ListSessionsRequest, ListUsersRequest,
+    ResolveExternalIdsRequest, SessionType, UpdateUserRequest, User,
+};
+
+use super::Hub;
+use super::write::proto_timestamp;
+use crate::engine::Guid;
+use crate::engine::account_state::HubAccount;
+
+const PAGE_SIZE: i64 = 1_000;
+/// External ids in one call (ResolveExternalIds).
+const EXTERNAL_IDS_PER_CALL: usize = 1_000;
+/// Users that are looked at at the same time.
+const USERS_AT_ONCE: usize = 32;
+const COMPLETED_OBJECTS: &str = "session_type = \"AD_SYNC\" AND status = \"COMPLETED\"";
+
+/// A user of this directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// objectGUID.
+    pub guid: Guid,
+    /// Id in the hub.
+    pub id: String,
+    /// Login, for messages.
+    pub username: String,
+    /// What the hub shows.
+    pub present: HubAccount,
+}
+
+impl Hub {
+    /// The accounts of these objects, as far as the hub has them.
+    pub(crate) async fn accounts(&self, guids: &[Guid]) -> Result<Vec<Account>, ClientError> {
+        let mut ids = Vec::new();
+        for batch in guids.chunks(EXTERNAL_IDS_PER_CALL) {
+            let request = ResolveExternalIdsRequest {
+                userpool_id: self.userpool_id(),
+                external_ids: batch.iter().map(ToString::to_string).collect(),
+            };
+            let answer = self
+                .read(request, |hub, request| async move {
+                    hub.users().resolve_external_ids(request).await
+                })
+                .await?;
+            ids.extend(answer.resolved_users.into_iter().map(|user| user.user_id));
+        }
+        let found: Vec<Option<Account>> = stream::iter(ids)
+            .map(|id| self.find_account(id))
+            .buffer_unordered(USERS_AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// The account with this id, unless it is gone.
+    pub(crate) async fn find_account(&self, id: String) -> Result<Option<Account>, ClientError> {
+        let request = GetUserRequest { user_id: id };
+        let answer = self
+            .read(request, |hub, request| async move {
+                hub.users().get(request).await
+            })
+            .await;
+        match answer {
+            Ok(user) => Ok(account(user)),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Hands every account on; returns how many there are.
+    pub(crate) async fn each_account(
+        &self,
+        mut sink: impl FnMut(Account),
+    ) -> Result<usize, ClientError> {
+        let mut request = ListUsersRequest {
+            userpool_id: self.userpool_id(),
+            page_size: PAGE_SIZE,
+            ..ListUsersRequest::default()
+        };
+        let mut number = 0;
+        loop {
+            let page = self
+                .read(request.clone(), |hub, request| async move {
+                    hub.users().list(request).await
+                })
+                .await?;
+            for found in page.users.into_iter().filter_map(account) {
+                number += 1;
+                sink(found);
+            }
+            if page.next_page_token.is_empty() {
+                return Ok(number);
+            }
+            request.page_token = page.next_page_token;
+        }
+    }
+
+    /// Sets or clears the end of an account.
+    pub(crate) async fn set_account_end(
+        &self,
+        id: &str,
+        expires_at: Option<Timestamp>,
+    ) -> Result<(), ClientError> {
+        let request = UpdateUserRequest {
+            user_id: id.to_owned(),
+            update_mask: Some(FieldMask {
+                paths: vec!["expires_at".to_owned()],
+            }),
+            expires_at: expires_at.map(proto_timestamp),
+            ..UpdateUserRequest::default()
+        };
+        let _: User = self
+            .mutate(request, |hub, request| async move {
+                hub.users().update(request).await
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// Says whether the present password has to be changed; returns whether that was news.
+    pub(crate) async fn set_password_change_required(
+        &self,
+        id: &str,
+        required: bool,
+    ) -> Result<bool, ClientError> {
+        let request = SetPasswordChangeRequiredRequest {
+            user_id: id.to_owned(),
+            required,
+        };
+        let answer: SetPasswordChangeRequiredResponse = self
+            .mutate(request, |hub, request| async move {
+                hub.passwords().set_change_required(request).await
+            })
+            .await?;
+        Ok(answer.changed)
+    }
+
+    /// Whether the objects of the directory have been synchronized once: before that its accounts
+    /// are unknown here (decision U112). A stored cursor says so in the middle of a session, too.
+    pub(crate) async fn has_objects(&self) -> Result<bool, ClientError> {
+        let request = GetReplicationTokenRequest {
+            subject_container_id: self.userpool_id(),
+            session_type: SessionType::AdSync as i32,
+        };
+        let stored = self
+            .read(request, |hub, request| async move {
+                hub.synchronization().get_replication_token(request).await
+            })
+            .await?;
+        if !stored.replication_token.is_empty() {
+            return Ok(true);
+        }
+        let request = ListSessionsRequest {
+            subject_container_id: self.userpool_id(),
+            page_size: 1,
+            filter: COMPLETED_OBJECTS.to_owned(),
+            ..ListSessionsRequest::default()
+        };
+        let completed = self
+            .read(request, |hub, request| async move {
+                hub.synchronization_sessions().list_sessions(request).await
+            })
+            .await?;
+        Ok(!completed.sessions.is_empty())
+    }
+}
+
+fn account(user: User) -> Option<Account> {
+    let active = match user.status() {
+        Status::Active => true,
+        Status::Suspended => false,
+        Status::Deleting | Status::Creating | Status::Unspecified => return None,
+    };
+    Some(Account {
+        guid: Guid::parse(&user.external_id)?,
+        id: user.id,
+        username: user.username,
+        present: HubAccount {
+            active,
+            expires_at: user
+                .expires_at
+                .map(|at| Timestamp::from_seconds_and_nanos(at.seconds, at.nanos)),
+        },
+    })
+}

@@ -1,0 +1,556 @@
+//! Disabled, ended, must change the password: the account state stream against a real domain
+//! controller (AT-14), alone, beside the objects, and beside an administrator.
+
+// Helpers of tests fail by panicking, as tests do.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "support/change.rs"]
+mod change;
+#[path = "support/world.rs"]
+mod world;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use change::*;
+use rollcall_agent::index_file::IndexFile;
+use rollcall_agent::replication_token::token_of;
+use rollcall_proto::idp::user::Status;
+use rollcall_proto::idp::{
+    ReactivateUserRequest, SessionStatus, SessionType, SetReplicationTokenRequest,
+    SuspendUserRequest, User,
+};
+use serde_json::Value as Json;
+use world::{Spawned, World};
+
+const AGENT: &str = env!("CARGO_BIN_EXE_rollcall-agent");
+const PERIOD: &str = "  state_period: 200ms";
+/// 100 ns since 1601: 2001-01-01 and 2100-01-01.
+const PAST: i64 = 126_227_808_000_000_000;
+const FUTURE: i64 = 157_469_184_000_000_000;
+const FILETIME_EPOCH: i64 = 116_444_736_000_000_000;
+const ENABLED: u32 = 544;
+const DISABLED: u32 = 546;
+/// Far more than the few seconds a change may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What a change may take with the default period.
+const DELAY_MAX: Duration = Duration::from_secs(30);
+
+/// One combination of what says whether somebody may sign in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Case {
+    control: u32,
+    expires: i64,
+    must_change: bool,
+}
+
+impl Case {
+    fn all() -> Vec<Self> {
+        let mut all = Vec::new();
+        for control in [ENABLED, DISABLED] {
+            for expires in [0, i64::MAX, PAST, FUTURE] {
+                for must_change in [true, false] {
+                    all.push(Self {
+                        control,
+                        expires,
+                        must_change,
+                    });
+                }
+            }
+        }
+        all
+    }
+
+    fn active(self) -> bool {
+        self.control == ENABLED && self.expires != PAST
+    }
+
+    fn expires_at_seconds(self) -> Option<i64> {
+        match self.expires {
+            0 | i64::MAX => None,
+            at => Some((at - FILETIME_EPOCH) / 10_000_000),
+        }
+    }
+
+    /// pwdLastSet takes 0 and -1, which means now (MS-ADA3 2.176).
+    fn ldif(self, dn: &str) -> String {
+        let password = if self.must_change { 0 } else { -1 };
+        modify(
+            dn,
+            &format!(
+                "replace: userAccountControl\nuserAccountControl: {}\n-\n\
+                 replace: accountExpires\naccountExpires: {}\n-\n\
+                 replace: pwdLastSet\npwdLastSet: {password}",
+                self.control, self.expires
+            ),
+        )
+    }
+}
+
+fn people() -> String {
+    format!("OU=People,{BASE}")
+}
+
+fn dn(name: &str) -> String {
+    format!("CN={name},{}", people())
+}
+
+async fn user(world: &World, name: &str) -> User {
+    let wanted = format!("{name}@{}", world.domain());
+    let users = world.users().await;
+    users.into_iter().find(|u| u.username == wanted).unwrap()
+}
+
+async fn is_active(world: &World, name: &str) -> bool {
+    user(world, name).await.status == Status::Active as i32
+}
+
+/// Whether the hub wants the password changed; only its store tells.
+async fn must_change(world: &World, user_id: &str) -> bool {
+    let store = &world.hub.as_ref().unwrap().hub.store;
+    let id = user_id.into();
+    let found = store.read(async move |tx| tx.find_password(&id).await);
+    let kind = found.await.unwrap().unwrap().kind.to_string();
+    kind == "TEMPORARY"
+}
+
+async fn differences(world: &World, wanted: &[(String, Case)]) -> Vec<String> {
+    let users = world.users().await;
+    let mut differences = Vec::new();
+    for (name, case) in wanted {
+        let login = format!("{name}@{}", world.domain());
+        let Some(found) = users.iter().find(|u| u.username == login) else {
+            differences.push(format!("{name} is not there"));
+            continue;
+        };
+        let there = (
+            found.status == Status::Active as i32,
+            found.expires_at.map(|at| at.seconds),
+            must_change(world, &found.id).await,
+        );
+        let expected = (case.active(), case.expires_at_seconds(), case.must_change);
+        if there != expected {
+            differences.push(format!("{name} {case:?}: {there:?}"));
+        }
+    }
+    differences
+}
+
+/// Waits until the hub shows these cases; how long that took.
+async fn wait(world: &World, wanted: &[(String, Case)]) -> Duration {
+    let started = Instant::now();
+    loop {
+        let differences = differences(world, wanted).await;
+        if differences.is_empty() {
+            return started.elapsed();
+        }
+        assert!(
+            started.elapsed() < PATIENCE,
+            "{differences:#?}\n{}",
+            world.log()
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn wait_until(what: &str, world: &World, mut condition: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !condition().await {
+        assert!(started.elapsed() < PATIENCE, "{what}\n{}", world.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Waits until the objects follow and the account state does, too.
+async fn wait_following(world: &World) {
+    wait_until("a session of the account state", world, async || {
+        let sessions = world.sessions_of("AD_USER_CONTROL").await;
+        let opened = sessions.first().map(|session| session.status);
+        let status = world.working_directory().join("status.json");
+        let status = std::fs::read_to_string(status).unwrap_or_default();
+        let status: Json = serde_json::from_str(&status).unwrap_or_default();
+        opened == Some(SessionStatus::Opened as i32)
+            && status["streams"]["account_state"]["last_success_at"].is_string()
+    })
+    .await;
+}
+
+/// The same configuration for an agent with a directory of its own, in these streams.
+fn other_agent(world: &World, config: &Path, name: &str, streams: &str) -> PathBuf {
+    let work = world.working_directory();
+    let other = work.with_file_name(name);
+    std::fs::create_dir_all(&other).unwrap();
+    let text = std::fs::read_to_string(config).unwrap();
+    let text = text.replace(&work.display().to_string(), &other.display().to_string());
+    let path = other.join("config.yaml");
+    std::fs::write(&path, format!("{text}streams: [{streams}]\n")).unwrap();
+    path
+}
+
+fn spawn(config: &Path) -> Spawned {
+    let log = std::fs::File::create(config.with_file_name("agent.log")).unwrap();
+    let mut command = Command::new(AGENT);
+    command.arg("--config").arg(config).stdin(Stdio::null());
+    let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn();
+    Spawned(child.unwrap())
+}
+
+fn log_of(config: &Path) -> String {
+    std::fs::read_to_string(config.with_file_name("agent.log")).unwrap_or_default()
+}
+
+/// The whole matrix, in an order in which each case follows the one `step` before it.
+fn turned(names: &[String], step: usize) -> Vec<(String, Case)> {
+    let cases = Case::all();
+    let case = |at: usize| cases[(at + step) % cases.len()];
+    let cases = names.iter().enumerate();
+    cases.map(|(at, name)| (name.clone(), case(at))).collect()
+}
+
+fn ldif(wanted: &[(String, Case)]) -> String {
+    wanted
+        .iter()
+        .map(|(name, case)| case.ldif(&dn(name)))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_14_every_state_of_an_account_arrives_at_once_and_as_a_change() {
+    let world = World::start(None).await;
+    // Turning the matrix disables more accounts than the brake lets pass.
+    let config = world.configure(PERIOD, "safety: {max_removals: 0}");
+    let names: Vec<String> = (0..Case::all().len()).map(|n| format!("case{n}")).collect();
+    let made: String = names.iter().map(|name| new_user(name, &people())).collect();
+    world.dc.admin_ldapmodify(&made).unwrap();
+    let first = turned(&names, 0);
+    world.dc.admin_ldapmodify(&ldif(&first)).unwrap();
+
+    let summary = world.run(&config).await;
+    assert_eq!(summary["users"]["created"], names.len(), "{summary:#}");
+    let state = &summary["streams"]["account_state"];
+    assert_eq!(state["outcome"], "completed", "{summary:#}");
+    assert_eq!(state["mode"], "full", "{summary:#}");
+    assert_unchanged(state);
+    assert_eq!(differences(&world, &first).await, Vec::<String>::new());
+
+    // The objects look once an hour: what arrives now comes by the account state.
+    let text = std::fs::read_to_string(&config).unwrap();
+    let text = text.replace("follow_period: 300ms", "follow_period: 1h");
+    std::fs::write(&config, text).unwrap();
+    let agent = world.spawn(&config, &["--now"]);
+    wait_following(&world).await;
+    // 5 and 16 are coprime, as are 3 and 16: every user goes from one case to another.
+    for step in [5, 8, 15, 1, 0] {
+        let wanted = turned(&names, step);
+        world.dc.admin_ldapmodify(&ldif(&wanted)).unwrap();
+        let took = wait(&world, &wanted).await;
+        println!("the matrix turned by {step} arrived in {took:?}");
+    }
+    assert_eq!(agent.terminate().await, Some(0), "{}", world.log());
+    let sessions = world.sessions_of("AD_USER_CONTROL").await;
+    assert_eq!(sessions.len(), 2, "one for the run, one for the service");
+    assert_eq!(sessions[0].fail_reason, "");
+    assert!(!sessions[0].progress_entries.is_empty());
+    let summary = world.run(&config).await;
+    assert_unchanged(&summary["streams"]["account_state"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_14_a_change_arrives_within_seconds_at_the_default_period() {
+    let world = World::start(None).await;
+    let config = world.configure("", "");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("  follow_period: 300ms\n", "")).unwrap();
+    world
+        .dc
+        .admin_ldapmodify(&new_user("anna", &people()))
+        .unwrap();
+    let agent = world.spawn(&config, &[]);
+    wait_following(&world).await;
+    for (control, must_change) in [(DISABLED, true), (ENABLED, false), (ENABLED, true)] {
+        let case = Case {
+            control,
+            expires: FUTURE,
+            must_change,
+        };
+        world.dc.admin_ldapmodify(&case.ldif(&dn("anna"))).unwrap();
+        let took = wait(&world, &[("anna".into(), case)]).await;
+        println!("{case:?} arrived in {took:?}");
+        assert!(took < DELAY_MAX, "{took:?}");
+    }
+    assert_eq!(agent.terminate().await, Some(0), "{}", world.log());
+}
+
+async fn suspend(world: &World, user_id: &str) {
+    let request = SuspendUserRequest {
+        user_id: user_id.to_owned(),
+        reason: "by an administrator".into(),
+        expires_at: None,
+    };
+    world.client.users().suspend(request).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrators_block_outlives_what_happens_in_the_directory() {
+    let world = World::start(None).await;
+    let config = world.configure(PERIOD, "");
+    let made = [new_user("anna", &people()), new_user("boris", &people())];
+    world.dc.admin_ldapmodify(&made.concat()).unwrap();
+    let agent = world.spawn(&config, &[]);
+    wait_following(&world).await;
+    let anna = user(&world, "anna").await.id;
+    suspend(&world, &anna).await;
+    for control in [DISABLED, ENABLED] {
+        let case = |name: &str| {
+            let case = Case {
+                control,
+                expires: 0,
+                must_change: true,
+            };
+            case.ldif(&dn(name))
+        };
+        // The second one tells when the first one was looked at: they are one batch.
+        let both = [case("anna"), case("boris")].concat();
+        world.dc.admin_ldapmodify(&both).unwrap();
+        wait_until("boris follows", &world, async || {
+            is_active(&world, "boris").await == (control == ENABLED)
+        })
+        .await;
+        assert!(!is_active(&world, "anna").await);
+    }
+    assert_eq!(agent.terminate().await, Some(0), "{}", world.log());
+
+    // A comparison of everything does not undo it either, and says that nothing was changed.
+    world.reset_token().await;
+    let summary = world.run(&config).await;
+    let state = &summary["streams"]["account_state"];
+    assert_eq!(state["mode"], "full", "{summary:#}");
+    assert_unchanged(state);
+    assert!(!is_active(&world, "anna").await);
+    let request = ReactivateUserRequest { user_id: anna };
+    world.client.users().reactivate(request).await.unwrap();
+    assert!(is_active(&world, "anna").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_agents_hold_different_streams() {
+    let world = World::start(None).await;
+    let config = world.configure(PERIOD, "");
+    world
+        .dc
+        .admin_ldapmodify(&new_user("anna", &people()))
+        .unwrap();
+    let states = other_agent(&world, &config, "states", "account_state");
+    let objects = other_agent(&world, &config, "objects", "objects");
+
+    // Before the first run of the objects there is nothing to follow (decision U112).
+    let early = world.agent(&states, &["--once", "-o", "json"]).await;
+    assert_eq!(early.status.code(), Some(0));
+    let early: Json = serde_json::from_slice(&early.stdout).unwrap();
+    assert_eq!(
+        early["streams"]["account_state"]["outcome"], "too_early",
+        "{early:#}"
+    );
+    assert_eq!(early["outcome"], Json::Null, "{early:#}");
+    assert_eq!(world.sessions_of("AD_USER_CONTROL").await.len(), 0);
+
+    let state_agent = spawn(&states);
+    wait_until("the states wait", &world, async || {
+        log_of(&states).contains("no run of the objects has been completed yet")
+    })
+    .await;
+    let object_agent = spawn(&objects);
+    wait_until("both follow", &world, async || {
+        let sessions = world.sessions_of("AD_USER_CONTROL").await;
+        sessions
+            .first()
+            .is_some_and(|s| s.status == SessionStatus::Opened as i32)
+    })
+    .await;
+    assert_eq!(
+        world.sessions().await[0].status,
+        SessionStatus::Opened as i32
+    );
+    let ids = [
+        world.sessions().await[0].agent_id.clone(),
+        world.sessions_of("AD_USER_CONTROL").await[0]
+            .agent_id
+            .clone(),
+    ];
+    assert_ne!(ids[0], ids[1]);
+
+    // An agent that wants both waits for both.
+    let third = other_agent(&world, &config, "third", "objects, account_state");
+    let output = world
+        .agent(&third, &["--once", "--now", "-o", "json"])
+        .await;
+    assert_eq!(output.status.code(), Some(1));
+    let third: Json = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(third["outcome"], "another_agent", "{third:#}");
+    assert_eq!(
+        third["streams"]["account_state"]["outcome"],
+        "another_agent"
+    );
+
+    let off = Case {
+        control: DISABLED,
+        expires: FUTURE,
+        must_change: true,
+    };
+    world.dc.admin_ldapmodify(&off.ldif(&dn("anna"))).unwrap();
+    wait(&world, &[("anna".into(), off)]).await;
+    assert_eq!(
+        object_agent.terminate().await,
+        Some(0),
+        "{}",
+        log_of(&objects)
+    );
+    // The objects stopped; the states go on.
+    let on = Case {
+        control: ENABLED,
+        must_change: false,
+        ..off
+    };
+    world.dc.admin_ldapmodify(&on.ldif(&dn("anna"))).unwrap();
+    wait(&world, &[("anna".into(), on)]).await;
+    assert_eq!(
+        state_agent.terminate().await,
+        Some(0),
+        "{}",
+        log_of(&states)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_cursor_leads_to_a_comparison_that_changes_only_what_differs() {
+    let world = World::start(Some(change::people(60))).await;
+    let config = world.configure("", "");
+    let made = [new_user("anna", &people()), new_user("boris", &people())];
+    world.dc.admin_ldapmodify(&made.concat()).unwrap();
+    world.run(&config).await;
+    let states = other_agent(&world, &config, "states", "account_state");
+    let of = |summary: &Json| summary["streams"]["account_state"].clone();
+    let first = of(&world.once(&states).await.1);
+    assert_eq!(
+        first["mode"], "delta",
+        "the cursor is in the hub: {first:#}"
+    );
+    assert_unchanged(&first);
+
+    let cookie = b"not a cookie of any directory";
+    let file = IndexFile::open(states.parent().unwrap()).unwrap();
+    file.set_account_cookie(cookie).unwrap();
+    drop(file);
+    let request = SetReplicationTokenRequest {
+        subject_container_id: world.pool.id.clone(),
+        replication_token: token_of(cookie),
+        session_type: SessionType::AdUserControl as i32,
+    };
+    let mut synchronization = world.client.synchronization();
+    synchronization
+        .set_replication_token(request)
+        .await
+        .unwrap();
+    let off = Case {
+        control: DISABLED,
+        expires: FUTURE,
+        must_change: true,
+    };
+    world.dc.admin_ldapmodify(&off.ldif(&dn("anna"))).unwrap();
+    let (code, full) = world.once(&states).await;
+    assert_eq!(code, 0, "{full:#}");
+    let full = of(&full);
+    assert_eq!(full["mode"], "full", "{full:#}");
+    assert_eq!(full["users"]["deactivated"], 1, "{full:#}");
+    assert_eq!(full["users"]["updated"], 1, "{full:#}");
+    assert_eq!(full["users"]["activated"], 0, "{full:#}");
+    wait(&world, &[("anna".into(), off)]).await;
+    let (_, after) = world.once(&states).await;
+    assert_eq!(of(&after)["mode"], "delta", "{after:#}");
+    assert_unchanged(&of(&after));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mass_disabling_is_stopped_before_the_first_write() {
+    let world = World::start(None).await;
+    let config = world.configure("", "");
+    let names: Vec<String> = (0..30).map(|n| format!("user{n}")).collect();
+    let made: String = names.iter().map(|name| new_user(name, &people())).collect();
+    world.dc.admin_ldapmodify(&made).unwrap();
+    world.run(&config).await;
+    let off: String = names[..21]
+        .iter()
+        .map(|name| {
+            modify(
+                &dn(name),
+                &format!("replace: userAccountControl\nuserAccountControl: {DISABLED}"),
+            )
+        })
+        .collect();
+    world.dc.admin_ldapmodify(&off).unwrap();
+    let states = other_agent(&world, &config, "states", "account_state");
+    for reset in [false, true] {
+        if reset {
+            world.reset_token().await;
+        }
+        let (code, summary) = world.once(&states).await;
+        assert_eq!(code, 1, "{summary:#}");
+        let state = &summary["streams"]["account_state"];
+        let reason = state["reason"].as_str().unwrap();
+        assert!(
+            reason.contains("21 of 30 users would be suspended"),
+            "{reason}"
+        );
+        let newest = &world.sessions_of("AD_USER_CONTROL").await[0];
+        assert_eq!(newest.status, SessionStatus::Failed as i32);
+        assert!(newest.fail_reason.contains("21 of 30"));
+        let users = world.users().await;
+        assert!(users.iter().all(|u| u.status == Status::Active as i32));
+    }
+    let text = std::fs::read_to_string(&states).unwrap();
+    std::fs::write(&states, format!("{text}safety: {{max_removals: 21}}\n")).unwrap();
+    let (code, summary) = world.once(&states).await;
+    assert_eq!(code, 0, "{summary:#}");
+    let state = &summary["streams"]["account_state"];
+    assert_eq!(state["users"]["deactivated"], 21, "{summary:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_blocked_for_leaving_the_scope_stays_blocked() {
+    let world = World::start(None).await;
+    let config = world.configure("  remove_user_behavior: block", "");
+    let outside = format!("OU=Elsewhere,{BASE}");
+    let made = [
+        format!("dn: {outside}\nchangetype: add\nobjectClass: organizationalUnit\n\n"),
+        new_user("anna", &people()),
+        new_user("boris", &people()),
+    ];
+    world.dc.admin_ldapmodify(&made.concat()).unwrap();
+    world.run(&config).await;
+    let off = |name: &str, control: u32, place: &str| {
+        let change = format!("replace: userAccountControl\nuserAccountControl: {control}");
+        modify(&format!("CN={name},{place}"), &change)
+    };
+    let away = rename(&dn("anna"), "CN=anna", Some(&outside));
+    let changes = [away, off("boris", DISABLED, &people())];
+    world.dc.admin_ldapmodify(&changes.concat()).unwrap();
+    world.run(&config).await;
+    assert!(!is_active(&world, "anna").await && !is_active(&world, "boris").await);
+
+    let states = other_agent(&world, &config, "states", "account_state");
+    let changes = [
+        off("anna", DISABLED, &outside),
+        off("anna", ENABLED, &outside),
+        off("boris", ENABLED, &people()),
+    ];
+    world.dc.admin_ldapmodify(&changes.concat()).unwrap();
+    let (code, summary) = world.once(&states).await;
+    assert_eq!(code, 0, "{summary:#}");
+    assert!(is_active(&world, "boris").await);
+    assert!(!is_active(&world, "anna").await, "{summary:#}");
+    world.reset_token().await;
+    let (_, summary) = world.once(&states).await;
+    assert_unchanged(&summary["streams"]["account_state"]);
+    assert!(!is_active(&world, "anna").await, "{summary:#}");
+}
