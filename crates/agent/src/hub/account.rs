@@ -23,7 +23,8 @@ const PAGE_SIZE: i64 = 1_000;
 const EXTERNAL_IDS_PER_CALL: usize = 1_000;
 /// Users that are looked at at the same time.
 const USERS_AT_ONCE: usize = 32;
-const COMPLETED_OBJECTS: &str = "session_type = \"AD_SYNC\" AND status = \"COMPLETED\"";
+/// Runs of the objects that the agent completed; the hub may still work on their hashes.
+const COMPLETED_OBJECTS: &str = "session_type = 'AD_SYNC' AND status IN ('COMPLETED', 'PENDING')";
 
 /// A user of this directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
