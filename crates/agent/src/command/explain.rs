@@ -44,7 +44,7 @@ async fn look(
     config: &Config,
     entropy: Arc<dyn Entropy>,
 ) -> Result<Explanation, Failure> {
-    let failed = ItemErrorFile::in_directory(&config.working_directory()).load();
+    let failed = ItemErrorFile::load_all(&config.working_directory());
     let failed = failed.map_err(|error| Failure::run("the failed items cannot be read", &error))?;
     let mut sight = Sight::open(config, entropy).await?;
     explain::explain(&mut sight, object, failed, SystemClock.now()).await

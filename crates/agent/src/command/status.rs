@@ -13,7 +13,6 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::item_error::{ItemError, ItemErrorFile};
 use crate::progress::ObjectType;
-use crate::stream::Stream;
 
 /// Failed items that are listed unless another number is asked for.
 const LIMIT_DEFAULT: usize = 20;
@@ -54,13 +53,10 @@ pub fn status(arguments: &Arguments, wanted: &StatusArguments, config: &Config) 
             )));
         }
     };
-    let mut items = Vec::new();
-    for stream in Stream::ALL {
-        match ItemErrorFile::of(stream, &directory).load() {
-            Ok(more) => items.extend(more),
-            Err(error) => return ended(&Failure::run("the failed items cannot be read", &error)),
-        }
-    }
+    let items = match ItemErrorFile::load_all(&directory) {
+        Ok(items) => items,
+        Err(error) => return ended(&Failure::run("the failed items cannot be read", &error)),
+    };
     let failed_items_count = items.len();
     let mut failed_items: Vec<ItemError> = items
         .into_iter()

@@ -35,6 +35,18 @@ impl ItemErrorFile {
         }
     }
 
+    /// The stored items of every stream.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn load_all(directory: &Path) -> io::Result<Vec<ItemError>> {
+        let mut items = Vec::new();
+        for stream in Stream::ALL {
+            items.extend(Self::of(stream, directory).load()?);
+        }
+        Ok(items)
+    }
+
     /// The stored items as a run goes on with them.
     ///
     /// # Errors
