@@ -19,6 +19,8 @@ use tokio::sync::watch;
 const TCP_TIMEOUT: Duration = Duration::from_secs(5);
 const TCP_RESPONSES_MAX: usize = 16;
 const TTL_SECONDS: u32 = 3_600;
+/// Attempts at finding a port.
+const BINDS_MAX: usize = 100;
 
 /// A name server that runs until it is dropped.
 pub struct NameServer {
