@@ -23,6 +23,16 @@ pub enum NestedGroups {
     Flatten,
 }
 
+/// Where the names of groups come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum GroupNames {
+    /// The relative name, the default.
+    #[default]
+    Name,
+    /// The account.
+    AccountName,
+}
+
 /// What to read out of the dump.
 #[derive(Debug, Clone, Default)]
 pub struct Scope {
@@ -32,6 +42,8 @@ pub struct Scope {
     pub groups: Vec<String>,
     /// Whether members of inner groups count.
     pub nested_groups: NestedGroups,
+    /// Where the names of groups come from.
+    pub group_names: GroupNames,
     /// The domain put in place of the UPN suffix.
     pub replacement_domain: Option<String>,
     /// The present, in seconds since 1970: an account that ended before it is inactive.
@@ -131,7 +143,7 @@ impl Expected {
                 .filter_map(|dn| user_by_dn.get(dn).cloned())
                 .collect();
             expected.members.insert(id.clone(), members.clone());
-            match group_of(entry) {
+            match group_of(entry, scope.group_names) {
                 Ok(group) => {
                     let group = Group { members, ..group };
                     expected.state.groups.insert(id, group);

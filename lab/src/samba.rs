@@ -5,6 +5,7 @@
 //! by side. Deliberately absent: DNS, SMB file sharing and a second controller in one domain.
 
 mod configuration;
+mod deleted;
 mod template;
 
 use std::fs;

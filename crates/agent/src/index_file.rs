@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use rollcall_kit::timestamp::Timestamp;
 
 use crate::engine::Guid;
 use crate::engine::index::{Dirty, Index, Record};
@@ -28,6 +29,7 @@ const BINDING: &str = "binding";
 const TOKEN: &str = "token";
 const COOKIE: &str = "cookie";
 const CONTROLLER: &str = "controller";
+const FOLLOWED_AT: &str = "followed_at";
 
 /// The file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -163,6 +165,28 @@ impl IndexFile {
                 Some(guid) => facts.insert(CONTROLLER, guid.to_wire().as_slice())?,
                 None => facts.remove(CONTROLLER)?,
             };
+            Ok(())
+        })
+    }
+
+    /// When the directory was last followed up to its present.
+    ///
+    /// # Errors
+    /// [`IndexFileError`].
+    pub fn followed_at(&self) -> Result<Option<Timestamp>, IndexFileError> {
+        let bytes = self.fact(FOLLOWED_AT)?;
+        let micros = bytes.and_then(|bytes| bytes.try_into().ok());
+        Ok(micros.map(|micros| Timestamp::from_micros(i64::from_le_bytes(micros))))
+    }
+
+    /// Notes that the directory was followed up to what it was then.
+    ///
+    /// # Errors
+    /// [`IndexFileError`].
+    pub fn set_followed_at(&self, at: Timestamp) -> Result<(), IndexFileError> {
+        self.write(|tx| {
+            let bytes = at.as_micros().to_le_bytes();
+            tx.open_table(FACTS)?.insert(FOLLOWED_AT, &bytes[..])?;
             Ok(())
         })
     }

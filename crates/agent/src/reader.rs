@@ -23,6 +23,7 @@ mod change;
 mod filter;
 mod mapped;
 mod one;
+mod tombstone;
 
 pub use account_state::{AllAccounts, ChangedAccounts};
 use change::Everything;

@@ -175,7 +175,12 @@ impl<'a> Run<'a> {
 
     /// Brings the index to the present, whatever there is to start from.
     async fn first_batch(&mut self, reader: &mut Reader, scope: &Scope) -> Result<(), Failure> {
-        if let Some(held) = self.start_of_delta()? {
+        let began = self.agent.clock.now();
+        let held = match self.start_of_delta()? {
+            Some(held) if self.deletions_are_remembered(reader).await? => Some(held),
+            _ => None,
+        };
+        if let Some(held) = held {
             self.summary.mode = Some("delta".into());
             match self
                 .delta(reader, scope, held, Thorough::RetryFailed)
@@ -183,6 +188,7 @@ impl<'a> Run<'a> {
             {
                 Followed::Done(held) => {
                     self.held = Some(held);
+                    self.agent.file.set_followed_at(began)?;
                     return Ok(());
                 }
                 Followed::CookieRefused(why) => {
@@ -195,6 +201,7 @@ impl<'a> Run<'a> {
         }
         self.summary.mode = Some("full".into());
         self.held = Some(self.full(reader, scope).await?);
+        self.agent.file.set_followed_at(began)?;
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::entry::{Entry, number, text};
-use super::{Group, Scope, User};
+use super::{Group, GroupNames, Scope, User};
 
 /// Longest value of a mapped text attribute, in characters.
 const TEXT_CHARACTERS_MAX: usize = 256;
@@ -75,8 +75,12 @@ fn expiry_seconds(account_expires: i64) -> Option<i64> {
         .then_some(seconds)
 }
 
-pub(super) fn group_of(entry: &Entry) -> Result<Group, String> {
-    let name = text(entry, "name").ok_or("no name")?;
+pub(super) fn group_of(entry: &Entry, names: GroupNames) -> Result<Group, String> {
+    let source = match names {
+        GroupNames::Name => "name",
+        GroupNames::AccountName => "samaccountname",
+    };
+    let name = text(entry, source).ok_or("no name")?;
     let bytes = name.as_bytes();
     let fits = bytes.len() <= 63
         && bytes.first().is_some_and(u8::is_ascii_alphabetic)

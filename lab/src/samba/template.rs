@@ -144,7 +144,7 @@ fn provision(directory: &Path) -> Result<()> {
     run(script(PREPARE, directory).arg(SYNC_PASSWORD)).map(drop)
 }
 
-fn script(source: &str, directory: &Path) -> Command {
+pub(super) fn script(source: &str, directory: &Path) -> Command {
     let mut command = Command::new(PYTHON);
     command
         .args(["-c", source])

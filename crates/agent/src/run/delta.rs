@@ -74,6 +74,27 @@ impl Run<'_> {
         }))
     }
 
+    /// Whether the directory still knows everything that was deleted since it was last followed.
+    pub(super) async fn deletions_are_remembered(
+        &self,
+        reader: &mut Reader,
+    ) -> Result<bool, Failure> {
+        let Some(last) = self.agent.file.followed_at()? else {
+            return Ok(true);
+        };
+        let lifetime = reader.tombstone_lifetime().await?;
+        let away = self.agent.clock.now().since(last).to_duration();
+        if away < lifetime {
+            return Ok(true);
+        }
+        tracing::warn!(
+            last_followed = %last,
+            tombstone_lifetime_days = lifetime.as_secs() / (24 * 60 * 60),
+            "the agent was away longer than the directory remembers what was deleted; everything is compared"
+        );
+        Ok(false)
+    }
+
     /// One batch in follow mode.
     pub(super) async fn follow_once(
         &mut self,

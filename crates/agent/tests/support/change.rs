@@ -44,3 +44,46 @@ pub fn rename(dn: &str, new: &str, above: Option<&str>) -> String {
     let above = above.map_or(String::new(), |above| format!("newsuperior: {above}\n"));
     format!("dn: {dn}\nchangetype: modrdn\nnewrdn: {new}\ndeleteoldrdn: 1\n{above}\n")
 }
+
+/// Any value as a line of LDIF.
+pub fn line(name: &str, value: &str) -> String {
+    use base64::Engine as _;
+    let encoded = base64::engine::general_purpose::STANDARD.encode(value);
+    format!("{name}:: {encoded}\n")
+}
+
+/// A value for a distinguished name: every unusual byte in hexadecimal (RFC 4514 2.4).
+pub fn escaped(value: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' => char::from(byte).to_string(),
+        _ => format!("\\{byte:02x}"),
+    };
+    value.bytes().map(byte).collect()
+}
+
+pub fn new_unit(name: &str, place: &str) -> String {
+    let dn = format!("OU={},{place}", escaped(name));
+    let dn = line("dn", &dn);
+    format!("{dn}changetype: add\nobjectClass: organizationalUnit\n\n")
+}
+
+/// A group whose relative name is also its account; members are DNs.
+pub fn new_group(name: &str, place: &str, members: &[&str]) -> String {
+    let members: String = members.iter().map(|dn| line("member", dn)).collect();
+    format!(
+        "dn: CN={name},{place}\nchangetype: add\nobjectClass: group\n\
+         sAMAccountName: {name}\n{members}\n"
+    )
+}
+
+pub fn add_member(group: &str, member: &str) -> String {
+    modify(group, &format!("add: member\nmember: {member}"))
+}
+
+pub fn remove_member(group: &str, member: &str) -> String {
+    modify(group, &format!("delete: member\nmember: {member}"))
+}
+
+pub fn replace(dn: &str, attribute: &str, value: &str) -> String {
+    modify(dn, &format!("replace: {attribute}\n{attribute}: {value}"))
+}

@@ -16,7 +16,7 @@ use rollcall_hub::server::{self, RunningHub};
 use rollcall_kit::clock::{Clock as _, SystemClock};
 use rollcall_kit::entropy::SystemEntropy;
 use rollcall_lab::fake_directory::FakeDirectory;
-use rollcall_lab::oracle::{Expected, Group, NestedGroups, Scope, State, User};
+use rollcall_lab::oracle::{Expected, Group, GroupNames, NestedGroups, Scope, State, User};
 use rollcall_lab::samba::{Dc, DcOptions, Fill};
 use rollcall_proto::idp::user::Status;
 use rollcall_proto::idp::{
@@ -46,6 +46,7 @@ pub struct World<D = Dc> {
     pub units: Vec<String>,
     pub groups: Vec<String>,
     pub nested_groups: NestedGroups,
+    pub group_names: GroupNames,
     address: String,
     hub_data: PathBuf,
     ca: PathBuf,
@@ -117,6 +118,7 @@ impl<D: Directory> World<D> {
             units: vec![format!("OU=People,{base}"), format!("OU=Groups,{base}")],
             groups: Vec::new(),
             nested_groups: NestedGroups::Direct,
+            group_names: GroupNames::Name,
             dc,
             hub: Some(hub),
             client,
@@ -246,6 +248,7 @@ impl<D: Directory> World<D> {
             organizational_units: self.units.clone(),
             groups: self.groups.clone(),
             nested_groups: self.nested_groups,
+            group_names: self.group_names,
             replacement_domain: Some(self.domain().to_owned()),
             now_seconds: SystemClock.now().as_seconds(),
         };
@@ -355,6 +358,24 @@ impl<D: Directory> World<D> {
             }
             request.page_token = page.next_page_token;
         }
+    }
+
+    /// The hub's id of the user with this login, without its domain.
+    pub async fn id_of(&self, login: &str) -> Option<String> {
+        let wanted = format!("{login}@{}", self.domain());
+        let users = self.users().await;
+        let found = users.into_iter().find(|user| user.username == wanted);
+        found.map(|user| user.id)
+    }
+
+    /// A run that must fail, and why it did.
+    pub async fn failing_run(&self, config: &Path) -> String {
+        let (code, summary) = self.once(config).await;
+        assert_eq!(code, 1, "{summary:#}");
+        assert_eq!(summary["outcome"], "failed", "{summary:#}");
+        let reason = summary["reason"].as_str().unwrap().to_owned();
+        assert_eq!(self.sessions().await[0].fail_reason, reason);
+        reason
     }
 
     /// Sessions of the objects, newest first.
