@@ -44,15 +44,16 @@ impl Dc {
         run(&mut template::script(RECYCLE_BIN, &self.path(""))).map(drop)
     }
 
-    /// Removes every deleted object for good, as if the tombstone lifetime had passed.
+    /// Removes every tombstone for good, as if the tombstone lifetime had passed. With the recycle
+    /// bin Samba 4.17 only recycles them.
     ///
     /// # Errors
     /// When it fails; with its output.
     pub fn expunge_tombstones(&self) -> Result<()> {
-        let args = ["domain", "tombstones", "expunge", "--tombstone-lifetime=0"];
         // The lifetime is counted in days up to midnight.
-        let tomorrow = run(Command::new("date").args(["-u", "-d", "2 days", "+%F"]))?;
-        let time = format!("--current-time={}", tomorrow.trim());
+        let later = run(Command::new("date").args(["-u", "-d", "2 days", "+%F"]))?;
+        let time = format!("--current-time={}", later.trim());
+        let args = ["domain", "tombstones", "expunge", "--tombstone-lifetime=0"];
         self.samba_tool(&[&args[..], &[&time]].concat()).map(drop)
     }
 }

@@ -24,7 +24,8 @@ const TEXTS: [&str; 10] = [
     "2.5.5.2", "2.5.5.3", "2.5.5.4", "2.5.5.5", "2.5.5.6", "2.5.5.8", "2.5.5.9", "2.5.5.11",
     "2.5.5.12", "2.5.5.16",
 ];
-/// systemFlags: FLAG_ATTR_NOT_REPLICATED and FLAG_ATTR_IS_CONSTRUCTED (MS-ADTS 2.2.10).
+/// Of no attribute but objectGUID, which every report has all the same. systemFlags:
+/// FLAG_ATTR_NOT_REPLICATED and FLAG_ATTR_IS_CONSTRUCTED (MS-ADTS 2.2.10).
 const NOT_IN_REPORTS: i64 = 0x1 | 0x4;
 /// searchFlags: fCONFIDENTIAL (MS-ADTS 2.2.9).
 const CONFIDENTIAL: i64 = 0x80;
@@ -93,7 +94,8 @@ fn unfit(name: &str, definition: &Entry) -> Option<&'static str> {
     let number = |name| found.i64(name).unwrap_or_default();
     let syntax = found.text("attributeSyntax").unwrap_or_default();
     let is_text = TEXTS.contains(&syntax) || SIDS.contains(&name) || GUIDS.contains(&name);
-    if number("systemFlags") & NOT_IN_REPORTS != 0 {
+    let in_reports = number("systemFlags") & NOT_IN_REPORTS == 0 || name == "objectguid";
+    if !in_reports {
         Some("each controller has a value of its own, or works it out when asked")
     } else if number("searchFlags") & CONFIDENTIAL != 0 {
         Some("it is confidential")
@@ -169,7 +171,7 @@ mod tests {
             ("extensionattribute1", "2.5.5.12", "0", "0", true),
             ("employeenumber", "2.5.5.12", "", "16", true),
             ("sidhistory", "2.5.5.17", "18", "1", true),
-            ("objectguid", "2.5.5.10", "18", "9", true),
+            ("objectguid", "2.5.5.10", "19", "9", true),
             ("thumbnailphoto", "2.5.5.10", "16", "0", false),
             ("manager", "2.5.5.1", "16", "16", false),
             ("whenchanged", "2.5.5.11", "19", "0", false),

@@ -5,6 +5,7 @@ use crate::world::World;
 use rollcall_agent::index_file::IndexFile;
 use rollcall_kit::clock::{Clock as _, SystemClock};
 use rollcall_kit::timestamp::Span;
+use rollcall_lab::fake_directory::RecycleBin;
 use rollcall_proto::idp::DeleteUserRequest;
 
 fn people() -> String {
@@ -124,6 +125,9 @@ async fn at_12_missed_deletes_are_found_or_stop_the_run_by_name() {
         assert_eq!(full["users"]["removed"], 1, "{full:#}");
         world.assert_equal().await;
 
+        if recycle_bin {
+            continue;
+        }
         // The directory forgot it before the agent asked, and no increment will ever tell.
         world.dc.admin_ldapdelete(&[&dn("david")]).unwrap();
         world.dc.expunge_tombstones().unwrap();
@@ -133,7 +137,7 @@ async fn at_12_missed_deletes_are_found_or_stop_the_run_by_name() {
             .unwrap();
         last_followed(&world, 179);
         let delta = world.run(&config).await;
-        assert_eq!(delta["mode"], "delta", "recycle bin: {recycle_bin}");
+        assert_eq!(delta["mode"], "delta");
         assert_eq!(delta["users"]["updated"], 1, "{delta:#}");
         assert_eq!(delta["users"]["removed"], 0, "{delta:#}");
         last_followed(&world, 181);
@@ -157,5 +161,42 @@ async fn at_12_missed_deletes_are_found_or_stop_the_run_by_name() {
         let after = world.run(&config).await;
         assert_eq!(after["mode"], "delta");
         world.assert_equal().await;
+    }
+}
+
+/// Samba keeps the attributes of what is in the recycle bin, but cannot bring it back.
+#[tokio::test(flavor = "multi_thread")]
+async fn at_12_what_comes_back_from_the_recycle_bin_has_everything_it_had() {
+    let world = World::start_fake().await;
+    let anna = world.dc.edit(|domain| {
+        domain.policy.recycle_bin = RecycleBin::On;
+        let (people, groups) = (domain.people().unwrap(), domain.groups().unwrap());
+        let anna = domain.add_user("anna", people).unwrap();
+        let boris = domain.add_user("boris", people).unwrap();
+        domain.set(anna, "title", &["Lead"]).unwrap();
+        domain.add_group("crew", groups, [anna, boris]).unwrap();
+        anna
+    });
+    let restore = || {
+        world.dc.edit(|domain| {
+            let people = domain.people().unwrap();
+            domain.restore(anna, people).unwrap();
+        });
+    };
+    for (behavior, is_the_same) in [("remove", false), ("block", true)] {
+        let config = world.configure(&format!("  remove_user_behavior: {behavior}"), "");
+        world.run(&config).await;
+        world.assert_equal().await;
+        let before = world.id_of("anna").await.unwrap();
+        world.dc.edit(|domain| domain.delete(anna).unwrap());
+        world.run(&config).await;
+        assert_eq!(world.id_of("anna").await.is_some(), is_the_same);
+        restore();
+        let back = world.run(&config).await;
+        assert_eq!(back["mode"], "delta");
+        world.assert_equal().await;
+        assert_eq!(back["memberships"]["created"], 1, "{back:#}");
+        let after = world.id_of("anna").await.unwrap();
+        assert_eq!(before == after, is_the_same, "{behavior}");
     }
 }

@@ -40,10 +40,12 @@ const ALPHABET: [char; 30] = [
 const UNITS: usize = 12;
 const USERS: usize = 60;
 const GROUPS: usize = 20;
+/// A third of the longest title in the standard schema, which may be counted in bytes.
+const TITLE_MAX: usize = 42;
 
 /// A name that is like no other even if case and spaces do not count. Most are short, some are as
 /// long as a relative name may be in the standard schema, and some longer.
-fn name(dice: &mut Dice, number: usize) -> String {
+fn name_with_zero(dice: &mut Dice, number: usize) -> String {
     let length = match dice.below(10) {
         0 => 60,
         1 => 220,
@@ -68,6 +70,12 @@ fn name(dice: &mut Dice, number: usize) -> String {
         name = format!("c{number}\nCNF:{number:08x}-1111-2222-3333-444444444444");
     }
     name
+}
+
+/// The same without zero bytes. Samba 4.17 takes them in new names, but loses the parents of what
+/// lies below them, or was renamed to them.
+fn name(dice: &mut Dice, number: usize) -> String {
+    name_with_zero(dice, number).replace('\0', "0")
 }
 
 /// What the directory calls an object.
@@ -107,7 +115,7 @@ fn everything(dice: &mut Dice) -> Names {
     }
     let mut users = Vec::new();
     for number in 0..USERS {
-        let own = name(dice, 1_000 + number);
+        let own = name_with_zero(dice, 1_000 + number);
         let dn = format!("CN={},{}", escaped(&own), dice.pick(&units).unwrap());
         changes += &line("dn", &dn);
         changes += &format!(
@@ -115,15 +123,16 @@ fn everything(dice: &mut Dice) -> Names {
              userPrincipalName: user{number}@corp.example.com\nuserAccountControl: 544\n"
         );
         if dice.once_in(2) {
-            changes += &line("displayName", &name(dice, 2_000 + number));
+            changes += &line("displayName", &name_with_zero(dice, 2_000 + number));
         }
-        changes += &line("title", &name(dice, 3_000 + number));
+        let title: String = name_with_zero(dice, 3_000 + number).chars().take(TITLE_MAX).collect();
+        changes += &line("title", &title);
         changes.push('\n');
         users.push(dn);
     }
     let mut group_names = Vec::new();
     for number in 0..GROUPS {
-        let own = name(dice, 4_000 + number);
+        let own = name_with_zero(dice, 4_000 + number);
         let dn = format!("CN={},{}", escaped(&own), dice.pick(&units).unwrap());
         changes += &line("dn", &dn);
         changes += &format!("changetype: add\nobjectClass: group\nsAMAccountName: group{number}\n");
