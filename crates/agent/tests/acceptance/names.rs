@@ -125,7 +125,10 @@ fn everything(dice: &mut Dice) -> Names {
         if dice.once_in(2) {
             changes += &line("displayName", &name_with_zero(dice, 2_000 + number));
         }
-        let title: String = name_with_zero(dice, 3_000 + number).chars().take(TITLE_MAX).collect();
+        let title: String = name_with_zero(dice, 3_000 + number)
+            .chars()
+            .take(TITLE_MAX)
+            .collect();
         changes += &line("title", &title);
         changes.push('\n');
         users.push(dn);
