@@ -67,11 +67,18 @@ pub struct Searched {
     pub dirsync: bool,
 }
 
+/// What happens to the domain just before a certain search is answered.
+struct Interlude {
+    when: Box<dyn Fn(&Searched) -> bool + Send>,
+    change: Box<dyn FnOnce(&mut Domain) + Send>,
+}
+
 /// What connections share.
 struct Shared {
     domain: Mutex<Domain>,
     plan: Mutex<fault::Plan>,
     searches: Mutex<Vec<Searched>>,
+    interlude: Mutex<Option<Interlude>>,
     closing: AtomicBool,
 }
 
@@ -88,19 +95,34 @@ impl Shared {
         self.searches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers a search and tells what happens to its answer.
+    /// Remembers a search, lets happen what was to happen before it, and tells what becomes of its
+    /// answer.
     fn note(&self, search: &message::Search) -> Option<Fault> {
+        let searched = Searched {
+            base: search.base.clone(),
+            scope: search.scope,
+            filter: search.filter.to_string(),
+            attributes: search.attributes.clone(),
+            dirsync: search.controls.iter().any(|c| c.oid == dirsync::DIRSYNC),
+        };
+        let due = {
+            let mut waiting = self.interlude();
+            waiting.take_if(|interlude| (interlude.when)(&searched))
+        };
+        if let Some(interlude) = due {
+            (interlude.change)(&mut self.domain());
+        }
         let mut searches = self.searches();
         if searches.len() < REMEMBERED_MAX {
-            searches.push(Searched {
-                base: search.base.clone(),
-                scope: search.scope,
-                filter: search.filter.to_string(),
-                attributes: search.attributes.clone(),
-                dirsync: search.controls.iter().any(|c| c.oid == dirsync::DIRSYNC),
-            });
+            searches.push(searched);
         }
         self.plan().next()
+    }
+
+    fn interlude(&self) -> MutexGuard<'_, Option<Interlude>> {
+        self.interlude
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -125,6 +147,7 @@ impl FakeDirectory {
             domain: Mutex::new(Domain::new()),
             plan: Mutex::default(),
             searches: Mutex::default(),
+            interlude: Mutex::default(),
             closing: AtomicBool::new(false),
         });
         let sharing = shared.clone();
@@ -184,6 +207,18 @@ impl FakeDirectory {
     #[must_use]
     pub fn answers(&self) -> usize {
         self.shared.plan().answers
+    }
+
+    /// Changes the domain once, just before the first search is answered that `when` describes.
+    pub fn interlude(
+        &self,
+        when: impl Fn(&Searched) -> bool + Send + 'static,
+        change: impl FnOnce(&mut Domain) + Send + 'static,
+    ) {
+        *self.shared.interlude() = Some(Interlude {
+            when: Box::new(when),
+            change: Box::new(change),
+        });
     }
 
     /// What new connections meet.

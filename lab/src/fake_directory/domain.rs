@@ -319,7 +319,9 @@ impl Domain {
         Some(Cow::Owned(population.person(number, DOMAIN)))
     }
 
-    pub(super) fn is_live(&self, id: ObjectId) -> bool {
+    /// Whether the object exists and is not deleted.
+    #[must_use]
+    pub fn is_live(&self, id: ObjectId) -> bool {
         match self.objects.get(&id) {
             Some(object) => !object.deleted,
             None => self.population.is_some_and(|p| p.number(id).is_some()),
