@@ -152,7 +152,7 @@ async fn at_01_every_answer_of_a_delta_goes_wrong() {
     fails(&world, &config, "directory", "a lasting cut").await;
     world.dc.plan(None);
     world.dc.set_door(Door::Closed);
-    fails(&world, &config, "directory", "a closed door").await;
+    fails(&world, &config, "no secure channel", "a closed door").await;
     world.dc.set_door(Door::Open);
     world.run(&config).await;
     world.assert_equal().await;
