@@ -423,6 +423,8 @@ async fn memberships_are_followed_as_whole_lists_and_as_steps() {
 async fn positions_that_are_no_positions_are_refused_by_name() {
     let dc = Dc::start(&DcOptions::default()).unwrap();
     let mut connection = connect(&dc).await;
+    // Whose positions they are can be told.
+    assert!(connection.invocation_id().await.unwrap().is_some());
     let cookie = Some(Cookie::from_bytes(b"nonsense".to_vec()));
     let request = dirsync_request(&dc, cookie, MemberDetail::Incremental);
     let mut read = connection.dirsync(request).await.unwrap();
