@@ -3,22 +3,26 @@
 //! Invariant: standard output carries the result and nothing else, as JSON when JSON was asked
 //! for; why something failed goes to standard error; the exit code tells scripts (decision U116).
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use indicatif::MultiProgress;
 use rollcall_kit::clock::SystemClock;
 use rollcall_kit::entropy::{Entropy, SystemEntropy};
 use serde::Serialize;
 
+use crate::activity::{Activity, Show};
 use crate::check;
 use crate::config::Config;
 use crate::failure::Failure;
 
 mod approve;
+mod drift;
 mod explain;
+mod resync;
 mod signal;
 mod status;
 mod work;
@@ -56,6 +60,10 @@ pub enum Command {
     Status(status::StatusArguments),
     /// Shows one object on both sides, and why it is or is not synchronized; changes nothing.
     Explain(explain::ExplainArguments),
+    /// Brings single objects up to date now, whatever is known about them.
+    Resync(resync::ResyncArguments),
+    /// Compares both sides now and shows what differs; changes nothing without --repair.
+    Drift(drift::DriftArguments),
     /// Lets a plan that was refused because it removes too much pass once.
     Approve(approve::Approve),
 }
@@ -90,6 +98,10 @@ pub async fn run(arguments: &Arguments) -> ExitCode {
         Some(Command::Explain(wanted)) => {
             explain::explain(arguments, wanted, &config, entropy).await
         }
+        Some(Command::Resync(wanted)) => {
+            resync::resync(arguments, wanted.clone(), config, entropy).await
+        }
+        Some(Command::Drift(wanted)) => drift::drift(arguments, wanted, config, entropy).await,
         Some(Command::Approve(wanted)) => approve::approve(arguments, wanted, &config),
         None => work::work(arguments, config, entropy).await,
     }
@@ -104,6 +116,16 @@ pub fn ended(failure: &Failure) -> ExitCode {
 fn show_findings(arguments: &Arguments, findings: &check::Findings) -> ExitCode {
     show(arguments.output, findings, check::Findings::text);
     ExitCode::from(findings.exit_code())
+}
+
+/// What a command is doing, on a terminal only.
+fn on_terminal() -> Activity {
+    let bars = MultiProgress::new();
+    if std::io::stderr().is_terminal() {
+        Activity::new(Show::Bar, &bars)
+    } else {
+        Activity::new(Show::Log, &bars)
+    }
 }
 
 /// Writes a result in the form that was asked for; a reader that went away is no error.

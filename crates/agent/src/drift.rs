@@ -3,12 +3,18 @@
 //! Invariant: an object that changed in the directory during the check is on its way to the hub and
 //! does not count as different; a check that could not read everything reports nothing but why.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Guid;
-use crate::engine::drift::{Difference, Drift};
+use crate::engine::drift::{Difference, Drift, compare};
 use crate::engine::index::Index;
-use crate::engine::plan;
+use crate::engine::plan::{self, Rules};
+use crate::failure::Failure;
+use crate::reader::{self, Reader};
+use crate::run::full::{Compared, Picture};
 
 /// Objects that are named in a report; the rest is counted.
 pub const NAMED_MAX: usize = 100;
@@ -102,4 +108,89 @@ impl Drift {
             hub_digest: self.hub.to_hex(),
         }
     }
+}
+
+/// Whether changes may be on their way to the hub when the check begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settle {
+    /// No: we write them ourselves.
+    Now,
+    /// Another process writes them, and needs this long.
+    After(Duration),
+}
+
+/// What a check found.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    /// For people and programs.
+    pub(crate) report: DriftReport,
+    /// All objects that differ.
+    pub(crate) guids: Vec<Guid>,
+}
+
+/// Reads both sides and compares them; a second time after a while where another process may just
+/// have been writing.
+///
+/// # Errors
+/// [`Failure`] when either side cannot be read completely.
+pub(crate) async fn check(
+    picture: &Picture<'_>,
+    reader: &mut Reader,
+    rules: &Rules,
+    settle: Settle,
+) -> Result<Checked, Failure> {
+    let (usn, index, drift) = look(picture, reader, rules).await?;
+    let Settle::After(wait) = settle else {
+        return judge(picture, reader, usn, &index, &drift, |_| true).await;
+    };
+    if drift.differing.is_empty() {
+        return judge(picture, reader, usn, &index, &drift, |_| true).await;
+    }
+    let first: BTreeSet<Guid> = drift.differing.keys().copied().collect();
+    drop((index, drift));
+    let text = format!(
+        "{} objects differ; another look in {} s, as changes may be on their way",
+        first.len(),
+        wait.as_secs()
+    );
+    picture.activity.begin(&text, 0);
+    tokio::time::sleep(wait).await;
+    let (usn, index, drift) = look(picture, reader, rules).await?;
+    let again = |guid: Guid| first.contains(&guid);
+    judge(picture, reader, usn, &index, &drift, again).await
+}
+
+async fn look(
+    picture: &Picture<'_>,
+    reader: &mut Reader,
+    rules: &Rules,
+) -> Result<(i64, Index, Drift), Failure> {
+    let usn = reader.newest_usn().await;
+    let usn = usn.map_err(|error| reader::failure(&error))?;
+    let Compared { index, .. } = picture.take(reader, |_| Ok(None)).await?;
+    let drift = compare(&index, picture.scope, rules)?;
+    Ok((usn, index, drift))
+}
+
+/// Leaves out what changed while it was being read, and what did not differ `before`.
+async fn judge(
+    picture: &Picture<'_>,
+    reader: &mut Reader,
+    usn: i64,
+    index: &Index,
+    drift: &Drift,
+    before: impl Fn(Guid) -> bool,
+) -> Result<Checked, Failure> {
+    let differing: Vec<Guid> = drift.differing.keys().copied().collect();
+    let changed = reader.changed_after(usn, &differing).await;
+    let changed = changed.map_err(|error| reader::failure(&error))?;
+    let is_pending = |guid: Guid| changed.contains(&guid) || !before(guid);
+    let now = picture.clock.now().to_string();
+    Ok(Checked {
+        report: drift.report(index, now, is_pending),
+        guids: differing
+            .into_iter()
+            .filter(|guid| !is_pending(*guid))
+            .collect(),
+    })
 }

@@ -30,6 +30,7 @@ pub mod progress;
 pub mod reader;
 pub mod refused_plan;
 pub mod replication_token;
+pub mod resync;
 pub mod run;
 pub mod session;
 pub mod settings;

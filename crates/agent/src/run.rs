@@ -25,8 +25,10 @@ use crate::summary::RunSummary;
 use crate::uplink::{Brake, Done, Work};
 
 pub(crate) mod delta;
+mod drift_check;
 pub(crate) mod full;
 pub(crate) mod look_up;
+mod refresh;
 
 use delta::{Followed, Thorough};
 
@@ -123,6 +125,7 @@ impl<'a> Run<'a> {
         let scope = self.resolve(&mut reader).await?;
         self.first_batch(&mut reader, &scope).await?;
         self.caught_up();
+        self.serve_requests(&mut reader, &scope).await?;
         if pace == Pace::Once {
             return Ok(());
         }
@@ -142,6 +145,8 @@ impl<'a> Run<'a> {
             } else {
                 self.caught_up();
             }
+            self.serve_requests(&mut reader, &scope).await?;
+            self.check_drift_when_due(&mut reader, &scope).await?;
         }
         self.rest = Rest::BetweenBatches;
         Ok(())

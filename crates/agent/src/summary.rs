@@ -65,6 +65,30 @@ impl Changes {
     }
 }
 
+impl Changes {
+    /// What was done between an earlier state of the counters and this one.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        Self {
+            created: self.created.saturating_sub(before.created),
+            updated: self.updated.saturating_sub(before.updated),
+            removed: self.removed.saturating_sub(before.removed),
+            activated: self.activated.saturating_sub(before.activated),
+            deactivated: self.deactivated.saturating_sub(before.deactivated),
+            failed: self.failed.saturating_sub(before.failed),
+        }
+    }
+
+    /// A line for a person.
+    #[must_use]
+    pub fn text(&self, name: &str) -> String {
+        format!(
+            "{name}: {} created, {} updated, {} removed, {} activated, {} deactivated, {} failed",
+            self.created, self.updated, self.removed, self.activated, self.deactivated, self.failed
+        )
+    }
+}
+
 /// One run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RunSummary {

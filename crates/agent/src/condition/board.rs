@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rollcall_kit::timestamp::{Span, Timestamp};
 
@@ -28,6 +29,8 @@ struct State {
     /// Where to write it, once the directory is ours.
     directory: Option<PathBuf>,
     saved_at: Timestamp,
+    /// When the last comparison was tried, or when the first one was asked for.
+    compared_at: Option<Timestamp>,
 }
 
 impl Default for Board {
@@ -37,6 +40,7 @@ impl Default for Board {
                 condition: Condition::default(),
                 directory: None,
                 saved_at: Timestamp::EPOCH,
+                compared_at: None,
             })),
         }
     }
@@ -143,6 +147,24 @@ impl Board {
         });
     }
 
+    /// Whether `period` has passed since the last comparison, also one of an earlier process, or
+    /// since this was first asked; if so, one begins. A period of zero never passes.
+    #[must_use]
+    pub fn begin_comparison(&self, period: Duration, now: Timestamp) -> bool {
+        if period.is_zero() {
+            return false;
+        }
+        let mut state = self.lock();
+        let stored = state.condition.drift.as_ref();
+        let stored = stored.and_then(|drift| Timestamp::parse_rfc3339(&drift.checked_at));
+        let last = *state.compared_at.get_or_insert(stored.unwrap_or(now));
+        let is_due = now.since(last) >= Span::from_duration(period);
+        if is_due {
+            state.compared_at = Some(now);
+        }
+        is_due
+    }
+
     /// Both sides were compared.
     pub fn compared(&self, report: DriftReport, now: Timestamp) {
         let mut state = self.lock();
@@ -241,6 +263,19 @@ mod tests {
         );
         assert_eq!(condition.streams["objects"].runs_completed, 0);
         assert_eq!(condition.streams["objects"].phase, Phase::Starting);
+    }
+
+    #[test]
+    fn comparisons_have_their_period() {
+        let board = Board::default();
+        let hour = Duration::from_secs(3_600);
+        let at = |minutes| NOW.plus(Span::minutes(minutes));
+        assert!(!board.begin_comparison(Duration::ZERO, at(600)));
+        assert!(!board.begin_comparison(hour, at(0)), "not at the start");
+        assert!(!board.begin_comparison(hour, at(59)));
+        assert!(board.begin_comparison(hour, at(60)));
+        assert!(!board.begin_comparison(hour, at(61)), "also when it failed");
+        assert!(board.begin_comparison(hour, at(120)));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Invariant: what is not there is `None`, and an error only when it could not be asked for.
 
 use rollcall_client::{ClientError, ErrorKind};
+use rollcall_kit::timestamp::Timestamp;
+use rollcall_proto::idp::user::Status;
 use rollcall_proto::idp::{
     GetSynchronizationSettingsRequest, GetUserRequest, ResolveExternalIdsRequest,
     SynchronizationSettings, User,
@@ -14,6 +16,8 @@ use rollcall_proto::organizationmanager::{
 use super::Hub;
 use super::listing;
 use crate::engine::Guid;
+use crate::engine::index::{HubGroup, HubUser};
+use crate::engine::mapping::Mapping;
 use crate::engine::values::UserTarget;
 
 const PAGE_SIZE: i64 = 1_000;
@@ -43,6 +47,31 @@ impl Hub {
             hub.users().get(request).await
         });
         found(answer.await)
+    }
+
+    /// The same as a listing shows it.
+    pub(crate) async fn listed_user(
+        &self,
+        guid: Guid,
+        mapping: &Mapping,
+        now: Timestamp,
+    ) -> Result<Option<HubUser>, ClientError> {
+        let user = self.user_of(guid).await?;
+        let present = user.filter(|user| user.status() != Status::Deleting);
+        Ok(present.map(|user| listing::hub_user(guid, &user, mapping, now)))
+    }
+
+    /// The external group of this pool with this external id, as a listing shows it.
+    pub(crate) async fn listed_group(
+        &self,
+        guid: Guid,
+        mapping: &Mapping,
+    ) -> Result<Option<HubGroup>, ClientError> {
+        let Some(group) = self.group_of(guid).await? else {
+            return Ok(None);
+        };
+        let member_ids = self.members(&group.id).await?;
+        Ok(Some(listing::hub_group(guid, group, member_ids, mapping)))
     }
 
     /// The external group of this pool with this external id.

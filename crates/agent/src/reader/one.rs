@@ -241,7 +241,10 @@ impl Reader {
     }
 
     /// The groups that name `of` as a member.
-    async fn groups_of(&mut self, of: Guid) -> Result<Vec<Guid>, Error> {
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn groups_of(&mut self, of: Guid) -> Result<Vec<Guid>, Error> {
         let request = SearchRequest {
             links: Links::WithIdentifiers,
             ..SearchRequest::object(Base::Guid(wire(of)), &["memberOf"])

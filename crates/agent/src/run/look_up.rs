@@ -51,7 +51,8 @@ pub(super) async fn read_again(
     Ok(())
 }
 
-async fn read(
+/// Reads objects whole; those of no interest that are not known are left out.
+pub(super) async fn read(
     reader: &mut Reader,
     settings: &Settings,
     index: &Index,

@@ -119,6 +119,29 @@ impl Index {
         }
     }
 
+    /// Takes in in which groups the hub has a user, by their ids there; groups that are not in the
+    /// index are none of ours.
+    pub fn set_groups_of(&mut self, user: Guid, groups: &BTreeSet<HubId>) {
+        let mut came = Vec::new();
+        let mut went = Vec::new();
+        for (guid, record) in self.iter() {
+            let Some(hub) = record.hub.as_ref().filter(|_| record.kind() == Kind::Group) else {
+                continue;
+            };
+            match (groups.contains(&hub.id), self.is_hub_member(guid, user)) {
+                (true, false) => came.push(guid),
+                (false, true) => went.push(guid),
+                _ => {}
+            }
+        }
+        for group in came {
+            self.members_changed(group, &[user], &[]);
+        }
+        for group in went {
+            self.members_changed(group, &[], &[user]);
+        }
+    }
+
     fn attach(&mut self, guid: Guid, side: HubSide, missing: impl FnOnce(Place<'_>) -> Record) {
         self.touch(guid);
         let record = self.records.entry(guid).or_insert_with(|| {

@@ -1,0 +1,71 @@
+//! The periodic comparison of both sides inside a session that follows the directory.
+//!
+//! Invariant: it writes nothing and its failure fails nothing. The index makes room for it, because
+//! two would not fit into the memory of the process; it comes back from its file.
+
+use super::full::Picture;
+use super::{Rest, Run};
+use crate::drift::{self, Settle};
+use crate::engine::plan::Rules;
+use crate::engine::scope::Scope;
+use crate::failure::Failure;
+use crate::reader::Reader;
+
+/// Objects named in the log.
+const NAMED_MAX: usize = 10;
+
+impl Run<'_> {
+    /// Compares both sides if it is time.
+    pub(super) async fn check_drift_when_due(
+        &mut self,
+        reader: &mut Reader,
+        scope: &Scope,
+    ) -> Result<(), Failure> {
+        let agent = self.agent;
+        let period = agent.config.drift.check_period;
+        if !agent.board.begin_comparison(period, agent.clock.now()) {
+            return Ok(());
+        }
+        self.held = None;
+        self.rest = Rest::BetweenBatches;
+        let picture = Picture {
+            settings: &self.settings,
+            scope,
+            hub: self.opened.session.hub(),
+            clock: &*agent.clock,
+            activity: &agent.activity,
+        };
+        let rules = Rules {
+            remove_user_behavior: self.settings.remove_user_behavior,
+            nested_groups: self.settings.nested_groups,
+            now: agent.clock.now(),
+        };
+        let checked = drift::check(&picture, reader, &rules, Settle::Now).await;
+        self.rest = Rest::Working;
+        match checked {
+            Ok(checked) => {
+                let report = checked.report;
+                let named = report.objects.iter().take(NAMED_MAX);
+                let names: Vec<&str> = named.map(|item| item.object.as_str()).collect();
+                if report.differing == 0 {
+                    tracing::info!(digest = report.hub_digest, "the hub equals the directory");
+                } else {
+                    tracing::warn!(
+                        differing = report.differing,
+                        objects = names.join("; "),
+                        "the hub differs from the directory; see rollcall-agent drift --repair"
+                    );
+                }
+                agent.board.compared(report, agent.clock.now());
+            }
+            Err(failure) => {
+                tracing::warn!(reason = %failure, "the check for drift could not be finished");
+            }
+        }
+        self.held = match self.reload()? {
+            Some(held) => Some(held),
+            None => Some(self.full(reader, scope).await?),
+        };
+        Ok(())
+    }
+}
