@@ -30,6 +30,10 @@ pub struct DriftReport {
     pub objects: Vec<DriftItem>,
     /// Objects that changed in the directory during the check; they do not count.
     pub pending: usize,
+    /// Objects that differ because they cannot be synchronized: see the failed items. They do not
+    /// count, but are part of the digests.
+    #[serde(default)]
+    pub failing: usize,
     /// Objects in scope that do not fit the hub: see the failed items.
     pub unfit: usize,
     /// Digest of what the directory asks for.
@@ -73,6 +77,12 @@ impl DriftReport {
                 self.pending
             ));
         }
+        if self.failing > 0 {
+            lines.push(format!(
+                "  {} more differ because they cannot be synchronized: see the failed items",
+                self.failing
+            ));
+        }
         lines.push(format!("  directory {}", self.directory_digest));
         lines.push(format!("  hub       {}", self.hub_digest));
         lines.join("\n")
@@ -80,16 +90,22 @@ impl DriftReport {
 }
 
 impl Drift {
-    /// The report; objects for which `is_pending` holds are still on their way to the hub.
+    /// The report; objects for which `is_pending` holds are still on their way to the hub, `failing`
+    /// ones cannot be synchronized.
     #[must_use]
     pub fn report(
         &self,
         index: &Index,
         checked_at: String,
+        failing: &BTreeSet<Guid>,
         is_pending: impl Fn(Guid) -> bool,
     ) -> DriftReport {
         let all = self.differing.iter();
-        let drifted: Vec<_> = all.filter(|(guid, _)| !is_pending(**guid)).collect();
+        let (failing, other): (Vec<_>, Vec<_>) = all.partition(|(guid, _)| failing.contains(guid));
+        let drifted: Vec<_> = other
+            .iter()
+            .filter(|(guid, _)| !is_pending(**guid))
+            .collect();
         let named = drifted
             .iter()
             .take(NAMED_MAX)
@@ -102,7 +118,8 @@ impl Drift {
             checked_at,
             differing: drifted.len(),
             objects: named.collect(),
-            pending: self.differing.len() - drifted.len(),
+            pending: other.len() - drifted.len(),
+            failing: failing.len(),
             unfit: self.unfit,
             directory_digest: self.directory.to_hex(),
             hub_digest: self.hub.to_hex(),
@@ -128,7 +145,8 @@ pub(crate) struct Checked {
     pub(crate) guids: Vec<Guid>,
 }
 
-/// Reads both sides and compares them; a second time after a while where another process may just
+/// Reads both sides and compares them; `failing` objects cannot be synchronized and do not count.
+/// Reads a second time after a while where another process may just
 /// have been writing.
 ///
 /// # Errors
@@ -137,17 +155,22 @@ pub(crate) async fn check(
     picture: &Picture<'_>,
     reader: &mut Reader,
     rules: &Rules,
+    failing: &BTreeSet<Guid>,
     settle: Settle,
 ) -> Result<Checked, Failure> {
-    let (usn, index, drift) = look(picture, reader, rules).await?;
-    let Settle::After(wait) = settle else {
-        return judge(picture, reader, usn, &index, &drift, |_| true).await;
+    let looked = look(picture, reader, rules).await?;
+    let differing = looked.drift.differing.keys();
+    let first: BTreeSet<Guid> = differing
+        .filter(|guid| !failing.contains(guid))
+        .copied()
+        .collect();
+    let wait = match settle {
+        Settle::After(wait) if !first.is_empty() => wait,
+        Settle::After(_) | Settle::Now => {
+            return judge(picture, reader, &looked, failing, |_| true).await;
+        }
     };
-    if drift.differing.is_empty() {
-        return judge(picture, reader, usn, &index, &drift, |_| true).await;
-    }
-    let first: BTreeSet<Guid> = drift.differing.keys().copied().collect();
-    drop((index, drift));
+    drop(looked);
     let text = format!(
         "{} objects differ; another look in {} s, as changes may be on their way",
         first.len(),
@@ -155,42 +178,49 @@ pub(crate) async fn check(
     );
     picture.activity.begin(&text, 0);
     tokio::time::sleep(wait).await;
-    let (usn, index, drift) = look(picture, reader, rules).await?;
+    let looked = look(picture, reader, rules).await?;
     let again = |guid: Guid| first.contains(&guid);
-    judge(picture, reader, usn, &index, &drift, again).await
+    judge(picture, reader, &looked, failing, again).await
+}
+
+/// Both sides at one time.
+struct Looked {
+    /// Where the controller was when it began.
+    usn: i64,
+    index: Index,
+    drift: Drift,
 }
 
 async fn look(
     picture: &Picture<'_>,
     reader: &mut Reader,
     rules: &Rules,
-) -> Result<(i64, Index, Drift), Failure> {
+) -> Result<Looked, Failure> {
     let usn = reader.newest_usn().await;
     let usn = usn.map_err(|error| reader::failure(&error))?;
     let Compared { index, .. } = picture.take(reader, |_| Ok(None)).await?;
     let drift = compare(&index, picture.scope, rules)?;
-    Ok((usn, index, drift))
+    Ok(Looked { usn, index, drift })
 }
 
 /// Leaves out what changed while it was being read, and what did not differ `before`.
 async fn judge(
     picture: &Picture<'_>,
     reader: &mut Reader,
-    usn: i64,
-    index: &Index,
-    drift: &Drift,
+    looked: &Looked,
+    failing: &BTreeSet<Guid>,
     before: impl Fn(Guid) -> bool,
 ) -> Result<Checked, Failure> {
-    let differing: Vec<Guid> = drift.differing.keys().copied().collect();
-    let changed = reader.changed_after(usn, &differing).await;
+    let differing: Vec<Guid> = looked.drift.differing.keys().copied().collect();
+    let changed = reader.changed_after(looked.usn, &differing).await;
     let changed = changed.map_err(|error| reader::failure(&error))?;
     let is_pending = |guid: Guid| changed.contains(&guid) || !before(guid);
     let now = picture.clock.now().to_string();
     Ok(Checked {
-        report: drift.report(index, now, is_pending),
+        report: looked.drift.report(&looked.index, now, failing, is_pending),
         guids: differing
             .into_iter()
-            .filter(|guid| !is_pending(*guid))
+            .filter(|guid| !is_pending(*guid) && !failing.contains(guid))
             .collect(),
     })
 }

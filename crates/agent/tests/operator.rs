@@ -421,6 +421,22 @@ async fn drift_is_found_and_repaired() {
     world.run(&config).await;
     let equal = drift(&world, &config, &[]).await;
     assert_eq!(equal["differing"], 0, "{equal:#}");
+    // A group whose name is taken is a failed item.
+    assert_eq!(equal["failing"], 1, "{equal:#}");
+    let taken = status(
+        &world,
+        &config,
+        &["--kind", "group", "--contains", "exists"],
+    )
+    .await;
+    let taken = taken["failed_items"][0]["object"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    world.dc.admin_ldapdelete(&[&taken]).unwrap();
+    world.run(&config).await;
+    let equal = drift(&world, &config, &[]).await;
+    assert_eq!(equal["differing"], 0, "{equal:#}");
     assert_eq!(equal["directory_digest"], equal["hub_digest"]);
 
     // Without a service: the command opens a session itself.

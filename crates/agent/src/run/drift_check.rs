@@ -40,7 +40,8 @@ impl Run<'_> {
             nested_groups: self.settings.nested_groups,
             now: agent.clock.now(),
         };
-        let checked = drift::check(&picture, reader, &rules, Settle::Now).await;
+        let failing = self.errors.keys().map(|(guid, ..)| guid).collect();
+        let checked = drift::check(&picture, reader, &rules, &failing, Settle::Now).await;
         self.rest = Rest::Working;
         match checked {
             Ok(checked) => {
