@@ -61,7 +61,8 @@ pub async fn once(agent: &Agent, urgency: Urgency) -> (Results, Result<(), Failu
     (results, all)
 }
 
-async fn once_in(
+/// Runs one stream once.
+pub async fn once_in(
     agent: &Agent,
     stream: Stream,
     urgency: Urgency,

@@ -128,7 +128,7 @@ impl Answer {
             ("memberships", &self.memberships),
         ] {
             if *changes != Changes::default() {
-                lines.push(changes.text(name));
+                lines.push(format!("{name}: {}", changes.text()));
             }
         }
         let quiet = [self.users, self.groups, self.memberships];

@@ -57,7 +57,9 @@ impl Changes {
         self.failed += other.failed;
     }
 
-    fn text(&self) -> String {
+    /// A line for a person.
+    #[must_use]
+    pub fn text(&self) -> String {
         format!(
             "{} created, {} updated, {} removed, {} activated, {} deactivated, {} failed",
             self.created, self.updated, self.removed, self.activated, self.deactivated, self.failed
@@ -77,15 +79,6 @@ impl Changes {
             deactivated: self.deactivated.saturating_sub(before.deactivated),
             failed: self.failed.saturating_sub(before.failed),
         }
-    }
-
-    /// A line for a person.
-    #[must_use]
-    pub fn text(&self, name: &str) -> String {
-        format!(
-            "{name}: {} created, {} updated, {} removed, {} activated, {} deactivated, {} failed",
-            self.created, self.updated, self.removed, self.activated, self.deactivated, self.failed
-        )
     }
 }
 

@@ -17,10 +17,11 @@ use crate::config::Config;
 use crate::drift::{self, Checked, DriftReport, Settle};
 use crate::engine::plan::Rules;
 use crate::failure::Failure;
-use crate::item_error::{ItemErrorFile, ItemErrors};
+use crate::item_error::ItemErrorFile;
 use crate::resync::{Answer, OBJECTS_MAX};
 use crate::run::full::Picture;
 use crate::sight::Sight;
+use crate::stream::Stream;
 
 /// Looks at the directory by another agent until a change of it is in the hub for sure.
 const FOLLOW_PERIODS: u32 = 2;
@@ -101,9 +102,7 @@ async fn compare(config: &Config, entropy: &Arc<dyn Entropy>) -> Result<Checked,
         now: SystemClock.now(),
     };
     let settle = Settle::After(config.sync_settings.follow_period * FOLLOW_PERIODS);
-    let stored = ItemErrorFile::in_directory(&config.working_directory()).load();
-    let unreadable = |error| Failure::run("the failed items cannot be read", &error);
-    let failing = ItemErrors::from_stored(stored.map_err(unreadable)?);
+    let failing = ItemErrorFile::of(Stream::Objects, &config.working_directory()).errors()?;
     let failing = failing.keys().map(|(guid, ..)| guid).collect();
     let checked = drift::check(&picture, &mut sight.reader, &rules, &failing, settle).await;
     drop(shown);

@@ -16,16 +16,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::signal::end_on_signals;
 use super::{Arguments, ended, on_terminal, show};
-use crate::agent::{Agent, STREAM};
+use crate::agent::Agent;
 use crate::condition::{Board, Condition, Phase};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::hub::Patience;
 use crate::index_file::{IndexFile, IndexFileError};
 use crate::logger::{self, Console};
-use crate::once::once;
+use crate::once::once_in;
 use crate::resync::{Answer, Mailbox, OBJECTS_MAX, Request};
 use crate::session::Urgency;
+use crate::stream::Stream;
 
 /// Time between two looks for the answer.
 const POLL: Duration = Duration::from_millis(200);
@@ -108,7 +109,7 @@ async fn wait(config: &Config, mailbox: &Mailbox, id: &str) -> Result<Answer, Fa
             return Ok(answer);
         }
         let condition = Condition::load(&config.working_directory()).unwrap_or_default();
-        let stream = condition.streams.get(STREAM);
+        let stream = condition.streams.get(Stream::Objects.name());
         let idle = stream.filter(|stream| stream.phase == Phase::Waiting);
         let reason = stream.and_then(|stream| stream.reason.as_deref());
         if idle.is_some() && started.elapsed() > DOUBT {
@@ -150,7 +151,7 @@ async fn run(
         Board::default(),
     );
     let agent = agent.await?;
-    let (_, result) = once(&agent, Urgency::Now).await;
+    let (_, result) = once_in(&agent, Stream::Objects, Urgency::Now).await;
     let answer = mailbox.take_answer(id);
     match answer.map_err(|error| Failure::run("the answer cannot be read", &error))? {
         Some(answer) => Ok(answer),

@@ -56,6 +56,11 @@ impl Run<'_> {
         {
             return Ok(Some(held));
         }
+        self.stored(token)
+    }
+
+    /// The index as it was stored after the last batch, if it covers exactly what `token` covers.
+    pub(super) fn stored(&self, token: &str) -> Result<Option<Held>, Failure> {
         let file = &self.agent.file;
         let Some(index) = file.load(&self.binding, token)? else {
             tracing::info!(
@@ -68,7 +73,7 @@ impl Run<'_> {
         Ok(cookie_of(token, kept.as_deref()).map(|cookie| Held {
             index,
             binding: self.binding.clone(),
-            token: token.clone(),
+            token: token.to_owned(),
             cookie,
             controller,
         }))

@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Run;
 use super::look_up::{complete, read};
-use super::{Held, Run};
 use crate::engine::Guid;
 use crate::engine::hub_id::HubId;
 use crate::engine::index::{Index, Kind};
@@ -16,7 +16,6 @@ use crate::failure::Failure;
 use crate::hub;
 use crate::index_file::Cursor;
 use crate::reader::Reader;
-use crate::replication_token::cookie_of;
 use crate::resync::{Answer, Brought, Found, Mailbox, OBJECTS_MAX, Request};
 
 impl Run<'_> {
@@ -47,7 +46,7 @@ impl Run<'_> {
                 // What was asked for is refused; what runs by itself goes on from the file.
                 Err(Failure::Run(reason)) => {
                     tracing::warn!(reason, "a request was refused");
-                    self.held = match self.reload()? {
+                    self.held = match self.stored(&self.token)? {
                         Some(held) => Some(held),
                         None => Some(self.full(reader, scope).await?),
                     };
@@ -176,22 +175,5 @@ impl Run<'_> {
             }
         }
         complete(reader, &self.settings, scope, index).await
-    }
-
-    /// The index as it was stored after the last batch, if it covers what the hub has.
-    pub(super) fn reload(&self) -> Result<Option<Held>, Failure> {
-        let file = &self.agent.file;
-        let Some(index) = file.load(&self.binding, &self.token)? else {
-            return Ok(None);
-        };
-        let kept = file.cookie()?;
-        let controller = file.controller()?;
-        Ok(cookie_of(&self.token, kept.as_deref()).map(|cookie| Held {
-            index,
-            binding: self.binding.clone(),
-            token: self.token.clone(),
-            cookie,
-            controller,
-        }))
     }
 }
