@@ -14,8 +14,9 @@ impl Expected {
         let mut lines = Vec::new();
         let users = names(&found.users, |user| &user.username);
         for (id, user) in &self.state.users {
+            let is_excused = self.is_excused(&users, id, &user.username);
             let Some(there) = found.users.get(id) else {
-                if !users.contains_key(&user.username) {
+                if !is_excused {
                     lines.push(format!(
                         "user {} ({id}) is missing in the hub",
                         user.username
@@ -23,19 +24,20 @@ impl Expected {
                 }
                 continue;
             };
-            if there != user && !is_taken(&users, id, &user.username) {
+            if there != user && !is_excused {
                 lines.push(format!("user {id}: directory {user:?}, hub {there:?}"));
             }
         }
         let groups = names(&found.groups, |group| &group.name);
         for (id, group) in &self.state.groups {
+            let is_excused = self.is_excused(&groups, id, &group.name);
             match found.groups.get(id) {
-                None if !groups.contains_key(&group.name) => {
+                None if !is_excused => {
                     lines.push(format!("group {} ({id}) is missing in the hub", group.name));
                 }
                 Some(there)
                     if (&there.name, &there.description) != (&group.name, &group.description)
-                        && !is_taken(&groups, id, &group.name) =>
+                        && !is_excused =>
                 {
                     lines.push(format!(
                         "group {id}: directory name {:?} and description {:?}, hub name {:?} and \
@@ -50,6 +52,33 @@ impl Expected {
         self.memberships(found, &mut lines);
         self.strangers(found, &mut lines);
         lines
+    }
+
+    /// Whether an object may lack the name it wants: somebody else has it, who wants it too, or
+    /// cannot have another one because it is unfit, or for the same reason. Objects that could
+    /// all have their names if they moved on in a circle are not excused.
+    fn is_excused(&self, names: &BTreeMap<&String, &String>, id: &String, name: &String) -> bool {
+        let (mut id, mut name) = (id, name);
+        let mut seen = BTreeSet::new();
+        while let Some(holder) = names.get(name) {
+            if *holder == id || !seen.insert(*holder) {
+                return false;
+            }
+            let Some(wanted) = self.name(holder) else {
+                return self.unfit.contains_key(*holder);
+            };
+            if wanted == name {
+                return true;
+            }
+            (id, name) = (*holder, wanted);
+        }
+        false
+    }
+
+    /// The name an object wants.
+    fn name(&self, id: &String) -> Option<&String> {
+        let user = self.state.users.get(id).map(|user| &user.username);
+        user.or(self.state.groups.get(id).map(|group| &group.name))
     }
 
     fn memberships(&self, found: &State, lines: &mut Vec<String>) {
@@ -88,19 +117,15 @@ impl Expected {
     /// One of those who want the same name must have it, unless somebody keeps it who became unfit.
     fn contested_names(&self, found: &State, lines: &mut Vec<String>) {
         for ids in &self.contested {
-            let name = |id: &String| {
-                let user = self.state.users.get(id).map(|user| &user.username);
-                user.or(self.state.groups.get(id).map(|group| &group.name))
-            };
             let has = |id: &&String| {
                 let user = found.users.get(*id).map(|user| &user.username);
                 let there = user.or(found.groups.get(*id).map(|group| &group.name));
-                there.is_some() && there == name(id)
+                there.is_some() && there == self.name(id)
             };
             let kept = self.unfit.keys().any(|id| {
                 let user = found.users.get(id).map(|user| &user.username);
                 let there = user.or(found.groups.get(id).map(|group| &group.name));
-                there.is_some() && there == ids.first().and_then(name)
+                there.is_some() && there == ids.first().and_then(|id| self.name(id))
             });
             let winners = ids.iter().filter(has).count();
             if winners != 1 && !kept {
@@ -116,11 +141,6 @@ fn names<'a, T>(
     name: impl Fn(&'a T) -> &'a String,
 ) -> BTreeMap<&'a String, &'a String> {
     objects.iter().map(|(id, it)| (name(it), id)).collect()
-}
-
-/// Whether another object than `id` holds the name.
-fn is_taken(names: &BTreeMap<&String, &String>, id: &String, name: &String) -> bool {
-    names.get(name).is_some_and(|holder| *holder != id)
 }
 
 fn describe(id: &str, wanted: &BTreeSet<String>, there: &Group) -> String {
@@ -176,6 +196,17 @@ mod tests {
         );
         assert!(!both.differences(&state(&[("1", "old")])).is_empty());
         assert!(!both.differences(&state(&[])).is_empty());
+    }
+
+    #[test]
+    fn names_in_a_circle_have_to_move_on() {
+        let swapped = expected(&[("1", "b"), ("2", "a")]);
+        let before = state(&[("1", "a"), ("2", "b")]);
+        assert_eq!(swapped.differences(&before).len(), 2);
+        // The first cannot move on, because somebody wants to keep the last name.
+        let queue = expected(&[("1", "b"), ("2", "c"), ("3", "c")]);
+        let before = state(&[("1", "a"), ("2", "b"), ("3", "c")]);
+        assert!(queue.differences(&before).is_empty());
     }
 
     #[test]
