@@ -301,9 +301,10 @@ impl Domain {
 
     fn set_login(&mut self, dice: &mut Dice) -> Option<Step> {
         let at = *dice.pick(&self.live_users())?;
-        let login = self.login(dice);
-        let step = Step::Change(self.set(at, "userPrincipalName", login.as_deref()));
-        self.users[at].login = login;
+        // Samba 4.17 refuses to take a login away by leaving it empty.
+        let login = self.login(dice)?;
+        let step = Step::Change(self.set(at, "userPrincipalName", Some(&login)));
+        self.users[at].login = Some(login);
         Some(step)
     }
 
