@@ -32,13 +32,14 @@ pub use filter::Resolved;
 pub use one::{History, Server, Surroundings};
 
 /// Attributes the engine needs beside the mapped ones.
-const ALWAYS: [&str; 8] = [
+const ALWAYS: [&str; 9] = [
     "name",
     "sAMAccountName",
     "objectSid",
     "primaryGroupID",
     "userAccountControl",
     "accountExpires",
+    "pwdLastSet",
     "isCriticalSystemObject",
     "member",
 ];
@@ -381,6 +382,7 @@ fn object(entry: &Entry, mapping: &Mapping) -> Result<Option<DirectoryObject>, E
     object.primary_group_rid = number(found.i64("primaryGroupID"));
     object.user_account_control = control.unwrap_or_default();
     object.account_expires = found.i64("accountExpires").unwrap_or_default();
+    object.pwd_last_set = found.i64("pwdLastSet");
     for name in mapping.attributes().chain(["name", "samaccountname"]) {
         if let Some(value) = mapped::text_of(entry, name) {
             object.attributes.insert(name.to_owned(), value);
@@ -403,6 +405,7 @@ fn bare(entry: &Entry) -> DirectoryObject {
         primary_group_rid: None,
         user_account_control: 0,
         account_expires: 0,
+        pwd_last_set: None,
     }
 }
 

@@ -55,9 +55,11 @@ ldap: {host: 'ldaps://dc1.corp.example:636', username: 'CN=svc-sync,DC=corp,DC=e
 kerberos: {keytab_path: k, principal: p, krb5_config_path: c, disable_pa_fx_fast: true}
 logger: {level: dpanic, format: json, file: {filename: adsync.log, maxsize: 30, maxbackups: 10}, cloud_logger: {}}
 safety: {max_removals: 0}
+streams: [account_state]
 sync_settings:
   interval: 15m
   follow_period: 5s
+  state_period: 1s
   allow_to_capture_users: true
   allow_to_capture_groups: true
   replacement_domain: pool.example
@@ -144,6 +146,11 @@ fn wrong_values_are_named_by_their_key() {
             "must use the same way to sign in",
         ),
         (with("agent_id: ''"), "agent_id"),
+        (with("streams: []"), "streams: empty"),
+        (
+            with("streams: [objects, objects]"),
+            "streams: one is listed twice",
+        ),
     ] {
         let error = parse(&text).unwrap_err();
         assert!(error.contains(key), "{key}: {error}");

@@ -324,6 +324,7 @@ impl Directory {
                 0x0200
             },
             account_expires: object.account_expires.map_or(0, filetime),
+            pwd_last_set: None,
         }
     }
 }

@@ -20,6 +20,15 @@ pub struct AccountState {
     pub must_change_password: bool,
 }
 
+/// How a user is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignIn {
+    /// False when the account is disabled.
+    pub enabled: bool,
+    /// Whether the password has to be changed at the next sign-in.
+    pub must_change_password: bool,
+}
+
 /// The same account in the hub, as far as the hub shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HubAccount {

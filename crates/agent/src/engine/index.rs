@@ -162,7 +162,10 @@ impl Index {
                 let values = mapping.user(object);
                 let enabled = object.user_account_control & ACCOUNT_DISABLED == 0;
                 let values = values.as_ref().map_err(String::as_str);
-                Record::user(place, values, enabled, object.primary_group_rid)
+                let rid = object.primary_group_rid;
+                let mut user = Record::user(place, values, enabled, rid);
+                user.must_change_password = object.pwd_last_set == Some(0);
+                user
             }
             ObjectClass::Group => {
                 let values = mapping.group(object);
@@ -204,6 +207,16 @@ impl Index {
     #[must_use]
     pub fn inactive_users(&self) -> BTreeSet<Guid> {
         let users = self.iter().map(|(guid, _)| guid);
+        users.filter(|guid| self.is_inactive(*guid)).collect()
+    }
+
+    /// The users that are enabled in the directory and not known to be active in the hub.
+    #[must_use]
+    pub fn to_reactivate(&self) -> Vec<Guid> {
+        let enabled = self
+            .iter()
+            .filter(|(_, record)| record.presence == Presence::Seen && record.is_enabled());
+        let users = enabled.map(|(guid, _)| guid);
         users.filter(|guid| self.is_inactive(*guid)).collect()
     }
 

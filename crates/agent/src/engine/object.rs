@@ -51,6 +51,9 @@ pub struct DirectoryObject {
     pub user_account_control: u32,
     /// accountExpires of a user as the directory has it: units of 100 ns since 1601.
     pub account_expires: i64,
+    /// pwdLastSet of a user in the same form: 0 when the password has to be changed at the next
+    /// sign-in (MS-ADA3 2.176).
+    pub pwd_last_set: Option<i64>,
 }
 
 impl DirectoryObject {

@@ -103,6 +103,9 @@ pub struct Record {
     pub critical: bool,
     /// Whether the directory shows it.
     pub presence: Presence,
+    /// Users: whether the password has to be changed at the next sign-in. It counts only when the
+    /// user is made; after that it is the matter of the account state stream.
+    pub must_change_password: bool,
     kind: Kind,
     enabled: bool,
     /// Of a group its own, of a user that of its primary group. 0 is no rid of an account.
@@ -195,6 +198,7 @@ impl Record {
             parent: place.parent,
             critical: place.critical,
             presence: place.presence,
+            must_change_password: false,
             kind,
             enabled: true,
             rid: None,
@@ -227,6 +231,12 @@ impl Record {
             },
             Kind::Container => Body::Container,
         }
+    }
+
+    /// Whether a user may sign in, as far as the directory says.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.enabled
     }
 
     /// The relative name; of a root the whole one. Empty when the directory never showed it.

@@ -20,6 +20,7 @@ use rollcall_proto::organizationmanager::{
 
 use super::Hub;
 use crate::engine::Guid;
+use crate::engine::account_state::SignIn;
 use crate::engine::mapping::Mapping;
 use crate::engine::values::{GroupValues, UserTarget, UserValues};
 
@@ -33,7 +34,7 @@ impl Hub {
         &self,
         guid: Guid,
         values: &UserValues,
-        enabled: bool,
+        sign_in: SignIn,
         entropy: &dyn Entropy,
     ) -> Result<String, ClientError> {
         let text = |target| values.get(target).to_owned();
@@ -45,14 +46,14 @@ impl Hub {
             family_name: text(UserTarget::FamilyName),
             email: text(UserTarget::Email),
             phone_number: text(UserTarget::PhoneNumber),
-            is_active: Some(enabled),
+            is_active: Some(sign_in.enabled),
             external_id: guid.to_string(),
             company_name: text(UserTarget::CompanyName),
             department: text(UserTarget::Department),
             job_title: text(UserTarget::JobTitle),
             employee_id: text(UserTarget::EmployeeId),
             expires_at: values.expires_at.map(proto_timestamp),
-            password_change_required: false,
+            password_change_required: sign_in.must_change_password,
             credentials: Some(Credentials::PasswordHash(unknown_password(entropy))),
         };
         let user: User = self

@@ -54,6 +54,8 @@ struct StoredUser {
     enabled: bool,
     #[prost(uint32, optional, tag = "5")]
     primary_group_rid: Option<u32>,
+    #[prost(bool, tag = "6")]
+    must_change_password: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -104,7 +106,12 @@ pub fn encode(record: &Record) -> Vec<u8> {
             values,
             enabled,
             primary_group_rid,
-        } => stored.user = Some(encode_user(values, enabled, primary_group_rid)),
+        } => {
+            stored.user = Some(StoredUser {
+                must_change_password: record.must_change_password,
+                ..encode_user(values, enabled, primary_group_rid)
+            });
+        }
         Body::Group {
             values,
             members,
@@ -202,12 +209,9 @@ fn decode_user(place: Place<'_>, user: &StoredUser) -> Option<Record> {
     let expires_at = user.expires_at.map(Timestamp::from_micros);
     let values = UserValues::new(fields, expires_at);
     let values = user.unfit.as_deref().map_or(Ok(&values), Err);
-    Some(Record::user(
-        place,
-        values,
-        user.enabled,
-        user.primary_group_rid,
-    ))
+    let mut record = Record::user(place, values, user.enabled, user.primary_group_rid);
+    record.must_change_password = user.must_change_password;
+    Some(record)
 }
 
 fn pack(guids: &[Guid]) -> Vec<u8> {

@@ -111,6 +111,7 @@ mod tests {
             primary_group_rid: None,
             user_account_control: 512,
             account_expires: 0,
+            pwd_last_set: None,
         }
     }
 

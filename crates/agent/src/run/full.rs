@@ -70,6 +70,11 @@ impl Run<'_> {
             objects_read,
         } = picture.take(reader, remembered).await?;
         self.summary.objects_read = objects_read;
+        // The picture is as old as the reading took; meanwhile the account state stream may have
+        // suspended somebody who would be let in again.
+        let doubtful = index.to_reactivate();
+        let settings = &self.settings;
+        apply(reader, settings, &mut index, &doubtful, &BTreeMap::new()).await?;
         self.write(&mut index, scope).await?;
         let token = token_of(&cookie);
         let cursor = Cursor {

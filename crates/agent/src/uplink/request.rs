@@ -8,6 +8,7 @@ use rollcall_proto::organizationmanager::member_delta::MemberAction;
 use super::Work;
 use super::effect::{Counted, Effect, Outcome};
 use crate::engine::Guid;
+use crate::engine::account_state::SignIn;
 use crate::engine::index::{Body, Index};
 use crate::engine::plan::{Activation, Plan, RemoveUserBehavior};
 use crate::engine::values::{GroupValues, UserTarget, UserValues};
@@ -129,7 +130,7 @@ pub enum Request {
     /// Set a group's values.
     UpdateGroup(Guid, String, GroupValues),
     /// Make a user.
-    CreateUser(Guid, UserValues, bool),
+    CreateUser(Guid, UserValues, SignIn),
     /// Set a user's values if given, switch it on or off if given.
     UpdateUser(Guid, String, Option<UserValues>, Option<Activation>),
     /// Change members of the group with this id.
@@ -153,7 +154,11 @@ impl Request {
             }
             Write::CreateUser(guid) => {
                 let (values, enabled) = user_values(index, *guid)?;
-                Self::CreateUser(*guid, values, enabled)
+                let sign_in = SignIn {
+                    enabled,
+                    must_change_password: index.get(*guid)?.must_change_password,
+                };
+                Self::CreateUser(*guid, values, sign_in)
             }
             Write::UpdateUser {
                 guid,
@@ -206,8 +211,8 @@ impl Request {
         match self {
             Self::CreateGroup(guid, values) => work.create_group(guid, &values, outcome).await,
             Self::UpdateGroup(_, id, values) => work.update_group(&id, &values, outcome).await,
-            Self::CreateUser(guid, values, enabled) => {
-                work.create_user(guid, &values, enabled, outcome).await;
+            Self::CreateUser(guid, values, sign_in) => {
+                work.create_user(guid, &values, sign_in, outcome).await;
             }
             Self::UpdateUser(_, id, values, activation) => {
                 if let Some(values) = values {
@@ -301,14 +306,13 @@ impl Work<'_> {
         &self,
         guid: Guid,
         values: &UserValues,
-        enabled: bool,
+        sign_in: SignIn,
         outcome: &mut Outcome,
     ) {
         let hub = self.session.hub();
-        let error = match hub
-            .create_user(guid, values, enabled, &**self.entropy)
-            .await
-        {
+        let enabled = sign_in.enabled;
+        let made = hub.create_user(guid, values, sign_in, &**self.entropy);
+        let error = match made.await {
             Ok(id) => {
                 outcome.did(Effect::Created(ObjectType::User, id, values.digest()));
                 return outcome.did(Effect::Enabled(enabled, Counted::WithCreation));

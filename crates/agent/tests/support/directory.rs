@@ -56,6 +56,7 @@ pub fn object(number: u128, parent: Option<u128>, class: ObjectClass) -> Directo
         primary_group_rid: None,
         user_account_control: 512,
         account_expires: 0,
+        pwd_last_set: None,
     }
 }
 

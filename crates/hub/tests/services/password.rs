@@ -87,7 +87,7 @@ fn lies_on_disk(hub: &Harness, secret: &[u8]) -> bool {
 async fn whether_a_password_must_change_can_be_said_alone() {
     let hub = Harness::start().await;
     let user_id = hub.create_user("ann").await;
-    set(&hub, &user_id, nt("one"), false).await;
+    set(&hub, &user_id, nt(&hex_of("one")), false).await;
     let before = strengthened(&hub, &user_id).await;
     for (required, kind) in [
         (true, PasswordKind::Temporary),
