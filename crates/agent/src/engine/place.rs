@@ -179,6 +179,7 @@ mod tests {
             primary_group_rid: None,
             user_account_control: if number == 8 { 4096 } else { 512 },
             account_expires: 0,
+            pwd_last_set: None,
         }
     }
 
