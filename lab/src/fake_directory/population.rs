@@ -62,7 +62,11 @@ impl Population {
         put("givenName", "Person");
         put("sn", &format!("Number {at}"));
         put("mail", &format!("{name}@{domain}"));
+        put("telephoneNumber", &format!("+1 555 {at:07}"));
+        put("company", "Example Corporation");
+        put("title", "Senior Engineer");
         put("department", &format!("Department {}", at % 100));
+        put("employeeID", &format!("E{at:07}"));
         user(&mut person, usn);
         person
     }
