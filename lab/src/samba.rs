@@ -6,6 +6,7 @@
 
 mod configuration;
 mod deleted;
+mod dirsync;
 mod template;
 
 use std::fs;

@@ -3,6 +3,8 @@
 //! Invariant: nothing here fails because something was slow; a neighbour on the machine halves any
 //! figure, so only ratios are worth comparing.
 
+mod delta;
+
 use std::time::Instant;
 
 use rollcall_lab::packages::{self, Consent, Need};
@@ -22,8 +24,11 @@ pub struct Arguments {
     /// Number of memberships over all groups
     #[arg(long, default_value_t = 100_000)]
     memberships: u32,
-    /// Measure only what this word is part of: `progress` or `full-run`
+    /// Measure only what this word is part of: `progress`, `full-run`, `delta`, `memory`, `groups`
     filter: Option<String>,
+    /// Cargo profile the programs are built with
+    #[arg(long, default_value = "release")]
+    profile: String,
     /// Install missing packages without asking
     #[arg(long)]
     yes: bool,
@@ -37,37 +42,43 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             .as_deref()
             .is_none_or(|word| name.contains(word))
     };
-    if wanted("progress") {
-        shell::run(shell::cargo().args([
-            "bench",
-            "--locked",
-            "--package",
-            "rollcall-hub",
-            "--bench",
-            "report_session_progress",
-        ]))?;
+    for (word, package, bench) in [
+        ("progress", "rollcall-hub", "report_session_progress"),
+        ("memory", "rollcall-agent", "memory"),
+        ("groups", "rollcall-agent", "groups"),
+    ] {
+        if wanted(word) {
+            let mut command = shell::cargo();
+            command.args(["bench", "--locked", "--profile", &arguments.profile]);
+            shell::run(command.args(["--package", package, "--bench", bench]))?;
+        }
     }
+    if wanted("full-run") || wanted("delta") {
+        let consent = if arguments.yes {
+            Consent::Given
+        } else {
+            Consent::Ask
+        };
+        packages::install(&[Need::Samba, Need::LdapUtils], consent)?;
+    }
+    let size = stage::Size {
+        users: arguments.users,
+        groups: arguments.groups,
+        memberships: arguments.memberships,
+    };
     if wanted("full-run") {
-        full_run(arguments)?;
+        full_run(&arguments.profile, &size)?;
+    }
+    if wanted("delta") {
+        delta::run(&arguments.profile, &size)?;
     }
     Ok(())
 }
 
 /// Seconds of a first full run beside the seconds `ldapsearch` needs to dump the same objects.
 #[allow(clippy::disallowed_methods)] // a measurement reads the clock
-fn full_run(arguments: &Arguments) -> anyhow::Result<()> {
-    let consent = if arguments.yes {
-        Consent::Given
-    } else {
-        Consent::Ask
-    };
-    packages::install(&[Need::Samba, Need::LdapUtils], consent)?;
-    let size = stage::Size {
-        users: arguments.users,
-        groups: arguments.groups,
-        memberships: arguments.memberships,
-    };
-    let stage = Stage::set("release", &size)?;
+fn full_run(profile: &str, size: &stage::Size) -> anyhow::Result<()> {
+    let stage = Stage::set(profile, size)?;
     let before = Instant::now();
     let ldif = stage.dump_directory()?;
     let dump_seconds = before.elapsed().as_secs_f64();

@@ -19,7 +19,7 @@ mod record;
 
 const FILE: &str = "index.redb";
 /// What the store may keep in memory, in bytes; the index itself is in memory already.
-const CACHE_BYTES: usize = 16 << 20;
+const CACHE_BYTES: usize = 8 << 20;
 /// Records in one transaction: the store holds on to every page that one has touched.
 const RECORDS_PER_TRANSACTION: usize = 20_000;
 const OBJECTS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("object");

@@ -123,7 +123,7 @@ impl Stage {
             .command("rollcall-agent")
             .arg("--config")
             .arg(self.configuration_path())
-            .args(["--once", "-o", "json"])
+            .args(["--once", "--now", "-o", "json"])
             .stderr(Stdio::inherit())
             .output()
             .context("cannot start rollcall-agent")?;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use rollcall_lab::fake_directory::{BASE_DN, DOMAIN, FakeDirectory};
+use rollcall_lab::fake_directory::{BASE_DN, DOMAIN, FakeDirectory, ObjectId};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -26,12 +26,16 @@ use fake_hub::FakeHub;
 /// How often the memory of the process is looked at; the kernel keeps the peak.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// Name of the group.
+const GROUP: &str = "everybody";
+
 /// Both sides.
 pub struct Crowd {
     /// Many people, and a group of the first half of them.
     pub directory: Arc<FakeDirectory>,
     /// Empty before the first run, then as the directory.
     pub hub: FakeHub,
+    group: ObjectId,
     config: PathBuf,
     _folder: TempDir,
 }
@@ -51,19 +55,25 @@ impl Crowd {
     pub async fn start(people: u64) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let directory = Arc::new(FakeDirectory::start()?);
-        directory.edit(|domain| {
+        let group = directory.edit(|domain| {
             let (unit, groups) = (domain.people()?, domain.groups()?);
             domain.populate(unit, people)?;
             let members: Vec<_> = (0..people / 2).map(|at| domain.person(at)).collect();
-            domain.add_group("everybody", groups, members).map(drop)
+            domain.add_group(GROUP, groups, members)
         })?;
         let hub = fake_hub::start(folder.path(), Arc::clone(&directory), people).await?;
         Ok(Self {
+            group,
             config: configure(folder.path(), &directory, &hub)?,
             directory,
             hub,
             _folder: folder,
         })
+    }
+
+    /// The hub has everybody from now on.
+    pub fn fill_hub(&self) {
+        self.hub.fill(self.group, GROUP);
     }
 
     /// Runs `program` once.

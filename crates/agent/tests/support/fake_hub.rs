@@ -2,8 +2,8 @@
 //!
 //! Why a fake: a real hub needs twenty minutes to create a million users, and its memory and speed
 //! are not what is measured. It answers over TLS and HTTP/2 as the real one does, takes whatever it
-//! is told, and once users were created lists everybody of the directory with the values they have
-//! there. Invariant: a call it does not know is answered as unimplemented. Deliberately absent:
+//! is told, and once users were created, or it is filled, lists everybody of the directory with the
+//! values they have there. Invariant: a call it does not know is answered as unimplemented. Deliberately absent:
 //! rights, leases that end, conflicts; those belong to the tests with the real hub.
 
 use std::convert::Infallible;
@@ -73,6 +73,25 @@ impl FakeHub {
     /// The next session is a full one.
     pub fn forget_token(&self) {
         self.shared.token().clear();
+    }
+
+    /// From now on it has everybody, and `group` with half of them.
+    pub fn fill(&self, group: ObjectId, name: &str) {
+        self.shared.has_users.store(true, Ordering::Relaxed);
+        *self.shared.group() = Some(Group {
+            id: GROUP.into(),
+            name: name.into(),
+            subject_container_id: POOL.into(),
+            external_id: group.guid_text(),
+            ..Group::default()
+        });
+    }
+
+    /// From now on it has nothing.
+    pub fn empty(&self) {
+        self.forget_token();
+        self.shared.has_users.store(false, Ordering::Relaxed);
+        *self.shared.group() = None;
     }
 }
 
