@@ -115,11 +115,7 @@ impl Agent {
     /// The brake on removals.
     #[must_use]
     pub fn limit(&self) -> Limit {
-        match self.config.safety.max_removals {
-            None => Limit::Default,
-            Some(0) => Limit::Off,
-            Some(count) => Limit::Count(count),
-        }
+        Limit::of_setting(self.config.safety.max_removals)
     }
 
     /// The failed items of a stream on disk.

@@ -21,6 +21,7 @@ use crate::failure::Failure;
 
 mod approve;
 mod drift;
+mod dry_run;
 mod explain;
 mod resync;
 mod signal;
@@ -45,6 +46,12 @@ pub struct Arguments {
     /// Try everything a run needs, explain what is wrong, change nothing.
     #[arg(long)]
     pub check: bool,
+    /// Work out what a run would do, try it in simulation, change nothing, then end.
+    #[arg(long, conflicts_with_all = ["check", "once", "now"])]
+    pub dry_run: bool,
+    /// In a dry run: write the exact plan as JSON lines to this file; - is standard output.
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
     /// Form of the result on standard output.
     #[arg(short, long, value_enum, default_value_t = Output::Text, global = true)]
     pub output: Output,
@@ -103,6 +110,12 @@ pub async fn run(arguments: &Arguments) -> ExitCode {
         }
         Some(Command::Drift(wanted)) => drift::drift(arguments, wanted, config, entropy).await,
         Some(Command::Approve(wanted)) => approve::approve(arguments, wanted, &config),
+        None if arguments.dry_run || config.dry_run.enabled => {
+            dry_run::dry_run(arguments, config, entropy).await
+        }
+        None if arguments.plan.is_some() => ended(&Failure::Config(
+            "--plan: only a dry run writes its plan; add --dry-run".into(),
+        )),
         None => work::work(arguments, config, entropy).await,
     }
 }

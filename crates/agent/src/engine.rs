@@ -22,6 +22,7 @@ pub mod plan;
 pub mod record;
 pub mod scope;
 pub mod snapshot;
+pub mod trial;
 pub mod values;
 
 pub use guid::Guid;

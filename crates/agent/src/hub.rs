@@ -26,6 +26,7 @@ mod account;
 mod before;
 mod listing;
 mod one;
+mod preview;
 mod write;
 
 pub use account::Account;

@@ -5,9 +5,12 @@
 //! away and rebuilt from both sides.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    ConcurrencyMode, Database, ReadOnlyDatabase, ReadableDatabase, ReadableTable, TableDefinition,
+};
 use rollcall_kit::timestamp::Timestamp;
 
 use crate::engine::Guid;
@@ -52,8 +55,24 @@ pub enum IndexFileError {
 /// The open file.
 #[derive(Debug)]
 pub struct IndexFile {
-    database: Database,
+    store: Store,
     path: PathBuf,
+}
+
+enum Store {
+    /// Nobody else writes to it.
+    Own(Database),
+    /// Another process may write to it meanwhile; what is read is one state of it.
+    Shared(ReadOnlyDatabase),
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Own(_) => "Own",
+            Self::Shared(_) => "Shared",
+        })
+    }
 }
 
 /// What a batch brought: the cursor that covers it.
@@ -74,6 +93,8 @@ impl IndexFile {
         let path = directory.join(FILE);
         let database = match Database::builder()
             .set_cache_size(CACHE_BYTES)
+            // One process writes, others may look (`Self::look`).
+            .set_concurrency_mode(ConcurrencyMode::SingleWriter)
             .create(&path)
         {
             Ok(database) => database,
@@ -87,7 +108,10 @@ impl IndexFile {
                 });
             }
         };
-        let file = Self { database, path };
+        let file = Self {
+            store: Store::Own(database),
+            path,
+        };
         file.write(|tx| {
             tx.open_table(OBJECTS)?;
             tx.open_table(FACTS)?;
@@ -95,6 +119,28 @@ impl IndexFile {
             Ok(())
         })?;
         Ok(file)
+    }
+
+    /// Opens the file in `directory` to read it, also while an agent works with it. What is to be
+    /// written to it later is dropped: it stays as it is. `None` when there is no file, or it
+    /// cannot be read as it is, after a crash for example.
+    #[must_use]
+    pub fn look(directory: &Path) -> Option<Self> {
+        let path = directory.join(FILE);
+        let opened = Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .set_concurrency_mode(ConcurrencyMode::SingleWriter)
+            .open_read_only(&path);
+        match opened {
+            Ok(database) => Some(Self {
+                store: Store::Shared(database),
+                path,
+            }),
+            Err(error) => {
+                tracing::debug!(%error, "the index cannot be looked into");
+                None
+            }
+        }
     }
 
     /// The index, if it was made under this binding and covers exactly what `token` covers.
@@ -345,11 +391,11 @@ impl IndexFile {
         &self,
         work: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, IndexFileError> {
-        let result = self
-            .database
-            .begin_read()
-            .map_err(redb::Error::from)
-            .and_then(|tx| work(&tx));
+        let begun = match &self.store {
+            Store::Own(database) => database.begin_read(),
+            Store::Shared(database) => database.begin_read(),
+        };
+        let result = begun.map_err(redb::Error::from).and_then(|tx| work(&tx));
         result.map_err(|source| self.broken(source))
     }
 
@@ -357,8 +403,10 @@ impl IndexFile {
         &self,
         work: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
     ) -> Result<(), IndexFileError> {
-        let result = self
-            .database
+        let Store::Own(database) = &self.store else {
+            return Ok(());
+        };
+        let result = database
             .begin_write()
             .map_err(redb::Error::from)
             .and_then(|tx| {
@@ -392,3 +440,6 @@ fn put(
     objects.insert(guid.to_wire().as_slice(), bytes.as_slice())?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

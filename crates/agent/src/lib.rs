@@ -13,6 +13,7 @@ pub mod command;
 pub mod condition;
 pub mod config;
 pub mod drift;
+pub mod dry_run;
 pub mod engine;
 pub mod explain;
 pub mod failure;

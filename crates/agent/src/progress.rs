@@ -50,6 +50,8 @@ pub enum Change {
     Activate = 4,
     /// Switched off.
     Deactivate = 5,
+    /// A new password hash was imported.
+    PasswordHashUpdate = 6,
 }
 
 impl Change {
@@ -62,6 +64,7 @@ impl Change {
             Self::Delete => "delete",
             Self::Activate => "activate",
             Self::Deactivate => "deactivate",
+            Self::PasswordHashUpdate => "password_hash_update",
         }
     }
 }

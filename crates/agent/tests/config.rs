@@ -134,10 +134,6 @@ fn wrong_values_are_named_by_their_key() {
             "use_metadata_service: not in this version",
         ),
         (
-            with("dry_run: {enabled: true}"),
-            "dry_run.enabled: not in this version",
-        ),
-        (
             with("enable_password_writeback: true"),
             "enable_password_writeback: not in this version",
         ),

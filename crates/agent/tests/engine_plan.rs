@@ -1,4 +1,4 @@
-//! A plan as data: what its steps say, and that its hash depends on nothing else.
+//! A plan as data: what its steps say, that its hash depends on nothing else, and how it is tried.
 
 // Helpers of tests fail by panicking, as tests do.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
@@ -13,6 +13,8 @@ use rollcall_agent::engine::object::{Change, ObjectClass};
 use rollcall_agent::engine::plan::{
     Before, Plan, PlanHash, RemoveUserBehavior, Steps, UserBefore, plan,
 };
+use rollcall_agent::engine::trial::{Holder, Names, Trial, TrialRules, try_out};
+use rollcall_agent::progress::{Change as Kind, ObjectType};
 use rollcall_agent::refused_plan::write_plan;
 use serde_json::{Value as Json, json};
 
@@ -206,11 +208,117 @@ fn disabling_counts_active_users_only() {
         stop.to_string()
             .starts_with("21 of 100 users would be suspended")
     );
-    assert_eq!(stop.examples(), "CN=o120");
+    assert_eq!(stop.examples(), "CN=o120,CN=o2,CN=o1");
     // Enabling again takes nothing away.
     for number in 100..120 {
         see(&mut index, user(number, STAFF));
     }
     see(&mut index, user(120, STAFF));
     assert_eq!(verdict(&index, &removed), Ok(()));
+}
+
+/// A hub that knows the domain of the tests and these logins.
+fn names(logins: &[(&str, Holder)]) -> Names {
+    let logins = logins.iter();
+    Names {
+        logins: logins.map(|(name, h)| ((*name).to_owned(), *h)).collect(),
+        domains: ["corp.example".to_owned()].into(),
+        ..Names::default()
+    }
+}
+
+fn trial(index: &Index, names: Names, capture_users: bool) -> Trial {
+    let plan = plan(index, &staff_only(), &rules()).unwrap();
+    let rules = TrialRules {
+        behavior: RemoveUserBehavior::Remove,
+        capture_users,
+        capture_groups: false,
+        now: NOW,
+    };
+    try_out(&plan, index, names, &rules)
+}
+
+fn count(trial: &Trial, object: ObjectType, change: Kind) -> (u64, u64) {
+    let count = trial.counts.get(&(object, change)).copied();
+    let count = count.unwrap_or_default();
+    (count.successful, count.failed)
+}
+
+#[test]
+fn a_login_that_is_taken_fails_unless_it_is_captured() {
+    let mut objects = tree();
+    objects.extend([
+        user(10, STAFF),
+        user(11, STAFF),
+        group(20, STAFF, &[10, 11]),
+    ]);
+    let index = index_of(objects);
+    let taken = |holder| names(&[("u10@corp.example", holder)]);
+    for (holder, capture, created, updated) in [
+        (Holder::Local, false, (1, 1), (0, 0)),
+        (Holder::Foreign, true, (1, 1), (0, 0)),
+        (Holder::Local, true, (1, 0), (1, 0)),
+        (Holder::Ours(guid(10)), false, (1, 0), (1, 0)),
+        (Holder::Ours(guid(99)), false, (1, 1), (0, 0)),
+    ] {
+        let trial = trial(&index, taken(holder), capture);
+        let users = |change| count(&trial, ObjectType::User, change);
+        assert_eq!(users(Kind::Create), created, "{holder:?}");
+        assert_eq!(users(Kind::Update), updated, "{holder:?}");
+        let members = count(&trial, ObjectType::Membership, Kind::Create);
+        assert_eq!(members, (created.0 + updated.0, 0), "{holder:?}");
+        let reasons = trial.failures.values();
+        assert!(reasons.clone().all(|why| why.contains("u10@corp.example")));
+    }
+}
+
+#[test]
+fn a_login_that_becomes_free_in_the_same_run_is_taken_over() {
+    let mut first = tree();
+    first.extend([user(10, STAFF), user(11, STAFF)]);
+    let mut index = synchronized(first, &staff_only());
+    let named = |number: u128, login: &str| {
+        let mut object = user(number, STAFF);
+        object
+            .attributes
+            .insert("userprincipalname".into(), format!("{login}@corp.example"));
+        object
+    };
+    // 10 is deleted and made anew, 11 gets another login, which a new user takes.
+    index.apply(Change::Deleted(guid(10)), &mapping());
+    for object in [named(30, "u10"), named(11, "eleven"), named(31, "u11")] {
+        see(&mut index, object);
+    }
+    let there = [
+        ("u10@corp.example", Holder::Ours(guid(10))),
+        ("u11@corp.example", Holder::Ours(guid(11))),
+    ];
+    let made = trial(&index, names(&there), false);
+    assert_eq!(made.failures.len(), 0, "{made:?}");
+    assert_eq!(count(&made, ObjectType::User, Kind::Create), (2, 0));
+    assert_eq!(count(&made, ObjectType::User, Kind::Update), (1, 0));
+    assert_eq!(count(&made, ObjectType::User, Kind::Delete), (1, 0));
+    // Of two that want the same, one gets it.
+    see(&mut index, named(32, "u11"));
+    let made = trial(&index, names(&there), false);
+    assert_eq!(count(&made, ObjectType::User, Kind::Create), (2, 1));
+}
+
+#[test]
+fn unfit_objects_and_unproven_domains_fail() {
+    let mut unfit = user(10, STAFF);
+    unfit
+        .attributes
+        .insert("userprincipalname".into(), "a b@corp.example".into());
+    let mut objects = tree();
+    objects.extend([unfit, user(11, STAFF)]);
+    let index = index_of(objects);
+    let mut nowhere = names(&[]);
+    nowhere.domains.clear();
+    let made = trial(&index, nowhere, false);
+    assert_eq!(count(&made, ObjectType::User, Kind::Create), (0, 2));
+    let why = &made.failures[&(guid(11), ObjectType::User, Kind::Create)];
+    assert!(why.contains("corp.example"), "{why}");
+    let made = trial(&index, names(&[]), false);
+    assert_eq!(count(&made, ObjectType::User, Kind::Create), (1, 1));
 }

@@ -118,7 +118,6 @@ fn later_versions(config: &Config, found: &mut Vec<String>) {
             "enable_password_writeback",
             "set it to false",
         ),
-        (config.dry_run.enabled, "dry_run.enabled", "set it to false"),
         (
             log_group,
             "logger.cloud_logger.log_group_id",

@@ -93,6 +93,16 @@ struct Excess {
 }
 
 impl Limit {
+    /// That of `safety.max_removals`.
+    #[must_use]
+    pub fn of_setting(max_removals: Option<usize>) -> Self {
+        match max_removals {
+            None => Self::Default,
+            Some(0) => Self::Off,
+            Some(count) => Self::Count(count),
+        }
+    }
+
     fn of(self, known: usize) -> Option<usize> {
         match self {
             Self::Default => {

@@ -63,9 +63,7 @@ impl Hub {
 
     async fn users_of(&self, wanted: &HashMap<&str, Guid>) -> Result<Vec<User>, ClientError> {
         if wanted.len() > ASKED_SINGLY_MAX {
-            return self
-                .users_where(|user| wanted.contains_key(user.id.as_str()))
-                .await;
+            return self.listed_users(wanted).await;
         }
         let found = stream::iter(wanted.keys().map(|id| (*id).to_owned()))
             .map(|user_id| async move {
@@ -80,26 +78,33 @@ impl Hub {
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// The users of the pool that `wanted` picks, whoever they belong to.
-    pub(crate) async fn users_where(
-        &self,
-        wanted: impl Fn(&User) -> bool,
-    ) -> Result<Vec<User>, ClientError> {
+    async fn listed_users(&self, wanted: &HashMap<&str, Guid>) -> Result<Vec<User>, ClientError> {
+        let mut users = Vec::new();
+        self.each_user(|user| {
+            if wanted.contains_key(user.id.as_str()) {
+                users.push(user);
+            }
+        })
+        .await?;
+        Ok(users)
+    }
+
+    /// Hands on all users of the pool, whoever they belong to.
+    pub(super) async fn each_user(&self, mut sink: impl FnMut(User)) -> Result<(), ClientError> {
         let mut request = ListUsersRequest {
             userpool_id: self.userpool_id(),
             page_size: PAGE_SIZE,
             ..ListUsersRequest::default()
         };
-        let mut users = Vec::new();
         loop {
             let page = self
                 .read(request.clone(), |hub, request| async move {
                     hub.users().list(request).await
                 })
                 .await?;
-            users.extend(page.users.into_iter().filter(&wanted));
+            page.users.into_iter().for_each(&mut sink);
             if page.next_page_token.is_empty() {
-                return Ok(users);
+                return Ok(());
             }
             request.page_token = page.next_page_token;
         }

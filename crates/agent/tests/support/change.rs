@@ -3,6 +3,8 @@
 // Each test program uses a part of it.
 #![allow(dead_code)]
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rollcall_lab::samba::Fill;
 use serde_json::Value as Json;
 
@@ -47,8 +49,7 @@ pub fn rename(dn: &str, new: &str, above: Option<&str>) -> String {
 
 /// Any value as a line of LDIF.
 pub fn line(name: &str, value: &str) -> String {
-    use base64::Engine as _;
-    let encoded = base64::engine::general_purpose::STANDARD.encode(value);
+    let encoded = STANDARD.encode(value);
     format!("{name}:: {encoded}\n")
 }
 
@@ -86,4 +87,17 @@ pub fn remove_member(group: &str, member: &str) -> String {
 
 pub fn replace(dn: &str, attribute: &str, value: &str) -> String {
     modify(dn, &format!("replace: {attribute}\n{attribute}: {value}"))
+}
+
+/// The distinguished names of a dump; those that are not ASCII are in base 64 (RFC 2849).
+pub fn dns(dump: &str) -> Vec<String> {
+    let name = |line: &str| {
+        if let Some(coded) = line.strip_prefix("dn:: ") {
+            return Some(String::from_utf8(STANDARD.decode(coded).unwrap()).unwrap());
+        }
+        line.strip_prefix("dn: ").map(str::to_owned)
+    };
+    let mut names: Vec<String> = dump.lines().filter_map(name).collect();
+    names.sort_unstable();
+    names
 }

@@ -1,0 +1,243 @@
+//! A dry run: everything a run would do, worked out and tried in simulation, without doing it.
+//!
+//! Invariant: nothing is written anywhere: no session is opened, no cursor is stored, the hub and
+//! the directory are only read, and of the agent's files at most the log grows (decision U117).
+//! The index is looked into as it is, also beside a running service; where that is not possible,
+//! everything is compared.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rollcall_directory::Error as DirectoryError;
+use rollcall_kit::clock::Clock;
+use rollcall_kit::entropy::Entropy;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::activity::Activity;
+use crate::agent;
+use crate::config::Config;
+use crate::engine::Guid;
+use crate::engine::guard::{self, Limit, Removals, Removed};
+use crate::engine::index::Index;
+use crate::engine::plan::{self, PlanHash, Rules, Steps};
+use crate::engine::trial::{TrialRules, try_out};
+use crate::failure::Failure;
+use crate::hub;
+use crate::index_file::IndexFile;
+use crate::reader;
+use crate::refused_plan::{private_file, write_plan};
+use crate::replication_token::cookie_of;
+use crate::run::delta::take_in;
+use crate::run::full::{Compared, Picture};
+use crate::sight::Sight;
+
+mod report;
+
+pub use report::{Counter, DryRunReport};
+
+/// Where the plan goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlanOutput {
+    /// Nowhere; only its hash is shown.
+    Nowhere,
+    /// To standard output.
+    Stdout,
+    /// To this file, readable for the agent's user only.
+    File(PathBuf),
+}
+
+/// What a dry run is set up with.
+pub struct DryRun {
+    /// The file.
+    pub config: Config,
+    /// Where it was read.
+    pub config_path: PathBuf,
+    /// Where the plan goes.
+    pub output: PlanOutput,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness, for waits between attempts.
+    pub entropy: Arc<dyn Entropy>,
+    /// What people see.
+    pub activity: Activity,
+    /// Cancelled when the program has to end.
+    pub stop: CancellationToken,
+}
+
+/// Both sides as a run would see them, and how that was found out.
+struct Seen {
+    index: Index,
+    mode: &'static str,
+    objects_read: usize,
+}
+
+impl DryRun {
+    /// Does it.
+    ///
+    /// # Errors
+    /// [`Failure`] when a run could not be made, or its plan not be worked out.
+    pub async fn go(&self) -> Result<DryRunReport, Failure> {
+        tokio::select! {
+            () = self.stop.cancelled() => Err(Failure::Stopped),
+            report = self.work() => report,
+        }
+    }
+
+    async fn work(&self) -> Result<DryRunReport, Failure> {
+        let started = Instant::now();
+        agent::check_permissions(&self.config, &self.config_path)?;
+        let mut sight = Sight::open(&self.config, Arc::clone(&self.entropy)).await?;
+        let shown = self.activity.show();
+        let seen = self.look(&mut sight).await?;
+        let Sight {
+            settings,
+            scope,
+            hub,
+            ..
+        } = &sight;
+        let index = &seen.index;
+        let behavior = settings.remove_user_behavior;
+        let rules = Rules {
+            remove_user_behavior: behavior,
+            nested_groups: settings.nested_groups,
+            now: self.clock.now(),
+        };
+        let plan = plan::plan(index, scope, &rules)?;
+        self.activity.begin("trying the plan", 0);
+        let before = hub.before(&plan, index, &settings.mapping).await;
+        let steps = Steps {
+            plan: &plan,
+            index,
+            behavior,
+            before: &before.map_err(|error| hub::failure(&error))?,
+        };
+        let hash = self.write(steps)?;
+        let removals = Removals::of(&plan, index, behavior);
+        let limit = Limit::of_setting(self.config.safety.max_removals);
+        let refused = guard::check(&removals, index, limit, &Removed::default()).err();
+        let names = hub.names().await.map_err(|error| hub::failure(&error))?;
+        let trial_rules = TrialRules {
+            behavior,
+            capture_users: settings.capture_users,
+            capture_groups: settings.capture_groups,
+            now: self.clock.now(),
+        };
+        let trial = try_out(&plan, index, names, &trial_rules);
+        drop(shown);
+        let mut report = DryRunReport::new(&plan, hash, seen.mode);
+        report.objects_read = seen.objects_read;
+        report.refused = refused.map(|why| why.headline());
+        report.take(&trial, index);
+        report.seconds = started.elapsed().as_secs_f64();
+        Ok(report)
+    }
+
+    /// Reads both sides as a run would.
+    async fn look(&self, sight: &mut Sight) -> Result<Seen, Failure> {
+        let token = sight.hub.replication_token().await;
+        let token = token.map_err(|error| hub::failure(&error))?;
+        let file = IndexFile::look(&self.config.working_directory());
+        let pool = &self.config.userpool_id;
+        let binding = sight.settings.binding(pool, &self.config.ldap.host);
+        let stored = file.as_ref().map(|file| Stored {
+            file,
+            binding: &binding,
+            token: &token,
+        });
+        if let Some(seen) = self.delta(sight, stored.as_ref()).await? {
+            return Ok(seen);
+        }
+        let picture = Picture {
+            settings: &sight.settings,
+            scope: &sight.scope,
+            hub: &sight.hub,
+            clock: &*self.clock,
+            activity: &self.activity,
+        };
+        let remembered = |index: &Index| match &file {
+            Some(file) => Ok(file.memory(&binding, &token, index)?),
+            None => Ok(None),
+        };
+        let Compared {
+            index,
+            objects_read,
+            ..
+        } = picture.take(&mut sight.reader, remembered).await?;
+        Ok(Seen {
+            index,
+            mode: "full",
+            objects_read,
+        })
+    }
+
+    /// What a run would see that reads changes only; `None` when it would have to compare
+    /// everything.
+    async fn delta(
+        &self,
+        sight: &mut Sight,
+        stored: Option<&Stored<'_>>,
+    ) -> Result<Option<Seen>, Failure> {
+        let start = stored.map(Stored::load).transpose()?.flatten();
+        let Some((mut index, cookie, controller)) = start else {
+            tracing::info!("there is no index that fits the hub's token; everything is compared");
+            return Ok(None);
+        };
+        self.activity.begin("reading the changes", 0);
+        let Sight {
+            settings,
+            scope,
+            reader,
+            ..
+        } = sight;
+        let changes = match reader.changes(&settings.mapping, &cookie, controller).await {
+            Ok(changes) => changes,
+            Err(DirectoryError::CookieRefused { text }) => {
+                tracing::warn!(
+                    why = text,
+                    "the directory refused the cursor; everything is compared"
+                );
+                return Ok(None);
+            }
+            Err(error) => return Err(reader::failure(&error)),
+        };
+        take_in(reader, settings, scope, &mut index, &changes).await?;
+        Ok(Some(Seen {
+            index,
+            mode: "delta",
+            objects_read: changes.seen.len() + changes.deleted.len(),
+        }))
+    }
+
+    fn write(&self, steps: Steps<'_>) -> Result<PlanHash, Failure> {
+        let written = match &self.output {
+            PlanOutput::Nowhere => write_plan(steps, io::sink()),
+            PlanOutput::Stdout => write_plan(steps, io::BufWriter::new(io::stdout().lock())),
+            PlanOutput::File(path) => {
+                private_file(path).and_then(|file| write_plan(steps, io::BufWriter::new(file)))
+            }
+        };
+        written.map_err(|error| Failure::run("cannot write the plan", &error))
+    }
+}
+
+/// The index on disk and what it has to fit.
+struct Stored<'a> {
+    file: &'a IndexFile,
+    binding: &'a [u8],
+    token: &'a str,
+}
+
+impl Stored<'_> {
+    /// The index, the cookie to go on from and whose it is, if they fit.
+    fn load(&self) -> Result<Option<(Index, Vec<u8>, Option<Guid>)>, Failure> {
+        let Some(index) = self.file.load(self.binding, self.token)? else {
+            return Ok(None);
+        };
+        let kept = self.file.cookie()?;
+        let controller = self.file.controller()?;
+        let cookie = cookie_of(self.token, kept.as_deref());
+        Ok(cookie.map(|cookie| (index, cookie, controller)))
+    }
+}

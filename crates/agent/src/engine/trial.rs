@@ -1,0 +1,348 @@
+//! A plan tried out without a hub: what would succeed, what would fail and why.
+//!
+//! Invariant: it follows the rules the hub has for logins and group names and the order and the
+//! passes of a real run, so that its counters are those of the run. Deliberately absent: what
+//! cannot be foreseen, such as rights, quotas and changes that others make meanwhile.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use rollcall_kit::timestamp::Timestamp;
+
+use super::Guid;
+use super::index::{Body, Index, Record};
+use super::plan::{Activation, Plan, RemoveUserBehavior, UserUpdate};
+use super::values::UserTarget;
+use crate::item_error::Key;
+use crate::progress::{Change, Count, ObjectType};
+
+/// Passes over the plan, as in a real run: a conflict may go away by what the same run does.
+const PASSES_MAX: u32 = 3;
+
+/// Who has a name in the hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// This object of the directory.
+    Ours(Guid),
+    /// Nobody outside the hub: it can be captured.
+    Local,
+    /// An object of another source.
+    Foreign,
+}
+
+/// The names that are taken in the hub.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    /// Logins of the pool's users, folded (decision U85).
+    pub logins: HashMap<String, Holder>,
+    /// Names of the organization's groups.
+    pub groups: HashMap<String, Holder>,
+    /// Domains that logins of the pool may have.
+    pub domains: BTreeSet<String>,
+}
+
+/// The rules of a trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrialRules {
+    /// What becomes of users that leave.
+    pub behavior: RemoveUserBehavior,
+    /// Users of the hub with the same login are taken over.
+    pub capture_users: bool,
+    /// Groups of the hub with the same name are taken over.
+    pub capture_groups: bool,
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// What a run would count and report.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Trial {
+    /// By object and kind of change.
+    pub counts: BTreeMap<(ObjectType, Change), Count>,
+    /// What would fail, and why.
+    pub failures: BTreeMap<Key, String>,
+}
+
+/// Tries a plan.
+#[must_use]
+pub fn try_out(plan: &Plan, index: &Index, names: Names, rules: &TrialRules) -> Trial {
+    let mut run = Run {
+        index,
+        rules,
+        held: held(&names.logins),
+        group_held: held(&names.groups),
+        names,
+        trial: Trial::default(),
+        there: BTreeSet::new(),
+    };
+    let mut left = plan.clone();
+    for _ in 0..PASSES_MAX {
+        run.trial.failures.clear();
+        let before = left.writes();
+        run.unfit(plan);
+        run.groups(&mut left);
+        run.users(&mut left);
+        run.user_removals(&mut left);
+        run.group_removals(&mut left);
+        if run.trial.failures.is_empty() || left.writes() == before {
+            break;
+        }
+    }
+    run.memberships(&left);
+    let mut trial = run.trial;
+    for key in trial.failures.keys() {
+        trial.counts.entry((key.1, key.2)).or_default().failed += 1;
+    }
+    trial
+}
+
+fn held(names: &HashMap<String, Holder>) -> HashMap<Guid, String> {
+    let ours = names.iter().filter_map(|(name, holder)| match holder {
+        Holder::Ours(guid) => Some((*guid, name.clone())),
+        Holder::Local | Holder::Foreign => None,
+    });
+    ours.collect()
+}
+
+struct Run<'a> {
+    index: &'a Index,
+    rules: &'a TrialRules,
+    names: Names,
+    /// The login of each object of the directory.
+    held: HashMap<Guid, String>,
+    group_held: HashMap<Guid, String>,
+    trial: Trial,
+    /// Objects that were made or found.
+    there: BTreeSet<Guid>,
+}
+
+/// How an object gets its name.
+enum Claim {
+    /// It was free, or the object's own.
+    Granted,
+    /// From an object of the hub, which is taken over.
+    Captured,
+    /// Not at all.
+    Refused(String),
+}
+
+impl Run<'_> {
+    fn did(&mut self, object: ObjectType, change: Change) {
+        let count = self.trial.counts.entry((object, change)).or_default();
+        count.successful += 1;
+    }
+
+    fn failed(&mut self, key: Key, reason: String) {
+        self.trial.failures.insert(key, reason);
+    }
+
+    fn unfit(&mut self, plan: &Plan) {
+        let groups = plan.unfit_groups.iter().map(|u| (ObjectType::Group, u));
+        let users = plan.unfit_users.iter().map(|u| (ObjectType::User, u));
+        for (object, unfit) in groups.chain(users) {
+            let change = match self.index.hub_id(unfit.guid) {
+                Some(_) => Change::Update,
+                None => Change::Create,
+            };
+            self.failed((unfit.guid, object, change), unfit.reason.clone());
+        }
+    }
+
+    fn groups(&mut self, left: &mut Plan) {
+        for (object, list) in [
+            (Change::Create, &mut left.group_creates),
+            (Change::Update, &mut left.group_updates),
+        ] {
+            list.retain(|guid| !self.group(*guid, object));
+        }
+    }
+
+    /// Whether it succeeded.
+    fn group(&mut self, guid: Guid, change: Change) -> bool {
+        let Some(Body::Group {
+            values: Ok(values), ..
+        }) = self.index.get(guid).map(Record::body)
+        else {
+            return true;
+        };
+        let name = values.name;
+        let known = self.group_held.contains_key(&guid);
+        let claim = claim(
+            &mut self.names.groups,
+            &mut self.group_held,
+            guid,
+            &name,
+            self.rules.capture_groups && change == Change::Create,
+        );
+        match claim {
+            Claim::Refused(holder) => {
+                let reason = format!("the hub has {holder} group with the name {name:?}");
+                self.failed((guid, ObjectType::Group, change), reason);
+                false
+            }
+            Claim::Granted if change == Change::Create && !known => {
+                self.there.insert(guid);
+                self.did(ObjectType::Group, Change::Create);
+                true
+            }
+            Claim::Granted | Claim::Captured => {
+                self.there.insert(guid);
+                self.did(ObjectType::Group, Change::Update);
+                true
+            }
+        }
+    }
+
+    fn users(&mut self, left: &mut Plan) {
+        left.user_updates
+            .retain(|update| !self.user_update(*update));
+        left.user_creates.retain(|guid| !self.user_create(*guid));
+    }
+
+    fn user_update(&mut self, update: UserUpdate) -> bool {
+        let guid = update.guid;
+        if update.values {
+            let Some((login, _, _)) = self.user(guid) else {
+                return true;
+            };
+            if let Claim::Refused(reason) = self.login(guid, &login, Change::Update) {
+                self.failed((guid, ObjectType::User, Change::Update), reason);
+                return false;
+            }
+            self.did(ObjectType::User, Change::Update);
+        }
+        match update.activation {
+            Some(Activation::Reactivate) => {
+                self.did(ObjectType::User, Change::Activate);
+            }
+            Some(Activation::Suspend) => {
+                self.did(ObjectType::User, Change::Deactivate);
+            }
+            None => {}
+        }
+        true
+    }
+
+    fn user_create(&mut self, guid: Guid) -> bool {
+        let Some((login, enabled, ended)) = self.user(guid) else {
+            return true;
+        };
+        let known = self.held.contains_key(&guid);
+        match self.login(guid, &login, Change::Create) {
+            Claim::Refused(reason) => {
+                self.failed((guid, ObjectType::User, Change::Create), reason);
+                return false;
+            }
+            Claim::Granted if !known => self.did(ObjectType::User, Change::Create),
+            // It is there already, or is taken over: its values are set, then it is switched.
+            Claim::Granted | Claim::Captured => {
+                self.did(ObjectType::User, Change::Update);
+                match (enabled, ended) {
+                    (true, true) => {}
+                    (true, false) => self.did(ObjectType::User, Change::Activate),
+                    (false, _) => self.did(ObjectType::User, Change::Deactivate),
+                }
+            }
+        }
+        self.there.insert(guid);
+        true
+    }
+
+    fn login(&mut self, guid: Guid, login: &str, change: Change) -> Claim {
+        let domain = login.rsplit_once('@').map_or("", |(_, domain)| domain);
+        if !self.names.domains.contains(domain) {
+            return Claim::Refused(format!(
+                "{domain:?} of the login {login} is no proven domain of the pool; add and validate it, or set sync_settings.replacement_domain"
+            ));
+        }
+        let capture = self.rules.capture_users && change == Change::Create;
+        let claim = claim(&mut self.names.logins, &mut self.held, guid, login, capture);
+        match claim {
+            Claim::Refused(holder) => {
+                Claim::Refused(format!("the hub has {holder} user with the login {login}"))
+            }
+            other => other,
+        }
+    }
+
+    /// Folded login, whether it is enabled, whether the account has ended.
+    fn user(&self, guid: Guid) -> Option<(String, bool, bool)> {
+        let Body::User {
+            values, enabled, ..
+        } = self.index.get(guid)?.body()
+        else {
+            return None;
+        };
+        let values = values.ok()?;
+        let ended = values.expires_at.is_some_and(|at| at <= self.rules.now);
+        let login = values.get(UserTarget::Username).to_lowercase();
+        Some((login, enabled, ended))
+    }
+
+    fn user_removals(&mut self, left: &mut Plan) {
+        for removal in std::mem::take(&mut left.user_removals) {
+            match self.rules.behavior {
+                RemoveUserBehavior::Block => self.did(ObjectType::User, Change::Deactivate),
+                RemoveUserBehavior::Remove => {
+                    if let Some(login) = self.held.remove(&removal.guid) {
+                        self.names.logins.remove(&login);
+                    }
+                    self.did(ObjectType::User, Change::Delete);
+                }
+            }
+        }
+    }
+
+    fn group_removals(&mut self, left: &mut Plan) {
+        for removal in std::mem::take(&mut left.group_removals) {
+            if let Some(name) = self.group_held.remove(&removal.guid) {
+                self.names.groups.remove(&name);
+            }
+            self.did(ObjectType::Group, Change::Delete);
+        }
+    }
+
+    fn memberships(&mut self, plan: &Plan) {
+        let (mut added, mut removed) = (0, 0);
+        for change in &plan.memberships {
+            if !self.is_there(change.group) {
+                continue;
+            }
+            let there = change.add.iter().filter(|user| self.is_there(**user));
+            added += there.count() as u64;
+            removed += change.remove.len() as u64;
+        }
+        for (change, number) in [(Change::Create, added), (Change::Delete, removed)] {
+            let key = (ObjectType::Membership, change);
+            self.trial.counts.entry(key).or_default().successful += number;
+        }
+    }
+
+    fn is_there(&self, guid: Guid) -> bool {
+        self.index.hub_id(guid).is_some() || self.there.contains(&guid)
+    }
+}
+
+/// Gives `guid` the name if it can have it; a refusal says whose it is.
+fn claim(
+    names: &mut HashMap<String, Holder>,
+    held: &mut HashMap<Guid, String>,
+    guid: Guid,
+    name: &str,
+    capture: bool,
+) -> Claim {
+    let claim = match names.get(name) {
+        None => Claim::Granted,
+        Some(Holder::Ours(holder)) if *holder == guid => Claim::Granted,
+        Some(Holder::Local) if capture => Claim::Captured,
+        Some(Holder::Local) => Claim::Refused("a local".to_owned()),
+        Some(Holder::Foreign) => Claim::Refused("another source's".to_owned()),
+        Some(Holder::Ours(_)) => Claim::Refused("another".to_owned()),
+    };
+    if !matches!(claim, Claim::Refused(_)) {
+        if let Some(old) = held.insert(guid, name.to_owned()) {
+            names.remove(&old);
+        }
+        names.insert(name.to_owned(), Holder::Ours(guid));
+    }
+    claim
+}
