@@ -60,6 +60,20 @@ pub struct Agent {
     pub directory: PathBuf,
 }
 
+/// What the program gives an agent to work with.
+pub struct Means {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// What people see of the work.
+    pub activity: Activity,
+    /// What people see of its results.
+    pub board: Board,
+    /// Cancelled when the program has to end.
+    pub stop: CancellationToken,
+}
+
 impl Agent {
     /// Prepares files, identity and the connection to the hub; `patience` is for a hub that is
     /// away.
@@ -69,13 +83,16 @@ impl Agent {
     pub async fn new(
         config: Config,
         config_path: &std::path::Path,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-        activity: Activity,
-        stop: CancellationToken,
+        means: Means,
         patience: Patience,
-        board: Board,
     ) -> Result<Self, Failure> {
+        let Means {
+            clock,
+            entropy,
+            activity,
+            board,
+            stop,
+        } = means;
         check_permissions(&config, config_path)?;
         let agent_id = agent_id(&config, &*entropy)?;
         // Cloned machines share an agent id; the host name tells them apart (decision U104).
@@ -284,5 +301,6 @@ pub fn check_permissions(config: &Config, config_path: &std::path::Path) -> Resu
     }
     let mut files = config.secret_files();
     files.push(config_path.to_owned());
-    file_permission::check(files.iter().map(PathBuf::as_path))
+    let directory = config.working_directory();
+    file_permission::check(files.iter().map(PathBuf::as_path), &directory)
 }

@@ -105,7 +105,10 @@ pub async fn check(
     match crate::agent::check_permissions(config, config_path) {
         Err(failure) => findings.bad("secret files", &failure),
         Ok(()) if config.check_config_permissions => {
-            findings.good("secret files", "only the agent's user can read them");
+            findings.good(
+                "secret files",
+                "only the agent's user can read them and write in its directory",
+            );
         }
         Ok(()) => {}
     }

@@ -1,7 +1,8 @@
 //! The permission check of secret files (`check_config_permissions`).
 //!
 //! Invariant: on Linux a secret file belongs to the user that runs the agent and is readable and
-//! writable for nobody else.
+//! writable for nobody else. The agent's own directory belongs to that user or to root, and nobody
+//! else may write there: who can put files there can pose as the agent.
 
 use std::path::Path;
 
@@ -11,17 +12,24 @@ use crate::failure::Failure;
 #[cfg(unix)]
 const FORBIDDEN_MODE: u32 = 0o177;
 
-/// Checks every file.
+/// Bits of the mode of a directory that must be off: writing by group and others.
+#[cfg(unix)]
+const FORBIDDEN_DIRECTORY_MODE: u32 = 0o022;
+#[cfg(unix)]
+const ROOT: u32 = 0;
+
+/// Checks every file, and the directory the agent keeps its own files in.
 ///
 /// # Errors
 /// [`Failure::Permission`] with all violations.
 #[cfg(unix)]
-pub fn check<'a>(files: impl IntoIterator<Item = &'a Path>) -> Result<(), Failure> {
+pub fn check<'a>(
+    files: impl IntoIterator<Item = &'a Path>,
+    directory: &Path,
+) -> Result<(), Failure> {
     let user = rustix::process::geteuid().as_raw();
-    let problems: Vec<String> = files
-        .into_iter()
-        .filter_map(|file| violation(file, user))
-        .collect();
+    let files = files.into_iter().filter_map(|file| violation(file, user));
+    let problems: Vec<String> = files.chain(open_directory(directory, user)).collect();
     if problems.is_empty() {
         return Ok(());
     }
@@ -36,7 +44,10 @@ pub fn check<'a>(files: impl IntoIterator<Item = &'a Path>) -> Result<(), Failur
 /// # Errors
 /// Always [`Failure::Permission`].
 #[cfg(not(unix))]
-pub fn check<'a>(_files: impl IntoIterator<Item = &'a Path>) -> Result<(), Failure> {
+pub fn check<'a>(
+    _files: impl IntoIterator<Item = &'a Path>,
+    _directory: &Path,
+) -> Result<(), Failure> {
     Err(Failure::Permission(
         "check_config_permissions: not available on this system in this version".into(),
     ))
@@ -64,11 +75,37 @@ fn violation(file: &Path, user: u32) -> Option<String> {
     })
 }
 
+#[cfg(unix)]
+fn open_directory(directory: &Path, user: u32) -> Option<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let name = directory.display();
+    let metadata = match std::fs::metadata(directory) {
+        Ok(metadata) => metadata,
+        Err(error) => return Some(format!("working_directory {name}: {error}")),
+    };
+    if ![user, ROOT].contains(&metadata.uid()) {
+        return Some(format!(
+            "working_directory {name} belongs to user {}, the agent runs as {user}; chown it",
+            metadata.uid()
+        ));
+    }
+    (metadata.mode() & FORBIDDEN_DIRECTORY_MODE != 0).then(|| {
+        format!(
+            "others may write in working_directory {name} (mode {:o}); chmod 700 it",
+            metadata.mode() & 0o777
+        )
+    })
+}
+
 #[cfg(all(test, unix))]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    fn set(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
 
     #[test]
     fn only_mode_600_passes() {
@@ -76,12 +113,47 @@ mod tests {
         let file = directory.path().join("secret");
         std::fs::write(&file, "x").unwrap();
         for (mode, passes) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false)] {
-            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
-            let verdict = check([file.as_path()]);
+            set(&file, mode);
+            let verdict = check([file.as_path()], directory.path());
             assert_eq!(verdict.is_ok(), passes, "{mode:o}");
         }
-        let error = check([file.as_path()]).unwrap_err();
+        let error = check([file.as_path()], directory.path()).unwrap_err();
         assert_eq!(error.exit_code(), 3);
         assert!(error.to_string().contains("chmod 600"));
+        std::fs::remove_file(&file).unwrap();
+        let error = check([file.as_path()], directory.path()).unwrap_err();
+        assert!(error.to_string().contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn nobody_else_may_write_in_the_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        for (mode, passes) in [
+            (0o700, true),
+            (0o755, true),
+            (0o770, false),
+            (0o707, false),
+            (0o1777, false),
+        ] {
+            set(directory.path(), mode);
+            let verdict = check([], directory.path());
+            assert_eq!(verdict.is_ok(), passes, "{mode:o}");
+        }
+        let error = check([], directory.path()).unwrap_err();
+        assert!(error.to_string().contains("working_directory"), "{error}");
+        let gone = directory.path().join("gone");
+        assert_eq!(check([], &gone).unwrap_err().exit_code(), 3);
+    }
+
+    #[test]
+    fn a_file_of_somebody_else_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("secret");
+        std::fs::write(&file, "x").unwrap();
+        set(&file, 0o600);
+        let own = rustix::process::geteuid().as_raw();
+        let problem = violation(&file, own + 1).unwrap();
+        assert!(problem.contains("chown"), "{problem}");
+        assert_eq!(violation(&file, own), None);
     }
 }

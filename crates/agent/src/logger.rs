@@ -251,6 +251,23 @@ mod tests {
     }
 
     #[test]
+    fn every_level_of_the_configuration_has_a_threshold() {
+        for (name, threshold) in [
+            ("debug", LevelFilter::DEBUG),
+            ("info", LevelFilter::INFO),
+            ("warn", LevelFilter::WARN),
+            ("error", LevelFilter::ERROR),
+            ("dpanic", LevelFilter::ERROR),
+            ("panic", LevelFilter::ERROR),
+            ("fatal", LevelFilter::ERROR),
+        ] {
+            let parsed: LogLevel = serde_json::from_value(name.into()).unwrap();
+            assert_eq!(level(parsed), threshold, "{name}");
+        }
+        assert!(serde_json::from_value::<LogLevel>("trace".into()).is_err());
+    }
+
+    #[test]
     fn a_plain_line_has_four_columns() {
         let now = Timestamp::from_micros(1_700_000_000_007_999);
         assert_eq!(

@@ -65,9 +65,7 @@ impl Changes {
             self.created, self.updated, self.removed, self.activated, self.deactivated, self.failed
         )
     }
-}
 
-impl Changes {
     /// What was done between an earlier state of the counters and this one.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {

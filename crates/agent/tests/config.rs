@@ -218,3 +218,20 @@ fn secrets_do_not_appear() {
     let error = parse(&torn).unwrap_err();
     assert!(!error.contains("s3cret-value"), "{error}");
 }
+
+#[test]
+fn metrics_and_the_check_for_drift_have_their_keys() {
+    let config = parse(&with(
+        "metrics: {listen: '127.0.0.1:9465'}\ndrift: {check_period: 6h}",
+    ))
+    .unwrap();
+    assert_eq!(config.metrics.listen.unwrap().port(), 9465);
+    assert_eq!(config.drift.check_period.as_secs(), 6 * 3_600);
+    let plain = parse(SMALL).unwrap();
+    assert_eq!(plain.metrics.listen, None);
+    assert_eq!(plain.drift.check_period.as_secs(), 24 * 3_600);
+    let off = parse(&with("drift: {check_period: 0}")).unwrap();
+    assert!(off.drift.check_period.is_zero());
+    assert!(parse(&with("metrics: {listen: 'here'}")).is_err());
+    assert!(parse(&with("drift: {check_perod: 1h}")).is_err());
+}

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::signal::end_on_signals;
 use super::{Arguments, ended, on_terminal, show};
-use crate::agent::Agent;
+use crate::agent::{Agent, Means};
 use crate::condition::{Board, Condition, Phase};
 use crate::config::Config;
 use crate::failure::Failure;
@@ -140,16 +140,14 @@ async fn run(
     let stop = CancellationToken::new();
     let signals = end_on_signals(&stop);
     signals.map_err(|error| Failure::run("cannot watch for signals", &error))?;
-    let agent = Agent::new(
-        config,
-        &arguments.config,
-        Arc::new(SystemClock),
+    let means = Means {
+        clock: Arc::new(SystemClock),
         entropy,
-        on_terminal(),
+        activity: on_terminal(),
+        board: Board::default(),
         stop,
-        Patience::GiveUp,
-        Board::default(),
-    );
+    };
+    let agent = Agent::new(config, &arguments.config, means, Patience::GiveUp);
     let agent = agent.await?;
     let (_, result) = once_in(&agent, Stream::Objects, Urgency::Now).await;
     let answer = mailbox.take_answer(id);

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::signal::end_on_signals;
 use super::{Arguments, Output, ended, show};
 use crate::activity::{Activity, Show};
-use crate::agent::Agent;
+use crate::agent::{Agent, Means};
 use crate::condition::Board;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -57,10 +57,14 @@ pub async fn work(arguments: &Arguments, config: Config, entropy: Arc<dyn Entrop
         },
         _ => None,
     };
-    let path = &arguments.config;
-    let agent = Agent::new(
-        config, path, clock, entropy, activity, stop, patience, board,
-    );
+    let means = Means {
+        clock,
+        entropy,
+        activity,
+        board,
+        stop,
+    };
+    let agent = Agent::new(config, &arguments.config, means, patience);
     match agent.await {
         Ok(agent) => with(arguments, &Arc::new(agent)).await,
         Err(Failure::Stopped) if !arguments.once => ExitCode::SUCCESS,

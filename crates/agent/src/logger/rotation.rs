@@ -1,7 +1,8 @@
 //! A log file that is rotated by size.
 //!
 //! Invariant: `NAME` is the newest, `NAME.1` the one before, and so on; at most the configured
-//! number of old files exists. A file without a size limit is never rotated.
+//! number of old files exists. A file without a size limit is never rotated. A rotation that fails
+//! costs no line: the present file goes on, and the rotation is tried again later.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -15,6 +16,8 @@ pub struct RotatingFile {
     bytes: u64,
     bytes_max: u64,
     backups: u32,
+    /// Size at which a rotation is tried next.
+    rotate_at: u64,
 }
 
 impl RotatingFile {
@@ -31,6 +34,7 @@ impl RotatingFile {
             bytes,
             bytes_max,
             backups,
+            rotate_at: bytes_max,
         })
     }
 
@@ -47,6 +51,7 @@ impl RotatingFile {
         }
         self.file = append(&self.path)?;
         self.bytes = 0;
+        self.rotate_at = self.bytes_max;
         Ok(())
     }
 
@@ -60,8 +65,9 @@ impl RotatingFile {
 impl Write for RotatingFile {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let more = line.len() as u64;
-        if self.bytes_max > 0 && self.bytes > 0 && self.bytes + more > self.bytes_max {
-            self.rotate()?;
+        let is_full = self.bytes.saturating_add(more) > self.rotate_at;
+        if self.bytes_max > 0 && self.bytes > 0 && is_full && self.rotate().is_err() {
+            self.rotate_at = self.bytes.saturating_add(self.bytes_max);
         }
         self.file.write_all(line)?;
         self.bytes += more;
@@ -94,6 +100,38 @@ mod tests {
         assert_eq!(read("log.1").as_deref(), Some("third...\n"));
         assert_eq!(read("log.2").as_deref(), Some("second..\n"));
         assert_eq!(read("log.3"), None);
+    }
+
+    #[test]
+    fn a_rotation_that_fails_costs_no_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let mut log = RotatingFile::open(&path, 10, 1).unwrap();
+        // In the way of the old file.
+        let obstacle = directory.path().join("log.1");
+        std::fs::create_dir(&obstacle).unwrap();
+        for line in ["first...\n", "second..\n", "third...\n"] {
+            log.write_all(line.as_bytes()).unwrap();
+        }
+        let read = || std::fs::read_to_string(&path).unwrap();
+        assert_eq!(read(), "first...\nsecond..\nthird...\n");
+        std::fs::remove_dir(&obstacle).unwrap();
+        log.write_all(b"fourth..\n").unwrap();
+        assert_eq!(read(), "fourth..\n");
+        assert!(obstacle.is_file());
+    }
+
+    #[test]
+    fn a_directory_that_is_gone_stops_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sub").join("log");
+        std::fs::create_dir(path.parent().unwrap()).unwrap();
+        let mut log = RotatingFile::open(&path, 10, 2).unwrap();
+        std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        for _ in 0..5 {
+            log.write_all(b"a line..\n").unwrap();
+        }
+        assert!(!path.exists());
     }
 
     #[test]
