@@ -89,6 +89,17 @@ impl Filter {
             _ => None,
         }
     }
+
+    /// Whether only groups can fit.
+    pub fn wants_groups(&self) -> bool {
+        match self {
+            Self::Equal(name, value) => {
+                name == "objectclass" && value.eq_ignore_ascii_case(b"group")
+            }
+            Self::And(list) => list.iter().any(Self::wants_groups),
+            _ => false,
+        }
+    }
 }
 
 fn fold(list: &[Filter], object: &Object, decisive: bool) -> Option<bool> {
@@ -119,7 +130,7 @@ fn equal(name: &str, value: &[u8], wanted: &[u8]) -> bool {
             let wanted = wanted.to_ascii_lowercase();
             value == wanted || value.starts_with(&[b"cn=", wanted.as_slice(), b","].concat())
         }
-        _ => value.to_ascii_lowercase() == wanted.to_ascii_lowercase(),
+        _ => value.eq_ignore_ascii_case(wanted),
     }
 }
 

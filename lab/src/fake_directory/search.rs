@@ -183,42 +183,22 @@ fn find(domain: &Domain, id: i64, search: &Search, base: ObjectId) -> Answer {
     };
     let most = domain.policy.max_page_size;
     let size = page_size.map_or(most, |size| size.clamp(1, most));
+    let after = |candidate: &ObjectId| start.is_none_or(|start| *candidate > start);
+    let mut found = candidates(domain, search, base)
+        .filter(after)
+        .filter_map(|candidate| domain.get(candidate))
+        .filter(|object| visible(object))
+        .filter(|object| in_scope(domain, object, base, search.scope))
+        .filter(|object| search.filter.matches(object) == Some(true));
 
-    let candidates: Box<dyn Iterator<Item = ObjectId>> = match (search.scope, search.filter.guids())
-    {
-        (Scope::Base, _) => Box::new([base].into_iter()),
-        (_, Some(guids)) => {
-            let mut ids: Vec<_> = guids.iter().filter_map(ObjectId::from_guid).collect();
-            ids.sort_unstable();
-            ids.dedup();
-            Box::new(ids.into_iter())
-        }
-        (_, None) => Box::new(domain.ids()),
-    };
     let names = Names::asked(&search.controls);
     let mut answer = Answer::complete(Vec::new());
     let mut last = None;
-    for candidate in candidates.filter(|candidate| start.is_none_or(|start| *candidate > start)) {
-        let Some(object) = domain.get(candidate) else {
-            continue;
-        };
-        let fits = visible(&object)
-            && in_scope(domain, &object, base, search.scope)
-            && search.filter.matches(&object) == Some(true);
-        if !fits {
-            continue;
-        }
-        if answer.entries.len() >= size {
-            match (page_size, last) {
-                (Some(_), Some(last)) => answer.controls.push(page(Some(last))),
-                _ => answer.outcome = Outcome::new(Code::SizeLimitExceeded, "MaxPageSize"),
-            }
-            return answer;
-        }
+    for object in found.by_ref().take(size) {
         match show::attributes(domain, &object, &search.attributes, names) {
             Ok(shown) => {
                 let mut entry = Vec::new();
-                message::entry(&mut entry, id, &names.of(domain, candidate), &shown);
+                message::entry(&mut entry, id, &names.of(domain, object.id), &shown);
                 answer.entries.push(entry);
             }
             Err(outcome) => {
@@ -226,18 +206,43 @@ fn find(domain: &Domain, id: i64, search: &Search, base: ObjectId) -> Answer {
                 return answer;
             }
         }
-        last = Some(candidate);
+        last = Some(object.id);
     }
-    if search.scope == Scope::Subtree && base == domain.root() && !has(DOMAIN_SCOPE) {
+    let more = found.next().is_some();
+    if more && page_size.is_none() {
+        answer.outcome = Outcome::new(Code::SizeLimitExceeded, "MaxPageSize");
+        return answer;
+    }
+    if page_size.is_some() {
+        answer.controls.push(page(last.filter(|_| more)));
+    }
+    if !more && search.scope == Scope::Subtree && base == domain.root() && !has(DOMAIN_SCOPE) {
         let mut reference = Vec::new();
         let url = format!("ldaps://corp.example.com/CN=Configuration,{BASE_DN}");
         message::reference(&mut reference, id, &url);
         answer.entries.push(reference);
     }
-    if page_size.is_some() {
-        answer.controls.push(page(None));
-    }
     answer
+}
+
+/// The objects that may fit, in the order of pages.
+fn candidates<'a>(
+    domain: &'a Domain,
+    search: &Search,
+    base: ObjectId,
+) -> Box<dyn Iterator<Item = ObjectId> + 'a> {
+    match (search.scope, search.filter.guids()) {
+        (Scope::Base, _) => Box::new([base].into_iter()),
+        (_, Some(guids)) => {
+            let mut ids: Vec<_> = guids.iter().filter_map(ObjectId::from_guid).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            Box::new(ids.into_iter())
+        }
+        // People of a population do not fit a filter for groups, and there may be a million.
+        (_, None) if search.filter.wants_groups() => Box::new(domain.objects.keys().copied()),
+        (_, None) => Box::new(domain.ids()),
+    }
 }
 
 fn in_scope(domain: &Domain, object: &Object, base: ObjectId, scope: Scope) -> bool {
