@@ -103,10 +103,10 @@ impl<'a> AccountStateRun<'a> {
         }
         let period = self.agent.config.sync_settings.state_period;
         while started.elapsed() < SESSION_LENGTH {
+            // Looking for changes leaves nothing half done either.
             self.rest = Rest::BetweenBatches;
             let left = SESSION_LENGTH.saturating_sub(started.elapsed());
             tokio::time::sleep(period.min(left)).await;
-            self.rest = Rest::Working;
             let retry = self.retried_at.elapsed() >= RETRY_PERIOD;
             let failed = if retry { self.failed() } else { Vec::new() };
             let read = self.summary.objects_read;
@@ -183,6 +183,7 @@ impl<'a> AccountStateRun<'a> {
             // An old cursor is as good as a new one while nothing changed.
             return Ok(cookie);
         }
+        self.rest = Rest::Working;
         self.summary.objects_read += news.len();
         let guids: Vec<Guid> = news.keys().copied().collect();
         let states = reader.accounts(&guids).await;
@@ -206,6 +207,7 @@ impl<'a> AccountStateRun<'a> {
 
     /// Compares all accounts of the directory with all of the hub.
     async fn full(&mut self, reader: &mut Reader) -> Result<Vec<u8>, Failure> {
+        self.rest = Rest::Working;
         self.summary.mode = Some("full".into());
         let all = reader.all_accounts().await;
         let all = all.map_err(|error| reader::failure(&error))?;
