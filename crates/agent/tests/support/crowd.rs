@@ -91,6 +91,8 @@ fn configure(folder: &Path, directory: &FakeDirectory, hub: &FakeHub) -> anyhow:
         "userpool_id": fake_hub::POOL,
         "working_directory": work,
         "cloud_credentials_file_path": hub.key,
+        // The other streams keep no index.
+        "streams": ["objects"],
         "hub": { "address": hub.address, "ca_path": hub.ca },
         "ldap": {
             "host": directory.ldaps_url(),
