@@ -25,6 +25,7 @@ use crate::fault_count::Side;
 mod account;
 mod before;
 mod listing;
+mod name;
 mod one;
 mod preview;
 mod write;

@@ -22,6 +22,7 @@ use crate::session::Session;
 use crate::settings::Settings;
 
 mod brake;
+mod circle;
 mod effect;
 mod request;
 
@@ -31,8 +32,8 @@ use request::{Request, Write};
 
 /// Calls to the hub in flight.
 const CALLS_AT_ONCE: usize = 32;
-/// Passes over the plan in one run.
-const PASSES_MAX: u32 = 3;
+/// Passes over the plan in one run: names that move on in a row need one each.
+const PASSES_MAX: u32 = 8;
 
 /// Everything the work needs beside the index.
 pub struct Work<'a> {
@@ -99,6 +100,7 @@ impl Work<'_> {
         if done.wrote {
             before_writing()?;
         }
+        let mut circles_may_be = true;
         for number in 1..=PASSES_MAX {
             errors.begin_pass();
             self.file_unfit(&plan, index, errors);
@@ -110,7 +112,12 @@ impl Work<'_> {
             }
             let next = self.plan(index)?;
             if next == plan {
-                break;
+                // Nothing moved. A circle of names is opened once; then there is one more way.
+                let is_open = circles_may_be && self.open_circles(index, errors).await? > 0;
+                if !is_open {
+                    break;
+                }
+                circles_may_be = false;
             }
             pass = self.judge(&next, index, brake).await?;
             brake.begin(&pass)?;

@@ -497,14 +497,14 @@ fn deleted(object: ObjectType, answer: Result<(), ClientError>, outcome: &mut Ou
     }
 }
 
-fn group_values(index: &Index, guid: Guid) -> Option<GroupValues> {
+pub(super) fn group_values(index: &Index, guid: Guid) -> Option<GroupValues> {
     match index.get(guid)?.body() {
         Body::Group { values, .. } => values.ok(),
         _ => None,
     }
 }
 
-fn user_values(index: &Index, guid: Guid) -> Option<(UserValues, bool)> {
+pub(super) fn user_values(index: &Index, guid: Guid) -> Option<(UserValues, bool)> {
     match index.get(guid)?.body() {
         Body::User {
             values, enabled, ..

@@ -69,6 +69,40 @@ async fn at_05_a_renamed_user_stays_and_one_made_again_is_somebody_else() {
     world.assert_equal().await;
     assert_eq!(world.id_of("spare").await, Some(anna.clone()));
 
+    // Two users exchange their names, and three groups pass on theirs.
+    let groups = format!("OU=Groups,{BASE}");
+    let group = |name: &str| format!("CN={name},{groups}");
+    for name in ["red", "green", "blue"] {
+        change(&new_group(name, &groups, &[]));
+    }
+    world.run(&config).await;
+    for (name, login) in [("anna", "third"), ("boris", "annabel"), ("anna", "anna")] {
+        let login = format!("{login}@other.example");
+        change(&replace(&dn(name), "userPrincipalName", &login));
+    }
+    for (from, to) in [
+        ("red", "x"),
+        ("green", "red"),
+        ("blue", "green"),
+        ("x", "blue"),
+    ] {
+        change(&rename(&group(from), &format!("CN={to}"), None));
+    }
+    let exchanged = world.run(&config).await;
+    assert_eq!(exchanged["failed_items_count"], 0, "{exchanged:#}");
+    assert_eq!(exchanged["users"]["updated"], 2, "{exchanged:#}");
+    assert_eq!(exchanged["groups"]["updated"], 3, "{exchanged:#}");
+    world.assert_equal().await;
+    let back = "anna@other.example";
+    change(&replace(
+        &dn("anna"),
+        "userPrincipalName",
+        "third@other.example",
+    ));
+    change(&replace(&dn("boris"), "userPrincipalName", back));
+    world.run(&config).await;
+    world.assert_equal().await;
+
     // Made again under the same name: never the same user, capture or not.
     let before = world.id_of("anna").await.unwrap();
     world.dc.admin_ldapdelete(&[&dn("boris")]).unwrap();

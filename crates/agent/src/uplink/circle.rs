@@ -1,0 +1,142 @@
+//! Names that move on in a circle: two users exchange their logins, three groups pass on theirs.
+//!
+//! Invariant: only an object whose own change waits for a name steps aside, and only when everybody
+//! it waits for waits as well, in the end for itself; its own change then follows in the same run.
+//! A run that is interrupted in between is taken up by the next one, because the change is still
+//! due. Deliberately absent: names that others hold for good; those are failed items.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Work;
+use super::request::{group_values, user_values};
+use crate::engine::Guid;
+use crate::engine::index::Index;
+use crate::engine::values::UserTarget;
+use crate::failure::Failure;
+use crate::hub;
+use crate::item_error::ItemErrors;
+use crate::progress::{Change, ObjectType};
+
+/// Objects whose names are looked up in one run.
+const WAITING_MAX: usize = 500;
+
+impl Work<'_> {
+    /// Lets one object of each circle step aside. Returns how many did.
+    ///
+    /// # Errors
+    /// [`Failure`] when the hub cannot be asked, or the lease is lost.
+    pub(super) async fn open_circles(
+        &self,
+        index: &Index,
+        errors: &ItemErrors,
+    ) -> Result<usize, Failure> {
+        let mut opened = 0;
+        for object_type in [ObjectType::User, ObjectType::Group] {
+            let waiting: BTreeSet<Guid> = errors
+                .keys()
+                .filter(|(_, of, change)| *of == object_type && *change == Change::Update)
+                .map(|(guid, ..)| guid)
+                .take(WAITING_MAX)
+                .collect();
+            let mut holders = BTreeMap::new();
+            for guid in waiting.iter().filter(|_| waiting.len() > 1) {
+                let holder = self.holder(object_type, *guid, index).await?;
+                let other = holder.filter(|holder| holder != guid && waiting.contains(holder));
+                holders.extend(other.map(|holder| (*guid, holder)));
+            }
+            for guid in one_of_each_circle(&holders) {
+                self.step_aside(object_type, guid, index).await?;
+                opened += 1;
+            }
+        }
+        Ok(opened)
+    }
+
+    /// Who has the name that an object is to have.
+    async fn holder(
+        &self,
+        object_type: ObjectType,
+        guid: Guid,
+        index: &Index,
+    ) -> Result<Option<Guid>, Failure> {
+        let hub = self.session.hub();
+        let answer = match object_type {
+            ObjectType::Group => match group_values(index, guid) {
+                Some(values) => hub.holder_of_group_name(&values.name).await,
+                None => Ok(None),
+            },
+            _ => match user_values(index, guid) {
+                Some((values, _)) => {
+                    let username = values.get(UserTarget::Username);
+                    hub.holder_of_username(username).await
+                }
+                None => Ok(None),
+            },
+        };
+        answer.map_err(|error| hub::failure(&error))
+    }
+
+    /// Gives an object a name that nobody else can want.
+    async fn step_aside(
+        &self,
+        object_type: ObjectType,
+        guid: Guid,
+        index: &Index,
+    ) -> Result<(), Failure> {
+        self.session.fence().check(tokio::time::Instant::now())?;
+        let Some(id) = index.hub_id(guid) else {
+            return Ok(());
+        };
+        let hub = self.session.hub();
+        let aside = format!("moving-{guid}");
+        tracing::info!(object = %guid, aside, "names move on in a circle; one steps aside");
+        let answer = match (object_type, user_values(index, guid)) {
+            (ObjectType::Group, _) => hub.rename_group(id, aside).await,
+            (_, Some((values, _))) => {
+                let username = values.get(UserTarget::Username);
+                let domain = username.rsplit_once('@').map_or("", |(_, domain)| domain);
+                hub.rename_user(id, format!("{aside}@{domain}")).await
+            }
+            _ => Ok(()),
+        };
+        answer.map_err(|error| hub::failure(&error))
+    }
+}
+
+/// One member of each circle of those who wait for each other.
+fn one_of_each_circle(waits_for: &BTreeMap<Guid, Guid>) -> Vec<Guid> {
+    let mut found = Vec::new();
+    let mut done = BTreeSet::new();
+    for start in waits_for.keys() {
+        let mut path = BTreeSet::new();
+        let mut at = *start;
+        while !done.contains(&at) {
+            if !path.insert(at) {
+                found.push(at);
+                break;
+            }
+            match waits_for.get(&at) {
+                Some(next) => at = *next,
+                None => break,
+            }
+        }
+        done.extend(path);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn circles_are_found_once_and_rows_are_none() {
+        let links = [(1, 2), (2, 3), (3, 1), (4, 1), (5, 6), (7, 8), (8, 7)];
+        let guid = Guid::from_number;
+        let waits_for = links.map(|(from, to)| (guid(from), guid(to)));
+        let found = one_of_each_circle(&BTreeMap::from(waits_for));
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!([1, 2, 3].map(guid).contains(found.first().unwrap()));
+        assert!([7, 8].map(guid).contains(found.last().unwrap()));
+    }
+}
