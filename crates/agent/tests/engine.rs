@@ -537,7 +537,7 @@ fn members_of_the_hub_that_are_not_ours_stay() {
 
 #[test]
 fn members_that_are_not_shown_are_kept_unless_they_were_reported_to_leave() {
-    let index = index_of(tree().into_iter().chain([group(20, STAFF, &[10])]));
+    let mut index = index_of(tree().into_iter().chain([group(20, STAFF, &[10])]));
     let mut hidden = group(20, STAFF, &[]);
     assert!(index.keep_unreported_members(&mut hidden));
     assert_eq!(hidden.members, [guid(10)]);
@@ -546,4 +546,7 @@ fn members_that_are_not_shown_are_kept_unless_they_were_reported_to_leave() {
     assert_eq!(shown.members, [guid(11)]);
     assert!(!index.keep_unreported_members(&mut group(21, STAFF, &[])));
     assert!(!index.keep_unreported_members(&mut user(20, STAFF)));
+    // A group that comes back from the deleted ones has lost them.
+    index.apply(Change::Deleted(guid(20)), &mapping());
+    assert!(!index.keep_unreported_members(&mut group(20, STAFF, &[])));
 }

@@ -240,7 +240,11 @@ impl Index {
     /// did.
     #[must_use]
     pub fn keep_unreported_members(&self, object: &mut DirectoryObject) -> bool {
-        let known = self.get(object.guid).map_or(&[][..], Record::members);
+        // What was deleted and comes back may have lost its members, which is not reported.
+        let known = self
+            .get(object.guid)
+            .filter(|r| r.presence == Presence::Seen);
+        let known = known.map_or(&[][..], Record::members);
         if object.class != ObjectClass::Group || !object.members.is_empty() || known.is_empty() {
             return false;
         }
