@@ -93,7 +93,7 @@ fn steps(path: &Path) -> std::io::Result<BTreeMap<String, usize>> {
     let mut steps = BTreeMap::new();
     for line in BufReader::new(std::fs::File::open(path)?).lines() {
         let Kind { object, change } = serde_json::from_str(&line?)?;
-        let name = format!("{object:?} {change:?}").to_lowercase();
+        let name = format!("{} {}", object.name(), change.name());
         *steps.entry(name).or_default() += 1;
     }
     Ok(steps)

@@ -65,10 +65,11 @@ impl Hub {
                 })
                 .await?;
             for group in page.groups {
-                let holder = match group.subject_container_id == self.userpool_id() {
-                    true => holder(&group.external_id),
-                    false if group.external_id.is_empty() => Holder::Local,
-                    false => Holder::Foreign,
+                let is_ours = group.subject_container_id == self.userpool_id();
+                let holder = match holder(&group.external_id) {
+                    // The same identifier in another pool means another object.
+                    Holder::Ours(_) if !is_ours => Holder::Foreign,
+                    holder => holder,
                 };
                 names.insert(group.name, holder);
             }
