@@ -135,7 +135,6 @@ impl<'a> Run<'a> {
             self.rest = Rest::BetweenBatches;
             let left = self.settings.interval.saturating_sub(started.elapsed());
             tokio::time::sleep(period.min(left)).await;
-            self.rest = Rest::Working;
             let read = self.summary.objects_read;
             self.follow_once(&mut reader, &scope).await?;
             if self.summary.objects_read == read {

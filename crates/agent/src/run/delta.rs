@@ -9,7 +9,7 @@ use std::time::Duration;
 use rollcall_directory::Error as DirectoryError;
 
 use super::look_up::{apply, complete};
-use super::{Held, Run};
+use super::{Held, Rest, Run};
 use crate::engine::Guid;
 use crate::engine::index::Index;
 use crate::engine::membership;
@@ -119,6 +119,7 @@ impl Run<'_> {
                     why,
                     "the directory refused the cursor; everything is compared"
                 );
+                self.rest = Rest::Working;
                 self.held = Some(self.full(reader, scope).await?);
             }
         }
@@ -145,6 +146,7 @@ impl Run<'_> {
             // An old cursor is as good as a new one while nothing changed.
             return Ok(Followed::Done(held));
         }
+        self.rest = Rest::Working;
         self.summary.objects_read += changes.seen.len() + changes.deleted.len();
         let index = &mut held.index;
         take_in(reader, &self.settings, scope, index, &changes).await?;

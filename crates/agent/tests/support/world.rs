@@ -23,7 +23,9 @@ use rollcall_proto::idp::{
     CreateUserpoolRequest, ListSessionsRequest, ListUsersRequest, ResetReplicationTokenRequest,
     SynchronizationSession, Userpool,
 };
-use rollcall_proto::organizationmanager::{ListExternalGroupsRequest, ListGroupMembersRequest};
+use rollcall_proto::organizationmanager::{
+    DeleteGroupRequest, ListExternalGroupsRequest, ListGroupMembersRequest,
+};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
@@ -47,16 +49,22 @@ pub struct World<D = Dc> {
     pub groups: Vec<String>,
     pub nested_groups: NestedGroups,
     pub group_names: GroupNames,
-    address: String,
-    hub_data: PathBuf,
+    pub address: String,
+    pub hub_data: PathBuf,
+    organization_id: String,
     ca: PathBuf,
-    directory: TempDir,
+    pub directory: TempDir,
 }
 
 impl World {
     /// A filled domain and an empty pool.
     pub async fn start(fill: Option<Fill>) -> Self {
         Self::of(Dc::start(&DcOptions { fill }).unwrap()).await
+    }
+
+    /// As [`World::start`], with this text as the section `sessions` of the hub's configuration.
+    pub async fn start_with(fill: Option<Fill>, sessions: &str) -> Self {
+        Self::over(Dc::start(&DcOptions { fill }).unwrap(), sessions).await
     }
 
     /// Security identifier of the synchronization account (MS-DTYP 2.4.2).
@@ -84,6 +92,10 @@ impl World<FakeDirectory> {
 impl<D: Directory> World<D> {
     /// This directory and an empty pool.
     pub async fn of(dc: D) -> Self {
+        Self::over(dc, "").await
+    }
+
+    async fn over(dc: D, sessions: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let hub_data = directory.path().join("hub");
         let request = init::Request {
@@ -95,9 +107,19 @@ impl<D: Directory> World<D> {
         let made = init::init(request, &SystemClock, &SystemEntropy)
             .await
             .unwrap();
+        if !sessions.is_empty() {
+            let path = DataDirectory::at(&hub_data).config();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let kept = text.split_inclusive('\n');
+            let kept: String = kept
+                .filter(|line| !line.starts_with("sessions:") && !line.contains("lease_seconds:"))
+                .collect();
+            std::fs::write(&path, format!("{kept}sessions: {sessions}\n")).unwrap();
+        }
         let hub = start_hub(&hub_data, "127.0.0.1:0").await;
         let address = format!("127.0.0.1:{}", hub.port);
         let client = connect(&address, &made.ca, &made.key).await;
+<<<<<<< HEAD
         let request = CreateUserpoolRequest {
             organization_id: made.organization_id.clone(),
             name: "people".into(),
@@ -114,6 +136,10 @@ impl<D: Directory> World<D> {
             .unwrap();
         let pool: Userpool = client.wait(operation).await.unwrap();
         let base = dc.base();
+=======
+        let pool = make_pool(&client, &made.organization_id, "people").await;
+        let base = dc.base_dn();
+>>>>>>> bc18bcd (agent: tests of several agents, crashes and signals)
         Self {
             units: vec![format!("OU=People,{base}"), format!("OU=Groups,{base}")],
             groups: Vec::new(),
@@ -126,6 +152,7 @@ impl<D: Directory> World<D> {
             key: made.key,
             address,
             hub_data,
+            organization_id: made.organization_id,
             ca: made.ca,
             directory,
         }
@@ -139,6 +166,23 @@ impl<D: Directory> World<D> {
     /// Starts it again on the same data and port.
     pub async fn restart_hub(&mut self) {
         self.hub = Some(start_hub(&self.hub_data, &self.address).await);
+    }
+
+    /// Goes on with another, empty pool. The groups of the former one make room: their names are
+    /// those of the organization.
+    pub async fn new_pool(&mut self, name: &str) {
+        let request = ListExternalGroupsRequest {
+            subject_container_id: self.pool.id.clone(),
+            page_size: 1_000,
+            ..ListExternalGroupsRequest::default()
+        };
+        let listed = self.client.groups().list_external(request).await.unwrap();
+        for group in listed.into_inner().groups {
+            let request = DeleteGroupRequest { group_id: group.id };
+            let mut groups = self.client.groups();
+            groups.delete(request).await.unwrap();
+        }
+        self.pool = make_pool(&self.client, &self.organization_id, name).await;
     }
 
     pub fn domain(&self) -> &str {
@@ -471,7 +515,24 @@ impl Drop for Spawned {
     }
 }
 
-async fn start_hub(data: &Path, listen: &str) -> RunningHub {
+async fn make_pool(client: &Client, organization_id: &str, name: &str) -> Userpool {
+    let request = CreateUserpoolRequest {
+        organization_id: organization_id.to_owned(),
+        name: name.to_owned(),
+        default_subdomain: name.to_owned(),
+        ..CreateUserpoolRequest::default()
+    };
+    let context = CallContext::mutation();
+    let operation = client
+        .call_with_retry(&context, request, |hub, request| async move {
+            hub.userpools().create(request).await
+        })
+        .await
+        .unwrap();
+    client.wait(operation).await.unwrap()
+}
+
+pub async fn start_hub(data: &Path, listen: &str) -> RunningHub {
     let mut options = server::Options::new(DataDirectory::at(data));
     options.listen = Some(listen.to_owned());
     server::start(options).await.unwrap()

@@ -1,0 +1,234 @@
+//! Agent and hub killed at every step of a run: what is left is finished, once.
+
+// Helpers of tests fail by panicking, as tests do.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "support/agents.rs"]
+mod agents;
+#[path = "support/change.rs"]
+mod change;
+#[path = "support/proxy.rs"]
+mod proxy;
+#[path = "support/world.rs"]
+mod world;
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use agents::*;
+use change::*;
+use proxy::{Proxy, Way};
+use rollcall_proto::idp::{ChangeType, RelatedObjectType, SessionStatus};
+use rollcall_proto::organizationmanager::ListExternalGroupsRequest;
+use world::{World, start_hub};
+
+/// Places of a run, spread over all that goes between agent and hub.
+const STEPS: u64 = 16;
+/// Places in the reading of the directory.
+const DIRECTORY_STEPS: u64 = 4;
+/// Tells a program of this test that it is to be the hub on these data.
+const HUB_DATA: &str = "ROLLCALL_TEST_HUB_DATA";
+const HUB_ADDRESS: &str = "ROLLCALL_TEST_HUB_ADDRESS";
+
+/// What a hub held when a run was killed.
+#[derive(Debug, Default, Clone, Copy)]
+struct Left {
+    users: i64,
+    groups: i64,
+    members: i64,
+}
+
+async fn left(world: &World, before: Option<f64>) -> Left {
+    let in_time = |at| before.is_none_or(|before| seconds(at) < before);
+    let users = world.users().await;
+    let request = ListExternalGroupsRequest {
+        subject_container_id: world.pool.id.clone(),
+        page_size: 1_000,
+        ..ListExternalGroupsRequest::default()
+    };
+    let listed = world.client.groups().list_external(request).await.unwrap();
+    let groups = listed.into_inner().groups;
+    let members = world.found().await.groups;
+    Left {
+        users: users.iter().filter(|user| in_time(user.created_at)).count() as i64,
+        groups: groups
+            .iter()
+            .filter(|group| in_time(group.created_at))
+            .count() as i64,
+        members: members
+            .values()
+            .map(|group| group.members.len() as i64)
+            .sum(),
+    }
+}
+
+/// Runs an agent through `wire` until it has carried `bytes`, kills it, and lets it run again.
+async fn kill_and_resume(world: &World, ways: &Ways<'_>, wire: &Proxy, name: &str, bytes: u64) {
+    let agent = Agent::new(world, name, ways, "", "");
+    wire.stall_after(bytes);
+    let working = agent.spawn(&["--once", "--now"]);
+    let stalled = tokio::time::timeout(Duration::from_secs(60), wire.stalled()).await;
+    assert!(stalled.is_ok(), "the run ended before\n{}", agent.log());
+    working.kill();
+    wire.set(Way::Cut);
+    wire.open();
+    let at_kill = left(world, None).await;
+    let summary = world.run(&agent.config).await;
+    world.assert_equal().await;
+    let sessions = object_sessions(world).await;
+    let resumed = &sessions[0];
+    assert!(is_finished(resumed), "{sessions:#?}");
+    let all = left(world, None).await;
+    let before = left(world, Some(seconds(resumed.created_at))).await;
+    let users = counter(resumed, RelatedObjectType::User, ChangeType::Create).0;
+    let groups = counter(resumed, RelatedObjectType::Group, ChangeType::Create).0;
+    assert_eq!(users, all.users - before.users, "{name}: {summary:#}");
+    assert_eq!(groups, all.groups - before.groups, "{name}: {summary:#}");
+    let told = |object| {
+        let made = sessions.iter();
+        made.map(|s| counter(s, object, ChangeType::Create).0)
+            .sum::<i64>()
+    };
+    let told = (
+        told(RelatedObjectType::User),
+        told(RelatedObjectType::Group),
+    );
+    println!("{name}: killed at {bytes} bytes with {at_kill:?}; {told:?} of {all:?} counted");
+    assert!(told.0 <= all.users && told.1 <= all.groups, "{sessions:#?}");
+    if let Some(killed) = sessions.get(1) {
+        assert_eq!(killed.status(), SessionStatus::Failed, "superseded");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_17_an_agent_killed_at_any_step_goes_on() {
+    let mut world = World::start(Some(people(60))).await;
+    let (hub, directory) = (hub_wire(&world).await, directory_wire(&world).await);
+    let ways = Ways {
+        hub: Some(&hub),
+        directory: Some(&directory),
+    };
+    let measured = Agent::new(&world, "measured", &ways, "", "");
+    let (code, log) = (
+        measured.spawn(&["--once", "--now"]).end().await,
+        measured.log(),
+    );
+    assert_eq!(code, Some(0), "{log}");
+    let (to_hub, to_directory) = (hub.bytes(), directory.bytes());
+    for step in 0..STEPS {
+        let name = format!("hub{step}");
+        world.new_pool(&name).await;
+        // The last bytes of a run are the close of the session.
+        let bytes = (to_hub * step / STEPS + 1).min(to_hub * 97 / 100);
+        kill_and_resume(&world, &ways, &hub, &name, bytes).await;
+    }
+    for step in 0..DIRECTORY_STEPS {
+        let name = format!("directory{step}");
+        world.new_pool(&name).await;
+        let bytes = to_directory * step / DIRECTORY_STEPS + 1;
+        kill_and_resume(&world, &ways, &directory, &name, bytes).await;
+    }
+}
+
+/// A hub in a process of its own: this very program, asked for by its environment. It ends with
+/// its standard input.
+struct HubProcess(Child);
+
+impl HubProcess {
+    async fn start(test: &str, data: &Path, address: &str) -> Self {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--nocapture"])
+            .env(HUB_DATA, data)
+            .env(HUB_ADDRESS, address)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut hub = Self(child);
+        for _ in 0..600 {
+            if tokio::net::TcpStream::connect(address).await.is_ok() {
+                return hub;
+            }
+            assert!(hub.0.try_wait().unwrap().is_none(), "the hub ended");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the hub does not listen at {address}");
+    }
+
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for HubProcess {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+async fn be_the_hub(data: String) {
+    let address = std::env::var(HUB_ADDRESS).unwrap();
+    let hub = start_hub(Path::new(&data), &address).await;
+    let end =
+        tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+    end.await.unwrap().unwrap();
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_17_a_hub_killed_at_any_step_is_waited_for() {
+    const NAME: &str = "at_17_a_hub_killed_at_any_step_is_waited_for";
+    if let Ok(data) = std::env::var(HUB_DATA) {
+        return be_the_hub(data).await;
+    }
+    let mut world = World::start(Some(people(60))).await;
+    world.stop_hub().await;
+    let (data, address) = (world.hub_data.clone(), world.address.clone());
+    let mut hub = HubProcess::start(NAME, &data, &address).await;
+    let wire = hub_wire(&world).await;
+    let ways = Ways {
+        hub: Some(&wire),
+        ..Ways::default()
+    };
+    let measured = Agent::new(&world, "measured", &ways, "", "");
+    let (code, log) = (
+        measured.spawn(&["--once", "--now"]).end().await,
+        measured.log(),
+    );
+    assert_eq!(code, Some(0), "{log}");
+    let all = wire.bytes();
+    for step in 1..STEPS {
+        let name = format!("step{step}");
+        world.new_pool(&name).await;
+        let agent = Agent::new(&world, &name, &ways, "", "");
+        let bytes = (all * step / STEPS).min(all * 97 / 100);
+        wire.stall_after(bytes);
+        let working = agent.spawn(&["--now"]);
+        wire.stalled().await;
+        hub.kill();
+        wire.set(Way::Cut);
+        hub = HubProcess::start(NAME, &data, &address).await;
+        wire.open();
+        world.wait_equal().await;
+        let session = wait_session(&world, "a session", is_open).await;
+        assert_eq!(working.terminate().await, Some(0), "{}", agent.log());
+        world.assert_equal().await;
+        let sessions = object_sessions(&world).await;
+        assert_eq!(
+            sessions.len(),
+            1,
+            "it went on in its session: {sessions:#?}"
+        );
+        assert_eq!(sessions[0].session_id, session.session_id);
+        let made = |object| counter(&sessions[0], object, ChangeType::Create).0;
+        let found = left(&world, None).await;
+        println!("{name}: killed at {bytes} bytes; {found:?}");
+        assert_eq!(made(RelatedObjectType::User), found.users);
+        assert_eq!(made(RelatedObjectType::Group), found.groups);
+        assert!(is_finished(&sessions[0]), "{sessions:#?}");
+    }
+}
