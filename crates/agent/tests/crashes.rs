@@ -94,6 +94,7 @@ async fn kill_and_resume(world: &World, ways: &Ways<'_>, wire: &Proxy, name: &st
         told(RelatedObjectType::User),
         told(RelatedObjectType::Group),
     );
+    assert!(at_kill.members <= all.members, "{at_kill:?}");
     println!("{name}: killed at {bytes} bytes with {at_kill:?}; {told:?} of {all:?} counted");
     assert!(told.0 <= all.users && told.1 <= all.groups, "{sessions:#?}");
     if let Some(killed) = sessions.get(1) {

@@ -119,27 +119,8 @@ impl<D: Directory> World<D> {
         let hub = start_hub(&hub_data, "127.0.0.1:0").await;
         let address = format!("127.0.0.1:{}", hub.port);
         let client = connect(&address, &made.ca, &made.key).await;
-<<<<<<< HEAD
-        let request = CreateUserpoolRequest {
-            organization_id: made.organization_id.clone(),
-            name: "people".into(),
-            default_subdomain: "people".into(),
-            ..CreateUserpoolRequest::default()
-        };
-        let operation = client
-            .call_with_retry(
-                &CallContext::mutation(),
-                request,
-                |hub, request| async move { hub.userpools().create(request).await },
-            )
-            .await
-            .unwrap();
-        let pool: Userpool = client.wait(operation).await.unwrap();
-        let base = dc.base();
-=======
         let pool = make_pool(&client, &made.organization_id, "people").await;
-        let base = dc.base_dn();
->>>>>>> bc18bcd (agent: tests of several agents, crashes and signals)
+        let base = dc.base();
         Self {
             units: vec![format!("OU=People,{base}"), format!("OU=Groups,{base}")],
             groups: Vec::new(),
