@@ -24,7 +24,7 @@ use rollcall_proto::organizationmanager::ListExternalGroupsRequest;
 use world::{World, start_hub};
 
 /// Places of a run, spread over all that goes between agent and hub.
-const STEPS: u64 = 16;
+const STEPS: u64 = 12;
 /// Places in the reading of the directory.
 const DIRECTORY_STEPS: u64 = 4;
 /// Tells a program of this test that it is to be the hub on these data.
@@ -216,6 +216,8 @@ async fn at_17_a_hub_killed_at_any_step_is_waited_for() {
         wire.open();
         world.wait_equal().await;
         let session = wait_session(&world, "a session", is_open).await;
+        // Until the token is stored, too.
+        tokio::time::sleep(Duration::from_secs(2)).await;
         assert_eq!(working.terminate().await, Some(0), "{}", agent.log());
         world.assert_equal().await;
         let sessions = object_sessions(&world).await;

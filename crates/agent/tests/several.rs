@@ -265,7 +265,7 @@ async fn a_signal_ends_an_agent_soon_in_every_phase() {
         agent.log()
     );
     let all = hub.bytes() - before;
-    for part in [0, 1, 2, 4, 6, 8, 9] {
+    for part in [0, 1, 5, 9] {
         world.new_pool(&format!("part{part}")).await;
         let agent = Agent::new(&world, &format!("part{part}"), &ways, "", "");
         hub.stall_after(all * part / 10 + 1);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use http::uri::Authority;
 use rollcall_kit::clock::{Clock, SystemClock};
 use rollcall_kit::entropy::{Entropy, SystemEntropy};
 use rollcall_kit::secret::SecretString;
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use rollcall_kit::timestamp::Timestamp;
+use tonic::transport::{Channel, Endpoint};
 
 use crate::channel::AuthorizedChannel;
 use crate::error::ClientError;
 use crate::key::ServiceAccountKey;
+use crate::tls::{Connector, Expiry};
 use crate::token::TokenSource;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -101,6 +101,7 @@ impl fmt::Debug for ClientOptions {
 pub struct Client {
     channel: AuthorizedChannel,
     address: Arc<str>,
+    certificate: Expiry,
     pub(crate) entropy: Arc<dyn Entropy>,
 }
 
@@ -111,12 +112,13 @@ impl Client {
     /// # Errors
     /// `Configuration` for unusable options, `Unreachable`, `Certificate`, `Unauthenticated`.
     pub async fn connect(options: ClientOptions) -> Result<Self, ClientError> {
-        let endpoint = endpoint(&options)?;
+        let (endpoint, connector) = endpoint(&options)?;
+        let certificate = connector.expiry();
         let channel = endpoint
-            .connect()
+            .connect_with_connector(connector)
             .await
             .map_err(|error| ClientError::from_transport(&options.address, &error))?;
-        let client = Self::over(channel, options);
+        let client = Self::over(channel, certificate, options);
         client
             .channel
             .token()
@@ -130,15 +132,18 @@ impl Client {
     /// # Errors
     /// `Configuration` for unusable options.
     pub fn lazy(options: ClientOptions) -> Result<Self, ClientError> {
-        let channel = endpoint(&options)?.connect_lazy();
-        Ok(Self::over(channel, options))
+        let (endpoint, connector) = endpoint(&options)?;
+        let certificate = connector.expiry();
+        let channel = endpoint.connect_with_connector_lazy(connector);
+        Ok(Self::over(channel, certificate, options))
     }
 
-    fn over(channel: Channel, options: ClientOptions) -> Self {
+    fn over(channel: Channel, certificate: Expiry, options: ClientOptions) -> Self {
         let tokens = TokenSource::new(options.credentials, channel.clone(), options.clock);
         Self {
             channel: AuthorizedChannel::new(channel, Arc::new(tokens)),
             address: options.address.into(),
+            certificate,
             entropy: options.entropy,
         }
     }
@@ -166,6 +171,12 @@ impl Client {
         &self.address
     }
 
+    /// When the certificate of the hub expires, as the newest connection saw it.
+    #[must_use]
+    pub fn certificate_expires(&self) -> Option<Timestamp> {
+        self.certificate.get()
+    }
+
     /// What `status` means for people.
     #[must_use]
     pub fn error(&self, status: &tonic::Status) -> ClientError {
@@ -189,47 +200,30 @@ impl fmt::Debug for Client {
     }
 }
 
-fn endpoint(options: &ClientOptions) -> Result<Endpoint, ClientError> {
+/// The connector speaks TLS itself, so the endpoint has no scheme that asks for it; calls name the
+/// true one.
+fn endpoint(options: &ClientOptions) -> Result<(Endpoint, Connector), ClientError> {
     let address = &options.address;
     let authority: Authority = address.parse().map_err(|_| bad_address(address))?;
     if authority.port_u16().is_none() || authority.as_str().contains('@') {
         return Err(bad_address(address));
     }
-    let tls = match &options.ca_path {
-        None => ClientTlsConfig::new().with_native_roots(),
-        Some(path) => ClientTlsConfig::new().ca_certificate(read_ca(path)?),
-    };
-    Endpoint::from_shared(format!("https://{address}"))
+    let connector = Connector::new(options.ca_path.clone())?;
+    let origin = format!("https://{address}").parse();
+    let origin = origin.map_err(|_| bad_address(address))?;
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
         .and_then(|endpoint| endpoint.user_agent(USER_AGENT))
-        .and_then(|endpoint| endpoint.tls_config(tls))
-        .map(|endpoint| {
-            endpoint
-                .connect_timeout(CONNECT_TIMEOUT)
-                .tcp_nodelay(true)
-                .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-                .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-                .keep_alive_while_idle(true)
-                .initial_stream_window_size(STREAM_WINDOW_BYTES)
-                .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        })
         .map_err(|error| {
-            ClientError::configuration(format!("cannot set up TLS to {address}: {error}"))
-        })
-}
-
-fn read_ca(path: &Path) -> Result<Certificate, ClientError> {
-    let unusable = |why: String| {
-        ClientError::configuration(format!(
-            "cannot read the certificate authority {}: {why}",
-            path.display()
-        ))
-    };
-    let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
-    match CertificateDer::pem_slice_iter(&pem).next() {
-        Some(Ok(_)) => Ok(Certificate::from_pem(pem)),
-        Some(Err(error)) => Err(unusable(error.to_string())),
-        None => Err(unusable("there is no certificate in PEM form".to_owned())),
-    }
+            ClientError::configuration(format!("cannot set up a connection to {address}: {error}"))
+        })?
+        .origin(origin)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+    Ok((endpoint, connector))
 }
 
 fn bad_address(address: &str) -> ClientError {

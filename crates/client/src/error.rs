@@ -11,6 +11,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::key::KeyError;
+use crate::tls;
 
 /// The reasons of RESOURCE_EXHAUSTED when a limit does not go away by waiting.
 const LASTING_LIMITS: [&str; 2] = ["LIMIT_REACHED", "QUOTA_EXCEEDED"];
@@ -143,15 +144,8 @@ impl ClientError {
     }
 
     fn connection(address: &str, error: &(dyn std::error::Error + 'static)) -> Self {
-        if let Some(tls) = find_tls_error(error) {
-            return Self::local(
-                ErrorKind::Certificate,
-                format!(
-                    "the hub at {address} does not prove who it is: {tls}; check that the \
-                     certificate authority given is the one of this hub (`ca` in what \
-                     `rollcall-hub init` printed) and that the certificate names this address"
-                ),
-            );
+        if let Some(error) = find_tls_error(error) {
+            return Self::local(ErrorKind::Certificate, tls::explain(address, error));
         }
         Self {
             retryable: true,
@@ -221,17 +215,16 @@ fn is_connection_failure(error: &(dyn std::error::Error + 'static)) -> bool {
     })
 }
 
-fn find_tls_error(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+fn find_tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
     causes(error).find_map(|cause| {
         if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
-            return Some(tls.to_string());
+            return Some(tls);
         }
         // The source of an io error is the source of what it wraps, not what it wraps.
         cause
             .downcast_ref::<std::io::Error>()
             .and_then(std::io::Error::get_ref)
             .and_then(|wrapped| wrapped.downcast_ref::<rustls::Error>())
-            .map(ToString::to_string)
     })
 }
 

@@ -9,6 +9,7 @@ mod client;
 mod error;
 mod key;
 mod operation;
+mod tls;
 mod token;
 
 pub use call::{CallContext, CallKind};
