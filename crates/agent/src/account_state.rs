@@ -131,7 +131,7 @@ impl<'a> AccountStateRun<'a> {
     }
 
     async fn connect(&self) -> Result<Reader, Failure> {
-        Reader::connect(&self.agent.config, &self.settings.filter.domain).await
+        self.agent.connect(&self.settings.filter.domain).await
     }
 
     /// The accounts that failed before, to be looked at once more.

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::account_state::AccountStateRun;
 use crate::activity::Activity;
 use crate::agent_id::agent_id;
+use crate::certificate::Certificates;
 use crate::condition::Board;
 use crate::config::Config;
 use crate::engine::guard::Limit;
@@ -25,6 +26,7 @@ use crate::file_permission;
 use crate::hub::{Hub, Patience};
 use crate::index_file::IndexFile;
 use crate::item_error::ItemErrorFile;
+use crate::reader::Reader;
 use crate::run::{Held, Pace, Run};
 use crate::session::{self, Opened, Opening, Urgency};
 use crate::settings::Settings;
@@ -46,6 +48,8 @@ pub struct Agent {
     pub file: IndexFile,
     /// What is shown of all this.
     pub board: Board,
+    /// Certificates that expire soon.
+    pub certificates: Certificates,
     /// Who we are.
     pub agent_id: String,
     /// Time.
@@ -120,6 +124,7 @@ impl Agent {
             hub,
             file,
             board,
+            certificates: Certificates::default(),
             agent_id,
             clock,
             entropy,
@@ -141,6 +146,18 @@ impl Agent {
         ItemErrorFile::of(stream, &self.directory)
     }
 
+    /// A new connection to the directory of `domain`.
+    ///
+    /// # Errors
+    /// [`Failure`] with what to do.
+    pub async fn connect(&self, domain: &str) -> Result<Reader, Failure> {
+        let reader = Reader::connect(&self.config, domain).await?;
+        let expires_at = reader.certificate_expires();
+        self.certificates
+            .look("directory", expires_at, self.clock.now());
+        Ok(reader)
+    }
+
     /// Opens a session of `stream`, or tells why not.
     ///
     /// # Errors
@@ -149,7 +166,11 @@ impl Agent {
         let opening = session::open(&self.hub, stream, &self.agent_id, urgency, &self.entropy);
         tokio::select! {
             () = self.stop.cancelled() => Err(Failure::Stopped),
-            opening = opening => opening,
+            opening = opening => {
+                let expires_at = self.hub.certificate_expires();
+                self.certificates.look("hub", expires_at, self.clock.now());
+                opening
+            }
         }
     }
 

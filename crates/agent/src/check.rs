@@ -11,6 +11,7 @@ use rollcall_client::{Client, ClientError, ErrorKind};
 use rollcall_directory::{Connection, Error as DirectoryError};
 use rollcall_kit::clock::Clock;
 use rollcall_kit::entropy::Entropy;
+use rollcall_kit::timestamp::Timestamp;
 use rollcall_proto::idp::{
     GetReplicationTokenRequest, GetSynchronizationSettingsRequest, GetUserpoolRequest,
     ListUsersRequest, SessionType,
@@ -19,6 +20,7 @@ use rollcall_proto::organizationmanager::ListExternalGroupsRequest;
 use serde::Serialize;
 use tonic::Code;
 
+use crate::certificate::{WARNING_DAYS, days_left};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::hub;
@@ -27,8 +29,6 @@ use crate::settings::Settings;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const DIRECTORY_PORT: u16 = 636;
-const EXPIRY_WARNING_DAYS: i64 = 14;
-const SECONDS_PER_DAY: i64 = 86_400;
 
 /// The verdict on one thing.
 #[derive(Debug, Clone, Serialize)]
@@ -112,7 +112,7 @@ pub async fn check(
         }
         Ok(()) => {}
     }
-    let settings = the_hub(config, entropy, &mut findings).await;
+    let settings = the_hub(config, clock, entropy, &mut findings).await;
     directory(config, clock, settings.as_ref(), &mut findings).await;
     findings
 }
@@ -149,18 +149,7 @@ async fn directory(
             return findings.bad(name, &reader::failure(&error));
         }
     };
-    let expiry = match connection.certificate_expires() {
-        Some(at) => {
-            let days = at.since(clock.now()).as_seconds() / SECONDS_PER_DAY;
-            let note = if days < EXPIRY_WARNING_DAYS {
-                "; renew it soon"
-            } else {
-                ""
-            };
-            format!("accepted; {days} days left{note}")
-        }
-        None => "accepted".to_owned(),
-    };
+    let expiry = accepted(connection.certificate_expires(), clock);
     if config.ldap.insecure_skip_verify {
         findings.good(
             "directory certificate",
@@ -178,6 +167,20 @@ async fn directory(
     if let Some(settings) = settings {
         scope(config, settings, findings).await;
     }
+}
+
+/// What is said of a certificate that was accepted.
+fn accepted(expires_at: Option<Timestamp>, clock: &dyn Clock) -> String {
+    let Some(expires_at) = expires_at else {
+        return "accepted".to_owned();
+    };
+    let days = days_left(expires_at, clock.now());
+    let note = if days < WARNING_DAYS {
+        "; renew it soon"
+    } else {
+        ""
+    };
+    format!("accepted; {days} days left{note}")
 }
 
 async fn rights(connection: &mut Connection, findings: &mut Findings) {
@@ -222,10 +225,11 @@ async fn scope(config: &Config, settings: &Settings, findings: &mut Findings) {
 /// Tries the hub; the settings that a session would work with, if they could be found out.
 async fn the_hub(
     config: &Config,
+    clock: &dyn Clock,
     entropy: &Arc<dyn Entropy>,
     findings: &mut Findings,
 ) -> Option<Settings> {
-    let client = hub_client(config, entropy, findings).await?;
+    let client = hub_client(config, clock, entropy, findings).await?;
     if !pool(config, &client, findings).await {
         return None;
     }
@@ -234,6 +238,7 @@ async fn the_hub(
 
 async fn hub_client(
     config: &Config,
+    clock: &dyn Clock,
     entropy: &Arc<dyn Entropy>,
     findings: &mut Findings,
 ) -> Option<Client> {
@@ -267,7 +272,8 @@ async fn hub_client(
             return None;
         }
     };
-    findings.good("hub certificate", "accepted");
+    let expiry = accepted(client.certificate_expires(), clock);
+    findings.good("hub certificate", expiry);
     findings.good("hub token", "issued");
     Some(client)
 }

@@ -23,6 +23,7 @@ pub use period::parse_period;
 /// Largest configuration file that is read.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 const INTERVAL_DEFAULT: Duration = Duration::from_secs(240);
+const FULL_COMPARISON_PERIOD_DEFAULT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const FOLLOW_PERIOD_DEFAULT: Duration = Duration::from_secs(30);
 const STATE_PERIOD_DEFAULT: Duration = Duration::from_secs(5);
 const DRIFT_CHECK_PERIOD_DEFAULT: Duration = Duration::from_secs(24 * 3_600);
@@ -314,6 +315,10 @@ pub struct SyncSettings {
     /// The same for the account state stream.
     #[serde(deserialize_with = "period")]
     pub state_period: Duration,
+    /// A session that finds the last full comparison older than this compares everything again
+    /// (decision U35).
+    #[serde(deserialize_with = "period")]
+    pub full_comparison_period: Duration,
     /// Take over users of the pool with the same login.
     pub allow_to_capture_users: bool,
     /// Take over groups with the same name.
@@ -339,6 +344,7 @@ impl Default for SyncSettings {
         Self {
             interval: INTERVAL_DEFAULT,
             follow_period: FOLLOW_PERIOD_DEFAULT,
+            full_comparison_period: FULL_COMPARISON_PERIOD_DEFAULT,
             state_period: STATE_PERIOD_DEFAULT,
             allow_to_capture_users: false,
             allow_to_capture_groups: false,

@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 
 use crate::agent::Agent;
 use crate::failure::Failure;
+use crate::handover;
 use crate::run::Pace;
 use crate::session::{NOT_READY, Opening, Urgency};
 use crate::stream::Stream;
@@ -59,7 +60,7 @@ pub async fn follow(agent: &Arc<Agent>, first: Urgency) -> Result<(), Failure> {
 async fn follow_stream(agent: &Agent, stream: Stream, first: Urgency) -> Result<(), Failure> {
     let name = stream.name();
     let mut urgency = match stream {
-        Stream::Objects => first,
+        Stream::Objects => handover::first_urgency(agent, first),
         // The hub never makes these wait.
         Stream::AccountState => Urgency::WhenDue,
     };
@@ -80,6 +81,9 @@ async fn follow_stream(agent: &Agent, stream: Stream, first: Urgency) -> Result<
                             session = summary.session_id,
                             "session completed"
                         );
+                        if agent.stop.is_cancelled() && stream == Stream::Objects {
+                            handover::stopped(agent);
+                        }
                         Duration::ZERO
                     }
                     Err(failure) => after(agent, stream, failure, &mut backoff)?,
@@ -92,11 +96,22 @@ async fn follow_stream(agent: &Agent, stream: Stream, first: Urgency) -> Result<
                 agent.board.waits(name, NOT_READY, agent.clock.now());
                 NOT_READY_SLEEP + jitter(agent)
             }
-            Ok(Opening::Exists { agent_id, until }) => {
+            Ok(Opening::Exists {
+                agent_id,
+                session_id,
+                until,
+            }) => {
                 tracing::info!(stream = name, agent_id, until = %until, "another agent works; waiting");
                 let why = format!("agent {agent_id} works, at least until {until}");
                 agent.board.waits(name, &why, agent.clock.now());
-                until_moment(agent, until)
+                tokio::select! {
+                    () = agent.stop.cancelled() => return Ok(()),
+                    () = handover::until_over(agent, &session_id, until) => {}
+                }
+                if stream == Stream::Objects {
+                    urgency = Urgency::Now;
+                }
+                Duration::ZERO
             }
             Ok(Opening::TooEarly { at }) => {
                 tracing::info!(stream = name, next = %at, "the next session is not due yet");

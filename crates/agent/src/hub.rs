@@ -14,7 +14,10 @@ use rollcall_client::{
 };
 use rollcall_kit::backoff::Backoff;
 use rollcall_kit::entropy::Entropy;
-use rollcall_proto::idp::{GetUserpoolRequest, Userpool};
+use rollcall_kit::timestamp::Timestamp;
+use rollcall_proto::idp::{
+    GetSessionRequest, GetUserpoolRequest, SynchronizationSession, Userpool,
+};
 use rollcall_proto::operation::Operation;
 use tonic::{Request, Response, Status};
 
@@ -151,6 +154,28 @@ impl Hub {
             hub.userpools().get(request).await
         })
         .await
+    }
+
+    /// When the certificate of the hub expires.
+    #[must_use]
+    pub fn certificate_expires(&self) -> Option<Timestamp> {
+        self.client.certificate_expires()
+    }
+
+    /// A synchronization session as it is now.
+    ///
+    /// # Errors
+    /// [`ClientError`]; also when it may not be seen.
+    pub async fn session(&self, session_id: &str) -> Result<SynchronizationSession, ClientError> {
+        let request = GetSessionRequest {
+            session_id: session_id.to_owned(),
+        };
+        let answer = self
+            .read(request, |hub, request| async move {
+                hub.synchronization_sessions().get_session(request).await
+            })
+            .await?;
+        Ok(answer.session.unwrap_or_default())
     }
 
     /// A call that changes nothing.

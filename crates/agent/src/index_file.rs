@@ -32,6 +32,7 @@ const BINDING: &str = "binding";
 const TOKEN: &str = "token";
 const COOKIE: &str = "cookie";
 const CONTROLLER: &str = "controller";
+const COMPARED_AT: &str = "compared at";
 const FOLLOWED_AT: &str = "followed_at";
 
 /// The file cannot be used.
@@ -211,6 +212,28 @@ impl IndexFile {
                 Some(guid) => facts.insert(CONTROLLER, guid.to_wire().as_slice())?,
                 None => facts.remove(CONTROLLER)?,
             };
+            Ok(())
+        })
+    }
+
+    /// When everything was last compared.
+    ///
+    /// # Errors
+    /// [`IndexFileError`].
+    pub fn compared_at(&self) -> Result<Option<Timestamp>, IndexFileError> {
+        let bytes = self.fact(COMPARED_AT)?;
+        let micros = bytes.and_then(|bytes| bytes.try_into().ok());
+        Ok(micros.map(|micros| Timestamp::from_micros(i64::from_le_bytes(micros))))
+    }
+
+    /// Notes that everything was compared with what it was then.
+    ///
+    /// # Errors
+    /// [`IndexFileError`].
+    pub fn set_compared_at(&self, at: Timestamp) -> Result<(), IndexFileError> {
+        self.write(|tx| {
+            let micros = at.as_micros().to_le_bytes();
+            tx.open_table(FACTS)?.insert(COMPARED_AT, &micros[..])?;
             Ok(())
         })
     }

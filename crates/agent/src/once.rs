@@ -81,7 +81,9 @@ pub async fn once_in(
             ));
             (summary, Ok(()))
         }
-        Ok(Opening::Exists { agent_id, until }) => {
+        Ok(Opening::Exists {
+            agent_id, until, ..
+        }) => {
             let reason = format!("agent {agent_id} has a session open, at least until {until}");
             let mut summary = RunSummary::new(Outcome::AnotherAgent);
             summary.reason = Some(reason.clone());

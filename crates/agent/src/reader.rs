@@ -11,6 +11,8 @@ use rollcall_directory::{
     Error, Filter, Kind, MemberDetail, Options, SearchRequest, Verification,
 };
 
+use rollcall_kit::timestamp::Timestamp;
+
 use crate::config::Config;
 use crate::engine::Guid;
 use crate::engine::mapping::Mapping;
@@ -153,6 +155,12 @@ impl Reader {
             base: root.default_naming_context,
             controller,
         })
+    }
+
+    /// When the certificate of the directory expires.
+    #[must_use]
+    pub fn certificate_expires(&self) -> Option<Timestamp> {
+        self.connection.certificate_expires()
     }
 
     /// Reads everything. `sink` gets each object that was reported whole, and each deleted one;

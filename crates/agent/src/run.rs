@@ -161,7 +161,7 @@ impl<'a> Run<'a> {
     }
 
     async fn connect(&self) -> Result<Reader, Failure> {
-        Reader::connect(&self.agent.config, &self.settings.filter.domain).await
+        self.agent.connect(&self.settings.filter.domain).await
     }
 
     async fn resolve(&self, reader: &mut Reader) -> Result<Scope, Failure> {

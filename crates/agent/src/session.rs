@@ -61,6 +61,8 @@ pub enum Opening {
     Exists {
         /// Who.
         agent_id: String,
+        /// Its session.
+        session_id: String,
         /// End of its lease.
         until: Timestamp,
     },
@@ -159,6 +161,7 @@ pub async fn open(
         (OpenSessionResult::OpenedSessionExists, Some(SessionInfo::OpenedSession(session))) => {
             Ok(Opening::Exists {
                 until: moment(session.expires_at),
+                session_id: session.session_id,
                 agent_id: session.agent_id,
             })
         }
@@ -436,7 +439,9 @@ fn jittered(period: Duration, entropy: &dyn Entropy) -> Duration {
     period * percent / 100
 }
 
-fn moment(at: Option<prost_types::Timestamp>) -> Timestamp {
+/// A moment of the interface.
+#[must_use]
+pub fn moment(at: Option<prost_types::Timestamp>) -> Timestamp {
     at.map_or(Timestamp::EPOCH, |at| {
         Timestamp::from_seconds_and_nanos(at.seconds, at.nanos)
     })

@@ -281,6 +281,7 @@ async fn a_signal_ends_an_agent_soon_in_every_phase() {
         world.assert_equal().await;
     }
 
+    let agent = Agent::new(&world, "part9", &ways, "", "");
     let following = agent.spawn(&["--now"]);
     wait_session(&world, "a session", is_open).await;
     wait_log(&agent, "session opened").await;

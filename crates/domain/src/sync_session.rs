@@ -2,7 +2,8 @@
 //!
 //! Invariant: at most one session per container and type is open (decision U1); COMPLETED, FAILED
 //! and EXPIRED are never left (U8); every decision looks at the lease, so that it is right even
-//! when the sweeper is late (U9). Deliberately absent: an absolute maximum length (U6).
+//! when the sweeper is late (U9). A session has no greatest length
+//! unless the hub's configuration gives one (U6).
 
 mod opening;
 
@@ -25,6 +26,8 @@ pub const RETENTION: Span = Span::days(90);
 pub const RETAINED_PER_TYPE_MIN: u64 = 100;
 
 const SUPERSEDED: &str = "superseded";
+/// `fail_reason` of a session that reached the greatest length.
+const TOO_LONG: &str = "the session has lasted as long as the hub allows";
 const LEASE_ENDED: &str = "the lease ended without a sign of life from the agent";
 
 /// Reason code of a refusal because the session is not open (any more).
@@ -105,7 +108,10 @@ named_enum! {
 
 /// How long a session lives without a sign of life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lease(Span);
+pub struct Lease {
+    span: Span,
+    session_max: Option<Span>,
+}
 
 /// How an agent closes its session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,7 +184,10 @@ impl Lease {
     /// `Invalid` outside 10 to 600 seconds (decision U2).
     pub fn from_seconds(seconds: i64) -> Result<Self, Refusal> {
         if (LEASE_SECONDS_MIN..=LEASE_SECONDS_MAX).contains(&seconds) {
-            return Ok(Self(Span::seconds(seconds)));
+            return Ok(Self {
+                span: Span::seconds(seconds),
+                session_max: None,
+            });
         }
         Err(Refusal::invalid(
             "lease_seconds",
@@ -189,13 +198,35 @@ impl Lease {
     /// Its length.
     #[must_use]
     pub fn span(self) -> Span {
-        self.0
+        self.span
+    }
+
+    /// This lease, in sessions that end `session_max` after their beginning whatever happens.
+    #[must_use]
+    pub fn with_session_max(self, session_max: Option<Span>) -> Self {
+        Self {
+            session_max,
+            ..self
+        }
+    }
+
+    /// The end of a lease given at `now` to a session of `created_at`, and whether it is the end
+    /// of the session too.
+    fn end(self, created_at: Timestamp, now: Timestamp) -> (Timestamp, bool) {
+        let end = now.plus(self.span);
+        match self.session_max.map(|max| created_at.plus(max)) {
+            Some(last) if last < end => (last, true),
+            _ => (end, false),
+        }
     }
 }
 
 impl Default for Lease {
     fn default() -> Self {
-        Self(Span::seconds(LEASE_SECONDS_DEFAULT))
+        Self {
+            span: Span::seconds(LEASE_SECONDS_DEFAULT),
+            session_max: None,
+        }
     }
 }
 
@@ -213,7 +244,12 @@ impl SyncSession {
         ended.then(|| Self {
             status: SessionStatus::Expired,
             closed_at: Some(self.expires_at),
-            fail_reason: LEASE_ENDED.into(),
+            // The reason of a greatest length was told with the last lease.
+            fail_reason: if self.fail_reason.is_empty() {
+                LEASE_ENDED.into()
+            } else {
+                self.fail_reason.clone()
+            },
             ..self.clone()
         })
     }
@@ -377,8 +413,15 @@ impl SyncSession {
     }
 
     fn renewed(self, lease: Lease, now: Timestamp) -> Self {
+        let (end, last) = lease.end(self.created_at, now);
+        let fail_reason = if last && self.status == SessionStatus::Opened {
+            TOO_LONG.into()
+        } else {
+            self.fail_reason
+        };
         Self {
-            expires_at: self.expires_at.max(now.plus(lease.0)),
+            expires_at: self.expires_at.max(end),
+            fail_reason,
             ..self
         }
     }

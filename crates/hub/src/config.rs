@@ -70,12 +70,17 @@ pub struct Config {
 pub struct SessionsConfig {
     /// Lease of an open session in seconds, 10 to 600.
     pub lease_seconds: u32,
+    /// A session ends this many seconds after its beginning, even while its agent is alive
+    /// (decision U6); 0 = never.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub max_session_duration_seconds: u32,
 }
 
 impl Default for SessionsConfig {
     fn default() -> Self {
         Self {
             lease_seconds: LEASE_SECONDS_DEFAULT,
+            max_session_duration_seconds: 0,
         }
     }
 }
@@ -224,6 +229,13 @@ impl Config {
                  {LEASE_SECONDS_MAX}"
             );
         }
+        let longest = config.sessions.max_session_duration_seconds;
+        if longest != 0 && longest < lease {
+            bail!(
+                "key sessions.max_session_duration_seconds: {longest} is less than lease_seconds \
+                 ({lease}); give more, or 0 for no end"
+            );
+        }
         config.limits.check()?;
         config.dns.check()?;
         config.audit.check()?;
@@ -258,6 +270,11 @@ pub fn split_address(address: &str) -> anyhow::Result<(String, u16)> {
         bail!("`{address}` has no host: write HOST:PORT");
     }
     Ok((host.to_owned(), port))
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 fn default_domain_suffix() -> String {
@@ -309,6 +326,10 @@ mod tests {
             "lease_second",
         );
         check("address: a:1\nsessions: {lease_seconds: 9}\n", "10 to 600");
+        check(
+            "address: a:1\nsessions: {max_session_duration_seconds: 9}\n",
+            "less than lease_seconds",
+        );
         check("address: a:1\nquotas: {users: 9}\n", "users");
         check(
             "address: a:1\nquotas: {groups_per_user: -1}\n",

@@ -7,12 +7,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use rollcall_domain::quota::Quotas;
+use rollcall_domain::refusal::Refusal;
 use rollcall_domain::sync_session::Lease;
 use rollcall_kit::clock::Clock;
 use rollcall_kit::entropy::Entropy;
 use rollcall_kit::id::new_id;
 use rollcall_kit::secret::SecretBytes;
-use rollcall_kit::timestamp::Timestamp;
+use rollcall_kit::timestamp::{Span, Timestamp};
 use rollcall_store::Store;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
@@ -104,7 +105,7 @@ impl Hub {
         ];
         audiences.extend(config.token_audiences.iter().cloned());
         Ok(Self {
-            lease: Lease::from_seconds(i64::from(config.sessions.lease_seconds))?,
+            lease: lease(config)?,
             digest_key: parts.sealing_key.derive("request digests"),
             page_tokens: PageTokens::new(&parts.sealing_key),
             store: parts.store,
@@ -148,4 +149,11 @@ impl Hub {
             .into_uuid()
             .to_string()
     }
+}
+
+fn lease(config: &Config) -> Result<Lease, Refusal> {
+    let sessions = &config.sessions;
+    let longest = i64::from(sessions.max_session_duration_seconds);
+    let lease = Lease::from_seconds(i64::from(sessions.lease_seconds))?;
+    Ok(lease.with_session_max((longest > 0).then(|| Span::seconds(longest))))
 }

@@ -24,6 +24,7 @@ pub fn parse_period(text: &str) -> Result<Duration, String> {
             "ms" => Duration::from_millis(number),
             "s" => Duration::from_secs(number),
             "m" => Duration::from_secs(number.saturating_mul(60)),
+            "d" => Duration::from_secs(number.saturating_mul(86_400)),
             "h" => Duration::from_secs(number.saturating_mul(3_600)),
             _ => return Err(wrong()),
         });
@@ -42,7 +43,12 @@ mod tests {
 
     #[test]
     fn the_usual_forms() {
-        for (text, seconds) in [("240s", 240), ("15m", 900), ("1h30m", 5_400), ("60", 60)] {
+        for (text, seconds) in [
+            ("240s", 240),
+            ("15m", 900),
+            ("1h30m", 5_400),
+            ("7d", 604_800),
+        ] {
             assert_eq!(
                 parse_period(text),
                 Ok(Duration::from_secs(seconds)),

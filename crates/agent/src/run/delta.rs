@@ -46,7 +46,7 @@ impl Run<'_> {
     /// The index that corresponds to the hub's token, if there is one.
     pub(super) fn start_of_delta(&mut self) -> Result<Option<Held>, Failure> {
         let held = self.held.take();
-        if self.opened.mode == Mode::Full {
+        if self.opened.mode == Mode::Full || self.full_comparison_is_due()? {
             return Ok(None);
         }
         let token = &self.opened.token;
@@ -77,6 +77,20 @@ impl Run<'_> {
             cookie,
             controller,
         }))
+    }
+
+    /// Whether the safety net is due: what changed in the hub behind the agent's back, and what
+    /// no increment told, is found by comparing everything only (decision U35).
+    fn full_comparison_is_due(&self) -> Result<bool, Failure> {
+        let period = self.agent.config.sync_settings.full_comparison_period;
+        let Some(last) = self.agent.file.compared_at()? else {
+            return Ok(false);
+        };
+        let due = self.agent.clock.now().since(last).to_duration() >= period;
+        if due {
+            tracing::info!(%last, "everything was last compared long ago and is compared again");
+        }
+        Ok(due)
     }
 
     /// Whether the directory still knows everything that was deleted since it was last followed.

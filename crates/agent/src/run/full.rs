@@ -55,6 +55,7 @@ impl Run<'_> {
         scope: &Scope,
     ) -> Result<Held, Failure> {
         let agent = self.agent;
+        let started_at = agent.clock.now();
         let picture = Picture {
             settings: &self.settings,
             scope,
@@ -84,6 +85,7 @@ impl Run<'_> {
         agent.file.replace(&mut index, &self.binding, cursor)?;
         let controller = reader.controller();
         agent.file.set_controller(controller)?;
+        agent.file.set_compared_at(started_at)?;
         self.opened.session.report().await?;
         self.opened.session.set_token(&token).await?;
         self.token.clone_from(&token);

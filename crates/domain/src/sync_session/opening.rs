@@ -123,7 +123,7 @@ pub fn open(
         agent_id: request.agent_id,
         opened_by: request.caller,
         created_at: now,
-        expires_at: now.plus(lease.0),
+        expires_at: lease.end(now, now).0,
         closed_at: None,
         sync_mode: if full {
             SyncMode::FullSync

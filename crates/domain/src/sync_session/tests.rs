@@ -428,6 +428,23 @@ fn only_a_pending_session_is_ended_by_the_hub() {
 }
 
 #[test]
+fn a_greatest_length_ends_a_session_that_is_alive() {
+    let me: SubjectId = "aje1".into();
+    let lease = Lease::default().with_session_max(Some(Span::seconds(100)));
+    let session = session();
+    let early = session.heartbeat(&me, lease, at(30)).unwrap();
+    assert_eq!((early.expires_at, early.fail_reason.as_str()), (at(90), ""));
+    let late = early.heartbeat(&me, lease, at(80)).unwrap();
+    assert_eq!(late.expires_at, at(100));
+    assert!(late.heartbeat(&me, lease, at(99)).is_ok());
+    check_refused(late.heartbeat(&me, lease, at(100)), REASON_NOT_OPEN);
+    let expired = late.expire(at(100)).unwrap();
+    assert_eq!(expired.fail_reason, TOO_LONG);
+    let closed = close(&late, &Verdict::Successful, HubWork::Done, 90);
+    assert_eq!(closed.fail_reason, "");
+}
+
+#[test]
 fn leases_have_bounds() {
     assert_eq!(Lease::default().span(), Span::seconds(60));
     for (seconds, fits) in [

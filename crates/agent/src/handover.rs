@@ -1,0 +1,69 @@
+//! From one agent, or one process, to the next (decisions U105, U118).
+//!
+//! Invariant: who takes over does not wait for the next session to be due: the brake of the hub is
+//! against loops, and between an agent that was stopped and the one that goes on there is none.
+//! Deliberately absent: what happens to a session that was not closed; its lease ends.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rollcall_kit::timestamp::Timestamp;
+use rollcall_proto::idp::SessionStatus;
+
+use crate::agent::Agent;
+use crate::session::{self, Urgency};
+
+/// How often a waiting agent looks whether the other one was stopped. A look changes nothing and
+/// leaves nothing in the hub.
+const LOOK_PERIOD: Duration = Duration::from_secs(5);
+/// Random addition to a wait, so that several agents do not ask at the same moment.
+const JITTER_MILLIS: u64 = 500;
+/// Left behind by a service that was stopped in good order.
+const STOPPED_FILE: &str = "stopped";
+
+/// Waits until the session of another agent is over, or may be: its lease ended at `until`, unless
+/// it was renewed.
+pub async fn until_over(agent: &Agent, session_id: &str, mut until: Timestamp) {
+    loop {
+        let left = until.since(agent.clock.now()).to_duration();
+        tokio::time::sleep(left.min(LOOK_PERIOD) + jitter(agent)).await;
+        if left.is_zero() {
+            return;
+        }
+        match agent.hub.session(session_id).await {
+            Ok(session) if session.status() == SessionStatus::Opened => {
+                until = session::moment(session.expires_at);
+            }
+            Ok(_) => return,
+            // It may not be looked at: then only the end of its lease tells.
+            Err(error) => {
+                tracing::debug!(%error, "the session of the other agent cannot be looked at");
+                return tokio::time::sleep(left.saturating_sub(LOOK_PERIOD)).await;
+            }
+        }
+    }
+}
+
+/// Notes that the service was stopped with nothing left to do.
+pub fn stopped(agent: &Agent) {
+    if let Err(error) = std::fs::write(stopped_file(agent), "") {
+        tracing::warn!(%error, "the next start may wait until a session is due");
+    }
+}
+
+/// The urgency of the first session: at once after an orderly stop, such as for an update.
+#[must_use]
+pub fn first_urgency(agent: &Agent, asked: Urgency) -> Urgency {
+    match std::fs::remove_file(stopped_file(agent)) {
+        Ok(()) => Urgency::Now,
+        Err(_) => asked,
+    }
+}
+
+fn stopped_file(agent: &Agent) -> PathBuf {
+    agent.directory.join(STOPPED_FILE)
+}
+
+fn jitter(agent: &Agent) -> Duration {
+    Duration::from_millis(agent.entropy.next_u64() % JITTER_MILLIS)
+}
