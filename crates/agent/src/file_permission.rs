@@ -103,8 +103,8 @@ mod tests {
 
     use super::*;
 
-    fn set(path: &Path, mode: u32) {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    fn set(path: &Path, mode: u32) -> std::io::Result<()> {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
     }
 
     #[test]
@@ -113,7 +113,7 @@ mod tests {
         let file = directory.path().join("secret");
         std::fs::write(&file, "x").unwrap();
         for (mode, passes) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false)] {
-            set(&file, mode);
+            set(&file, mode).unwrap();
             let verdict = check([file.as_path()], directory.path());
             assert_eq!(verdict.is_ok(), passes, "{mode:o}");
         }
@@ -135,7 +135,7 @@ mod tests {
             (0o707, false),
             (0o1777, false),
         ] {
-            set(directory.path(), mode);
+            set(directory.path(), mode).unwrap();
             let verdict = check([], directory.path());
             assert_eq!(verdict.is_ok(), passes, "{mode:o}");
         }
@@ -150,7 +150,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("secret");
         std::fs::write(&file, "x").unwrap();
-        set(&file, 0o600);
+        set(&file, 0o600).unwrap();
         let own = rustix::process::geteuid().as_raw();
         let problem = violation(&file, own + 1).unwrap();
         assert!(problem.contains("chown"), "{problem}");
