@@ -72,8 +72,8 @@ fn name_with_zero(dice: &mut Dice, number: usize) -> String {
     name
 }
 
-/// The same without zero bytes. Samba 4.17 takes them in new names, but loses the parents of what
-/// lies below them, or was renamed to them.
+/// The same without zero bytes. Samba 4.17 takes them in new relative names, but loses the parents
+/// of what lies below them, and does not always find such an object again.
 fn name(dice: &mut Dice, number: usize) -> String {
     name_with_zero(dice, number).replace('\0', "0")
 }
@@ -115,7 +115,7 @@ fn everything(dice: &mut Dice) -> Names {
     }
     let mut users = Vec::new();
     for number in 0..USERS {
-        let own = name_with_zero(dice, 1_000 + number);
+        let own = name(dice, 1_000 + number);
         let dn = format!("CN={},{}", escaped(&own), dice.pick(&units).unwrap());
         changes += &line("dn", &dn);
         changes += &format!(
@@ -135,7 +135,7 @@ fn everything(dice: &mut Dice) -> Names {
     }
     let mut group_names = Vec::new();
     for number in 0..GROUPS {
-        let own = name_with_zero(dice, 4_000 + number);
+        let own = name(dice, 4_000 + number);
         let dn = format!("CN={},{}", escaped(&own), dice.pick(&units).unwrap());
         changes += &line("dn", &dn);
         changes += &format!("changetype: add\nobjectClass: group\nsAMAccountName: group{number}\n");
