@@ -180,7 +180,12 @@ impl DryRun {
         stored: Option<&Stored<'_>>,
     ) -> Result<Option<Seen>, Failure> {
         let start = stored.map(Stored::load).transpose()?.flatten();
-        let Some((mut index, cookie, controller)) = start else {
+        let Some(Start {
+            mut index,
+            cookie,
+            controller,
+        }) = start
+        else {
             tracing::info!("there is no index that fits the hub's token; everything is compared");
             return Ok(None);
         };
@@ -229,15 +234,27 @@ struct Stored<'a> {
     token: &'a str,
 }
 
+/// Where a delta starts from.
+struct Start {
+    index: Index,
+    cookie: Vec<u8>,
+    /// Whose cookie it is.
+    controller: Option<Guid>,
+}
+
 impl Stored<'_> {
-    /// The index, the cookie to go on from and whose it is, if they fit.
-    fn load(&self) -> Result<Option<(Index, Vec<u8>, Option<Guid>)>, Failure> {
+    /// Where a delta starts from, if the index fits.
+    fn load(&self) -> Result<Option<Start>, Failure> {
         let Some(index) = self.file.load(self.binding, self.token)? else {
             return Ok(None);
         };
         let kept = self.file.cookie()?;
         let controller = self.file.controller()?;
         let cookie = cookie_of(self.token, kept.as_deref());
-        Ok(cookie.map(|cookie| (index, cookie, controller)))
+        Ok(cookie.map(|cookie| Start {
+            index,
+            cookie,
+            controller,
+        }))
     }
 }
