@@ -5,7 +5,7 @@
 //! Run with `cargo xtask bench memory`. `ROLLCALL_BENCH_OBJECTS` sets another number of people,
 //! `ROLLCALL_BENCH_AGENT` another program.
 
-#![allow(missing_docs)]
+#![allow(clippy::disallowed_methods, clippy::indexing_slicing, missing_docs)]
 
 #[path = "../tests/support/crowd.rs"]
 mod crowd;

@@ -2,7 +2,12 @@
 //! controller (AT-14), alone, beside the objects, and beside an administrator.
 
 // Helpers of tests fail by panicking, as tests do.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 #[path = "support/change.rs"]
 mod change;

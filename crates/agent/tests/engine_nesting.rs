@@ -48,7 +48,13 @@ fn chain(depth: u128, place: impl Fn(u128) -> u128) -> Vec<DirectoryObject> {
 
 #[test]
 fn at_09_twenty_levels_are_flattened_also_across_the_border_of_the_scope() {
-    let place = |level: u128| if level % 2 == 0 { STAFF } else { OUTSIDE };
+    let place = |level: u128| {
+        if level.is_multiple_of(2) {
+            STAFF
+        } else {
+            OUTSIDE
+        }
+    };
     let index = index_of(chain(20, place));
     let flat = plan(&index, &staff_only(), &flatten()).unwrap();
     assert_eq!(flat.groups_in_scope, 10);

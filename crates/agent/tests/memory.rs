@@ -2,7 +2,7 @@
 //! program with a million of them.
 
 // Helpers of tests fail by panicking, as tests do.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/crowd.rs"]
 mod crowd;
