@@ -77,7 +77,7 @@ async fn fails(world: &Fake, config: &Path, why: &str, what: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn at_01_every_answer_of_a_full_read_goes_wrong() {
     let (world, users, group) = start().await;
-    let config = world.configure("", "");
+    let config = world.configure("", "streams: [objects]");
     world.run(&config).await;
     world.reset_token().await;
     world.dc.plan(None);
@@ -109,7 +109,7 @@ async fn at_01_every_answer_of_a_full_read_goes_wrong() {
 async fn at_01_every_answer_of_a_delta_goes_wrong() {
     let (world, users, group) = start().await;
     world.dc.edit(|domain| domain.policy.changes_per_page = 2);
-    let config = world.configure("", "");
+    let config = world.configure("", "streams: [objects]");
     world.run(&config).await;
     change(&world, &users, group, 1);
     world.dc.plan(None);

@@ -337,6 +337,15 @@ impl Domain {
         links.filter(|(member, link)| link.present && self.is_live(*member))
     }
 
+    /// The live groups a reader sees the object in.
+    pub(super) fn groups_of(&self, member: ObjectId) -> impl Iterator<Item = ObjectId> + '_ {
+        let listed = move |group: &&Object| {
+            let link = group.members.get(&member);
+            !group.deleted && link.is_some_and(|link| link.present) && self.is_live(member)
+        };
+        self.objects.values().filter(listed).map(|group| group.id)
+    }
+
     /// All identifiers, deleted objects included.
     pub(super) fn ids(&self) -> impl Iterator<Item = ObjectId> + '_ {
         let people = self.population.iter().flat_map(|people| 0..people.count);

@@ -92,6 +92,11 @@ pub fn attributes(
         } else {
             let values = match lower.as_str() {
                 "distinguishedname" => vec![domain.dn(object.id).into_bytes()],
+                // MS-ADTS 3.1.1.1.6: the back link of member.
+                "memberof" => domain
+                    .groups_of(object.id)
+                    .map(|group| names.of(domain, group).into_bytes())
+                    .collect(),
                 _ => object.values(&lower),
             };
             shown.push((name.clone(), values));

@@ -219,7 +219,13 @@ pub(crate) async fn take_in(
     for guid in &changes.deleted {
         index.apply(Change::Deleted(*guid), &settings.mapping);
     }
-    let sources = sources(index, changes, &restored);
+    let mut regained: BTreeSet<Guid> = membership::naming(index, &restored).into_iter().collect();
+    for member in &restored {
+        // Links that were made shortly before a deletion are known to nobody here.
+        let named = reader.groups_of(*member).await;
+        regained.extend(named.map_err(|error| reader::failure(&error))?);
+    }
+    let sources = sources(index, changes, &restored, regained);
     let seen: BTreeSet<Guid> = changes.seen.iter().chain(sources.keys()).copied().collect();
     let seen: Vec<Guid> = seen.into_iter().collect();
     apply(reader, settings, index, &seen, &sources).await?;
@@ -231,7 +237,12 @@ pub(crate) async fn take_in(
 /// Members that came and went are applied to what is known, so that a long list is not read for one
 /// of them; a group that is new was reported with all of them. The groups of an object that was
 /// brought back are not reported, whether its memberships came back with it or not, so they are read.
-fn sources(index: &Index, changes: &Changes, restored: &BTreeSet<Guid>) -> BTreeMap<Guid, Source> {
+fn sources(
+    index: &Index,
+    changes: &Changes,
+    restored: &BTreeSet<Guid>,
+    regained: BTreeSet<Guid>,
+) -> BTreeMap<Guid, Source> {
     let mut sources = BTreeMap::new();
     for group in &changes.seen {
         let known = membership::known(index, *group).filter(|_| !restored.contains(group));
@@ -248,7 +259,7 @@ fn sources(index: &Index, changes: &Changes, restored: &BTreeSet<Guid>) -> BTree
         };
         sources.insert(*group, source);
     }
-    for group in membership::naming(index, restored) {
+    for group in regained {
         let before = match sources.remove(&group) {
             Some(Source::Known(members)) => members,
             _ => membership::known(index, group).unwrap_or_default().to_vec(),
