@@ -98,7 +98,9 @@ async fn kill_and_resume(world: &World, ways: &Ways<'_>, wire: &Proxy, name: &st
     println!("{name}: killed at {bytes} bytes with {at_kill:?}; {told:?} of {all:?} counted");
     assert!(told.0 <= all.users && told.1 <= all.groups, "{sessions:#?}");
     if let Some(killed) = sessions.get(1) {
-        assert_eq!(killed.status(), SessionStatus::Failed, "superseded");
+        // Superseded, unless the objects were done and it was the account state that was cut.
+        let superseded = killed.status() == SessionStatus::Failed;
+        assert!(superseded || is_finished(killed), "{sessions:#?}");
     }
 }
 
@@ -230,7 +232,12 @@ async fn at_17_a_hub_killed_at_any_step_is_waited_for() {
         let made = |object| counter(&sessions[0], object, ChangeType::Create).0;
         let found = left(&world, None).await;
         println!("{name}: killed at {bytes} bytes; {found:?}");
-        assert_eq!(made(RelatedObjectType::User), found.users);
+        assert_eq!(
+            made(RelatedObjectType::User),
+            found.users,
+            "{}",
+            agent.log()
+        );
         assert_eq!(made(RelatedObjectType::Group), found.groups);
         assert!(is_finished(&sessions[0]), "{sessions:#?}");
     }

@@ -210,6 +210,8 @@ fn message(address: &str, status: &Status, violations: &[FieldViolation]) -> Str
 fn is_connection_failure(error: &(dyn std::error::Error + 'static)) -> bool {
     causes(error).any(|cause| {
         cause.is::<tonic::transport::Error>()
+            // A connection that broke while the call was on its way: a hub that was killed.
+            || cause.is::<hyper::Error>()
             || cause.is::<std::io::Error>()
             || cause.is::<rustls::Error>()
     })
