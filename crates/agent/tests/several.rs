@@ -1,7 +1,12 @@
 //! Several agents of one pool: one works, the others wait, and one of them takes over.
 
 // Helpers of tests fail by panicking, as tests do.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 #[path = "support/agents.rs"]
 mod agents;
