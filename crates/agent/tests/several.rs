@@ -17,7 +17,7 @@ mod proxy;
 #[path = "support/world.rs"]
 mod world;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use agents::*;
 use change::*;
@@ -26,6 +26,7 @@ use rollcall_client::{CallContext, ErrorKind};
 use rollcall_proto::idp::{
     ChangeType, RelatedObjectType, SessionStatus, SuspendUserRequest, SynchronizationSession,
 };
+use tokio::time::Instant;
 use tonic::Code;
 use world::World;
 
