@@ -28,6 +28,7 @@ use rollcall_proto::organizationmanager::{
 };
 use serde_json::Value as Json;
 use tempfile::TempDir;
+use tonic::Code;
 
 #[path = "source.rs"]
 mod source;
@@ -325,7 +326,7 @@ impl<D: Directory> World<D> {
             ..ListExternalGroupsRequest::default()
         };
         let listed = self.client.groups().list_external(request).await.unwrap();
-        for group in listed.into_inner().groups {
+        'groups: for group in listed.into_inner().groups {
             let mut members = std::collections::BTreeSet::new();
             let mut request = ListGroupMembersRequest {
                 group_id: group.id,
@@ -333,13 +334,17 @@ impl<D: Directory> World<D> {
                 ..ListGroupMembersRequest::default()
             };
             loop {
-                let page = self.client.groups().list_members(request.clone()).await;
-                let page = page.unwrap().into_inner();
-                members.extend(
-                    page.members
-                        .iter()
-                        .map(|member| external_ids[&member.subject_id].clone()),
-                );
+                let page = match self.client.groups().list_members(request.clone()).await {
+                    Ok(page) => page.into_inner(),
+                    // A service at work deleted it since the list of groups.
+                    Err(status) if status.code() == Code::NotFound => continue 'groups,
+                    Err(status) => panic!("{status}"),
+                };
+                // A user the service created since the list of users goes by its own id.
+                members.extend(page.members.iter().map(|member| {
+                    let known = external_ids.get(&member.subject_id);
+                    known.unwrap_or(&member.subject_id).clone()
+                }));
                 if page.next_page_token.is_empty() {
                     break;
                 }
