@@ -183,6 +183,7 @@ async fn everything_is_compared_again_when_that_was_long_ago() {
     };
     world.client.users().delete(request).await.unwrap();
     let often = world.configure("  full_comparison_period: 1s", "");
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     let run = world.run(&often).await;
     assert_eq!(
         (&run["mode"], &run["users"]["created"]),
