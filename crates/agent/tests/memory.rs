@@ -22,7 +22,7 @@ use rollcall_agent::engine::scope::Scope;
 use rollcall_agent::engine::snapshot::Snapshot;
 
 /// Users of the test; `ROLLCALL_MEMORY_OBJECTS` asks for another number.
-const USERS: u64 = 20_000;
+const USERS: u64 = 50_000;
 /// Bytes of memory a synchronized user may cost: 512 MB for a million, less what the program, its
 /// buffers and a plan need.
 const USER_BYTES_MAX: u64 = 380;
@@ -34,10 +34,13 @@ const MEMBERSHIP_BYTES_MAX: u64 = 48;
 const PEOPLE: u64 = 5_000;
 const PEAK_BYTES_MAX: u64 = 64 << 20;
 
-/// Resident memory of this process in bytes (proc(5), VmRSS).
+/// Resident memory of this process in bytes, without the pages of the program itself, which count as
+/// they are first used (proc(5), RssAnon).
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
     let number = line.unwrap().trim().strip_suffix(" kB").unwrap();
     number.parse::<u64>().unwrap() * 1_024
 }
