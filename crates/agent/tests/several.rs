@@ -49,6 +49,16 @@ fn users_made(sessions: &[SynchronizationSession]) -> i64 {
     sessions.iter().map(made).sum()
 }
 
+/// The open session, once the hub was told of everything it made: what is killed before that takes
+/// its last counters with it.
+async fn wait_counted(world: &World) -> SynchronizationSession {
+    let users = world.users().await.len() as i64;
+    let counted = |session: &SynchronizationSession| {
+        is_open(session) && users_made(std::slice::from_ref(session)) == users
+    };
+    wait_session(world, "a session with all its counters", counted).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn another_agent_takes_over_from_one_that_was_killed_or_stopped() {
     let world = World::start_with(Some(people(60)), "{lease_seconds: 10}").await;
@@ -59,7 +69,7 @@ async fn another_agent_takes_over_from_one_that_was_killed_or_stopped() {
         running.push(Some(agent.spawn(&[])));
     }
     world.wait_equal().await;
-    let first = wait_session(&world, "an open session", is_open).await;
+    let first = wait_counted(&world).await;
     assert_eq!(
         object_sessions(&world).await.len(),
         1,
@@ -126,7 +136,7 @@ async fn an_agent_without_a_network_stops_by_itself_and_what_it_sent_is_refused(
     let boris = Agent::new(&world, "boris", &Ways::default(), "", "");
     let first = anna.spawn(&[]);
     world.wait_equal().await;
-    let stale = wait_session(&world, "a session", is_open).await;
+    let stale = wait_counted(&world).await;
     let second = boris.spawn(&[]);
 
     wire.set(Way::Stalled);
