@@ -124,8 +124,10 @@ impl Truth {
                     NestedGroups::Direct => object.members.clone(),
                     NestedGroups::Flatten => reached(directory, &BTreeSet::from([guid])),
                 };
+                // Whose primary group is an inner group is a member of the outer one, too.
+                let rids = group_rids(directory, members.iter().chain([&guid]), settings);
                 for (user, account) in directory.iter() {
-                    if account.primary_group_rid == object.rid {
+                    if rids.contains(&account.primary_group_rid) {
                         members.insert(user);
                     }
                 }
@@ -315,6 +317,23 @@ fn lies_in_units(directory: &Directory, guid: Guid, settings: &Settings) -> bool
         parent = directory.get(unit).and_then(|unit| unit.parent);
     }
     false
+}
+
+/// The rids of the groups whose primary members count: all of those here if nested groups do, else
+/// the last one only.
+fn group_rids<'a>(
+    directory: &Directory,
+    guids: impl Iterator<Item = &'a Guid>,
+    settings: &Settings,
+) -> BTreeSet<u32> {
+    let groups = guids.filter_map(|guid| directory.get(*guid));
+    let rids = groups
+        .filter(|object| object.is_live() && object.class == Class::Group)
+        .map(|object| object.rid);
+    match settings.nested_groups {
+        NestedGroups::Direct => rids.last().into_iter().collect(),
+        NestedGroups::Flatten => rids.collect(),
+    }
 }
 
 /// All members of live `groups`, and of live groups among those, until nothing is added.
