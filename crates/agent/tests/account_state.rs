@@ -255,7 +255,9 @@ async fn at_14_every_state_of_an_account_arrives_at_once_and_as_a_change() {
     assert_eq!(agent.terminate().await, Some(0), "{}", world.log());
     let sessions = world.sessions_of("AD_USER_CONTROL").await;
     assert_eq!(sessions.len(), 2, "one for the run, one for the service");
-    assert_eq!(sessions[0].fail_reason, "");
+    // The signal may have come in the middle of a look, which the session says then.
+    let reason = &sessions[0].fail_reason;
+    assert!(["", "stopped"].contains(&reason.as_str()), "{reason}");
     assert!(!sessions[0].progress_entries.is_empty());
     let summary = world.run(&config).await;
     assert_unchanged(&summary["streams"]["account_state"]);
