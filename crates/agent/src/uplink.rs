@@ -176,7 +176,7 @@ impl Work<'_> {
             let name = record.map_or_else(|| guid.to_string(), |_| plan::name(index, *guid));
             let key = (*guid, object_type, Change::Update);
             let reason = format!("{}: {why}", remedy::UNREADABLE);
-            let problem = Problem::new(reason, remedy::RENAME);
+            let problem = Problem::new(reason, remedy::COMPARE);
             errors.fail(key, &name, &problem, self.clock.now());
         }
     }

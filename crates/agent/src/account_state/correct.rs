@@ -85,7 +85,7 @@ impl AccountStateRun<'_> {
         for (guid, (login, why)) in &self.unreadable {
             let key = (*guid, ObjectType::User, Change::Update);
             let reason = format!("{}: {why}", remedy::UNREADABLE);
-            let problem = Problem::new(reason, remedy::RENAME);
+            let problem = Problem::new(reason, remedy::COMPARE);
             let now = self.agent.clock.now();
             self.errors.fail(key, login, &problem, now);
         }
