@@ -13,6 +13,7 @@ use rollcall_kit::backoff::Backoff;
 use tokio::time::Instant;
 
 use crate::agent::Agent;
+use crate::brake::Brake;
 use crate::engine::Guid;
 use crate::engine::account_state::{AccountState, News, compare};
 use crate::failure::Failure;
@@ -30,7 +31,6 @@ mod brake;
 mod correct;
 mod place;
 
-use brake::Brake;
 use correct::Task;
 
 /// How long a session of this stream lasts (decision U131).
@@ -46,7 +46,9 @@ pub struct AccountStateRun<'a> {
     opened: &'a Opened,
     settings: Settings,
     errors: ItemErrors,
-    brake: Brake,
+    brake: Brake<'a>,
+    /// Users whose accounts the directory cannot show, with their logins and what it said.
+    unreadable: BTreeMap<Guid, (String, String)>,
     /// What the hub was left with.
     token: String,
     retried_at: Instant,
@@ -74,7 +76,8 @@ impl<'a> AccountStateRun<'a> {
             opened,
             settings,
             errors: ItemErrors::default(),
-            brake: Brake::new(agent.limit()),
+            unreadable: BTreeMap::new(),
+            brake: Brake::new(agent, Stream::AccountState),
             token: opened.token.clone(),
             retried_at: Instant::now(),
             summary,
@@ -193,6 +196,10 @@ impl<'a> AccountStateRun<'a> {
             .collect();
         let accounts = self.opened.session.hub().accounts(&guids).await;
         let accounts = accounts.map_err(|error| hub::failure(&error))?;
+        self.unreadable.clear();
+        for account in &accounts {
+            self.unreadable.extend(unreadable(reader, account));
+        }
         let now = self.agent.clock.now();
         let tasks = accounts.into_iter().filter_map(|account| {
             let (state, news) = (states.get(&account.guid)?, news.get(&account.guid)?);
@@ -215,7 +222,9 @@ impl<'a> AccountStateRun<'a> {
         let now = self.agent.clock.now();
         let mut tasks = Vec::new();
         let mut tried: BTreeSet<Guid> = self.errors.keys().map(|(guid, ..)| guid).collect();
+        let mut cannot_be_shown = BTreeMap::new();
         let take = |account: Account| {
+            cannot_be_shown.extend(unreadable(reader, &account));
             if let Some(state) = all.states.get(&account.guid) {
                 let correction = compare(*state, account.present, News::Compared, now);
                 tasks.extend(Task::new(&account, correction));
@@ -223,6 +232,8 @@ impl<'a> AccountStateRun<'a> {
         };
         let known = self.opened.session.hub().each_account(take).await;
         let known = known.map_err(|error| hub::failure(&error))?;
+        self.unreadable = cannot_be_shown;
+        tried.extend(self.unreadable.keys());
         tried.extend(tasks.iter().map(|task| task.guid));
         self.correct(reader, tasks, Known::Counted(known), &tried)
             .await?;
@@ -259,10 +270,16 @@ impl<'a> AccountStateRun<'a> {
             tracing::warn!(%error, "the directory is asked again");
             tokio::time::sleep(backoff.next_wait(&*self.agent.entropy)).await;
             if let Ok(new) = self.connect().await {
-                *reader = new;
+                reader.replace_by(new);
             }
         }
     }
+}
+
+/// The login of an account that the directory cannot show, and what it said.
+fn unreadable(reader: &Reader, account: &Account) -> Option<(Guid, (String, String))> {
+    let why = reader.unreadable().get(&account.guid)?;
+    Some((account.guid, (account.username.clone(), why.clone())))
 }
 
 /// How many accounts the hub has, as far as that is known.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rollcall_client::ClientError;
 use rollcall_kit::clock::Clock;
 use rollcall_kit::entropy::Entropy;
+use rollcall_kit::timestamp::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +28,7 @@ use crate::hub::{Hub, Patience};
 use crate::index_file::IndexFile;
 use crate::item_error::ItemErrorFile;
 use crate::reader::Reader;
+use crate::removal_file::RemovalFile;
 use crate::run::{Held, Pace, Run};
 use crate::session::{self, Opened, Opening, Urgency};
 use crate::settings::Settings;
@@ -46,6 +48,8 @@ pub struct Agent {
     pub hub: Hub,
     /// The index on disk.
     pub file: IndexFile,
+    /// What was removed within a day.
+    pub removals: RemovalFile,
     /// What is shown of all this.
     pub board: Board,
     /// Certificates that expire soon.
@@ -104,6 +108,7 @@ impl Agent {
         tracing::info!(agent_id, host, "the agent starts");
         let directory = config.working_directory();
         let file = IndexFile::open(&directory)?;
+        let removals = RemovalFile::open(&directory, clock.now())?;
         board.own(&directory, &agent_id, &host);
         let unusable = |failure: &Failure| {
             for stream in &config.streams {
@@ -123,6 +128,7 @@ impl Agent {
             config,
             hub,
             file,
+            removals,
             board,
             certificates: Certificates::default(),
             agent_id,
@@ -152,9 +158,7 @@ impl Agent {
     /// [`Failure`] with what to do.
     pub async fn connect(&self, domain: &str) -> Result<Reader, Failure> {
         let reader = Reader::connect(&self.config, domain).await?;
-        let expires_at = reader.certificate_expires();
-        self.certificates
-            .look("directory", expires_at, self.clock.now());
+        self.look_at_certificate("directory", reader.certificate_expires());
         Ok(reader)
     }
 
@@ -167,10 +171,18 @@ impl Agent {
         tokio::select! {
             () = self.stop.cancelled() => Err(Failure::Stopped),
             opening = opening => {
-                let expires_at = self.hub.certificate_expires();
-                self.certificates.look("hub", expires_at, self.clock.now());
+                self.look_at_certificate("hub", self.hub.certificate_expires());
                 opening
             }
+        }
+    }
+
+    /// Warns of a certificate that expires soon, and shows when it does.
+    fn look_at_certificate(&self, whose: &'static str, expires_at: Option<Timestamp>) {
+        let now = self.clock.now();
+        self.certificates.look(whose, expires_at, now);
+        if let Some(expires_at) = expires_at {
+            self.board.certificate(whose, expires_at, now);
         }
     }
 

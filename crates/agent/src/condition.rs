@@ -60,6 +60,9 @@ pub struct Condition {
     /// The last comparison of both sides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift: Option<DriftReport>,
+    /// When the certificates that this process was shown expire, RFC 3339, by whose they are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub certificates: BTreeMap<String, String>,
 }
 
 /// One stream.

@@ -36,6 +36,10 @@ pub struct DriftReport {
     pub failing: usize,
     /// Objects in scope that do not fit the hub: see the failed items.
     pub unfit: usize,
+    /// Memberships that were not compared: those of users who are suspended in the hub, which lists
+    /// active members only. They are no part of the digests either.
+    #[serde(default)]
+    pub memberships_not_compared: usize,
     /// Digest of what the directory asks for.
     pub directory_digest: String,
     /// Digest of what the hub has.
@@ -83,6 +87,12 @@ impl DriftReport {
                 self.failing
             ));
         }
+        if self.memberships_not_compared > 0 {
+            lines.push(format!(
+                "  {} memberships of suspended users were not compared: the hub does not list them",
+                self.memberships_not_compared
+            ));
+        }
         lines.push(format!("  directory {}", self.directory_digest));
         lines.push(format!("  hub       {}", self.hub_digest));
         lines.join("\n")
@@ -121,6 +131,7 @@ impl Drift {
             pending: other.len() - drifted.len(),
             failing: failing.len(),
             unfit: self.unfit,
+            memberships_not_compared: self.memberships_not_compared,
             directory_digest: self.directory.to_hex(),
             hub_digest: self.hub.to_hex(),
         }

@@ -19,7 +19,7 @@ use crate::activity::Activity;
 use crate::agent;
 use crate::config::Config;
 use crate::engine::Guid;
-use crate::engine::guard::{self, Limit, Removals, Removed};
+use crate::engine::guard::{self, Limit, Removals};
 use crate::engine::index::Index;
 use crate::engine::plan::{self, PlanHash, Rules, Steps};
 use crate::engine::trial::{TrialRules, try_out};
@@ -28,6 +28,7 @@ use crate::hub;
 use crate::index_file::IndexFile;
 use crate::reader;
 use crate::refused_plan::{private_file, write_plan};
+use crate::removal_file::RemovalFile;
 use crate::replication_token::cookie_of;
 use crate::run::delta::take_in;
 use crate::run::full::{Compared, Picture};
@@ -114,9 +115,10 @@ impl DryRun {
             before: &before.map_err(|error| hub::failure(&error))?,
         };
         let hash = self.write(steps)?;
-        let removals = Removals::of(&plan, index, behavior);
+        let removals = Removals::of(&plan, index);
+        let before = RemovalFile::look(&self.config.working_directory(), self.clock.now())?;
         let limit = Limit::of_setting(self.config.safety.max_removals);
-        let refused = guard::check(&removals, index, limit, &Removed::default()).err();
+        let refused = guard::check(&removals, limit, &before, |guid| plan::name(index, guid)).err();
         let names = hub.names().await.map_err(|error| hub::failure(&error))?;
         let trial_rules = TrialRules {
             behavior,
@@ -217,11 +219,10 @@ impl DryRun {
 
     fn write(&self, steps: Steps<'_>) -> Result<PlanHash, Failure> {
         let written = match &self.output {
-            PlanOutput::Nowhere => write_plan(steps, io::sink()),
-            PlanOutput::Stdout => write_plan(steps, io::BufWriter::new(io::stdout().lock())),
-            PlanOutput::File(path) => {
-                private_file(path).and_then(|file| write_plan(steps, io::BufWriter::new(file)))
-            }
+            PlanOutput::Nowhere => write_plan(steps.iter(), io::sink()),
+            PlanOutput::Stdout => write_plan(steps.iter(), io::BufWriter::new(io::stdout().lock())),
+            PlanOutput::File(path) => private_file(path)
+                .and_then(|file| write_plan(steps.iter(), io::BufWriter::new(file))),
         };
         written.map_err(|error| Failure::run("cannot write the plan", &error))
     }

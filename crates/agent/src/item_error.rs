@@ -173,6 +173,13 @@ impl ItemErrors {
         self.items.values()
     }
 
+    /// Objects that the directory could not show.
+    pub fn unreadable(&self) -> impl Iterator<Item = Guid> {
+        let unreadable = |item: &ItemError| item.reason.starts_with(remedy::UNREADABLE);
+        let found = self.items.iter().filter(move |(_, item)| unreadable(item));
+        found.map(|((guid, ..), _)| *guid)
+    }
+
     /// What they are filed under.
     pub fn keys(&self) -> impl Iterator<Item = Key> {
         self.items.keys().copied()

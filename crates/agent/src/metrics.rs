@@ -16,6 +16,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rollcall_kit::clock::{Clock as _, SystemClock};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
@@ -102,7 +103,10 @@ async fn connection(stream: TcpStream, board: &Board) {
 
 fn answer<B>(request: &Request<B>, board: &Board) -> Response<Full<Bytes>> {
     let (status, text) = match (request.method(), request.uri().path()) {
-        (&Method::GET, PATH) => (StatusCode::OK, render(&board.condition())),
+        (&Method::GET, PATH) => (
+            StatusCode::OK,
+            render(&board.condition(), SystemClock.now()),
+        ),
         (_, PATH) => (StatusCode::METHOD_NOT_ALLOWED, "only GET\n".into()),
         _ => (
             StatusCode::NOT_FOUND,

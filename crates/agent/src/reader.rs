@@ -25,6 +25,7 @@ mod change;
 mod filter;
 mod mapped;
 mod one;
+mod several;
 mod tombstone;
 
 pub use account_state::{AllAccounts, ChangedAccounts};
@@ -65,6 +66,7 @@ pub struct Reader {
     connection: Connection,
     base: Dn,
     controller: Option<Guid>,
+    unreadable: BTreeMap<Guid, String>,
 }
 
 /// Where the members of a group come from.
@@ -154,6 +156,7 @@ impl Reader {
             connection,
             base: root.default_naming_context,
             controller,
+            unreadable: BTreeMap::new(),
         })
     }
 
@@ -243,7 +246,8 @@ impl Reader {
         }
     }
 
-    /// Reads these objects whole. Each is seen, deleted or missing. The members of groups come from
+    /// Reads these objects whole. Each is seen, deleted or missing, or left out because the directory
+    /// cannot show it ([`Self::unreadable`]). The members of groups come from
     /// where `sources` says; of others they are read.
     ///
     /// # Errors
@@ -259,9 +263,9 @@ impl Reader {
             .filter(|name| name != "member")
             .collect();
         let names: Vec<&str> = attributes.iter().map(String::as_str).collect();
-        let wanted: Vec<rollcall_directory::Guid> = guids.iter().map(|g| wire(*g)).collect();
-        let entries = self.connection.read_many_by_guid(&wanted, &names).await?;
+        let entries = self.several(guids, &names).await?;
         let mut left: BTreeMap<Guid, ()> = guids.iter().map(|guid| (*guid, ())).collect();
+        left.retain(|guid, ()| !self.unreadable.contains_key(guid));
         let mut found = Vec::with_capacity(guids.len());
         for entry in entries {
             let mut object = object(&entry, mapping)?.unwrap_or_else(|| bare(&entry));

@@ -1,4 +1,5 @@
-//! A plan that was refused, on disk, and a person's approval of it (decision U124).
+//! A plan that was refused, on disk, and a person's approval of it (decision U124). Each stream has
+//! its own, because they work at the same time.
 //!
 //! Invariant: an approval names one plan by its hash and lets that plan pass once: it is used up
 //! before the first write, and worth nothing once another plan has passed. Files are readable for
@@ -10,11 +11,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::plan::{PlanHash, PlanHasher, Steps};
+use crate::engine::plan::{PlanHash, PlanHasher, Step};
+use crate::stream::Stream;
 
-const REFUSED: &str = "refused_plan.jsonl";
-const APPROVED: &str = "approved_plan.jsonl";
-const APPROVAL: &str = "approval.json";
 /// Largest approval that is read.
 const APPROVAL_BYTES_MAX: u64 = 4_096;
 /// Bytes that are hashed at a time.
@@ -41,30 +40,42 @@ pub struct Approval {
 /// Where refused plans and approvals are.
 #[derive(Debug, Clone)]
 pub struct PlanFiles {
-    directory: PathBuf,
+    refused: PathBuf,
+    approved: PathBuf,
+    approval: PathBuf,
 }
 
 impl PlanFiles {
-    /// Those in the agent's directory.
+    /// Those of a stream in the agent's directory.
     #[must_use]
-    pub fn new(directory: &Path) -> Self {
+    pub fn of(stream: Stream, directory: &Path) -> Self {
+        let (refused, approved, approval) = match stream {
+            Stream::Objects => ("refused_plan.jsonl", "approved_plan.jsonl", "approval.json"),
+            Stream::AccountState => (
+                "refused_accounts.jsonl",
+                "approved_accounts.jsonl",
+                "approval_accounts.json",
+            ),
+        };
         Self {
-            directory: directory.to_owned(),
+            refused: directory.join(refused),
+            approved: directory.join(approved),
+            approval: directory.join(approval),
         }
     }
 
     /// Where the refused plan is.
     #[must_use]
     pub fn refused_path(&self) -> PathBuf {
-        self.directory.join(REFUSED)
+        self.refused.clone()
     }
 
     /// Writes a plan down in place of the one that was refused before.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn keep(&self, steps: Steps<'_>) -> io::Result<PlanHash> {
-        let path = self.refused_path();
+    pub fn keep<'a>(&self, steps: impl IntoIterator<Item = Step<'a>>) -> io::Result<PlanHash> {
+        let path = &self.refused;
         let new = path.with_extension("new");
         let file = private_file(&new)?;
         let hash = write_plan(steps, BufWriter::new(&file))?;
@@ -78,7 +89,7 @@ impl PlanFiles {
     /// # Errors
     /// When it cannot be read.
     pub fn refused(&self) -> io::Result<Option<PlanHash>> {
-        present(hash_file(&self.refused_path()))
+        present(hash_file(&self.refused))
     }
 
     /// The approval that waits for its plan. A damaged one is none.
@@ -88,7 +99,7 @@ impl PlanFiles {
     pub fn approval(&self) -> io::Result<Option<Approval>> {
         let read = || {
             let mut text = Vec::new();
-            let file = File::open(self.directory.join(APPROVAL))?;
+            let file = File::open(&self.approval)?;
             file.take(APPROVAL_BYTES_MAX).read_to_end(&mut text)?;
             Ok(text)
         };
@@ -101,7 +112,7 @@ impl PlanFiles {
     /// # Errors
     /// When the file cannot be written.
     pub fn approve(&self, approval: &Approval) -> io::Result<()> {
-        let path = self.directory.join(APPROVAL);
+        let path = &self.approval;
         let new = path.with_extension("new");
         let mut file = private_file(&new)?;
         file.write_all(&serde_json::to_vec(approval)?)?;
@@ -115,8 +126,8 @@ impl PlanFiles {
     /// # Errors
     /// When the approval cannot be removed; nothing may be written then.
     pub fn use_up(&self) -> io::Result<()> {
-        std::fs::remove_file(self.directory.join(APPROVAL))?;
-        let kept = std::fs::rename(self.refused_path(), self.directory.join(APPROVED));
+        std::fs::remove_file(&self.approval)?;
+        let kept = std::fs::rename(&self.refused, &self.approved);
         present(kept).map(drop)
     }
 
@@ -125,7 +136,7 @@ impl PlanFiles {
     /// # Errors
     /// When a file cannot be removed.
     pub fn clear(&self) -> io::Result<()> {
-        for path in [self.directory.join(APPROVAL), self.refused_path()] {
+        for path in [&self.approval, &self.refused] {
             present(std::fs::remove_file(path))?;
         }
         Ok(())
@@ -136,9 +147,12 @@ impl PlanFiles {
 ///
 /// # Errors
 /// Those of `to`.
-pub fn write_plan(steps: Steps<'_>, mut to: impl io::Write) -> io::Result<PlanHash> {
+pub fn write_plan<'a>(
+    steps: impl IntoIterator<Item = Step<'a>>,
+    mut to: impl io::Write,
+) -> io::Result<PlanHash> {
     let mut hasher = PlanHasher::default();
-    for step in steps.iter() {
+    for step in steps {
         let line = step.line()?;
         hasher.take(line.as_bytes());
         to.write_all(line.as_bytes())?;
@@ -178,7 +192,7 @@ pub fn private_file(path: &Path) -> io::Result<File> {
 
 /// Read and write for the owner.
 #[cfg(unix)]
-const PRIVATE_MODE: u32 = 0o600;
+pub(crate) const PRIVATE_MODE: u32 = 0o600;
 
 /// A file that is not there is no error.
 fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
@@ -193,7 +207,7 @@ fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 mod tests {
     use super::*;
     use crate::engine::index::Index;
-    use crate::engine::plan::{Before, Plan, RemoveUserBehavior};
+    use crate::engine::plan::{Before, Plan, RemoveUserBehavior, Steps};
 
     fn keep(files: &PlanFiles, plan: &Plan) -> PlanHash {
         let steps = Steps {
@@ -202,7 +216,7 @@ mod tests {
             behavior: RemoveUserBehavior::Remove,
             before: &Before::default(),
         };
-        files.keep(steps).unwrap()
+        files.keep(steps.iter()).unwrap()
     }
 
     fn approve(files: &PlanFiles, hash: PlanHash) {
@@ -224,7 +238,7 @@ mod tests {
     #[test]
     fn a_plan_is_kept_under_its_hash_until_it_is_used_up() {
         let directory = tempfile::tempdir().unwrap();
-        let files = PlanFiles::new(directory.path());
+        let files = PlanFiles::of(Stream::Objects, directory.path());
         assert_eq!(files.refused().unwrap(), None);
         assert_eq!(files.approval().unwrap(), None);
         let one = keep(&files, &creating(1));
@@ -241,7 +255,7 @@ mod tests {
     #[test]
     fn what_passed_otherwise_clears_both() {
         let directory = tempfile::tempdir().unwrap();
-        let files = PlanFiles::new(directory.path());
+        let files = PlanFiles::of(Stream::Objects, directory.path());
         let hash = keep(&files, &creating(1));
         approve(&files, hash);
         files.clear().unwrap();
@@ -255,7 +269,7 @@ mod tests {
     fn others_cannot_read_the_files() {
         use std::os::unix::fs::PermissionsExt as _;
         let directory = tempfile::tempdir().unwrap();
-        let files = PlanFiles::new(directory.path());
+        let files = PlanFiles::of(Stream::Objects, directory.path());
         approve(&files, keep(&files, &creating(1)));
         for entry in std::fs::read_dir(directory.path()).unwrap() {
             let mode = entry.unwrap().metadata().unwrap().permissions().mode();

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 use crate::agent::Agent;
+use crate::brake::Brake;
 use crate::engine::Guid;
 use crate::engine::index::Index;
 use crate::engine::scope::Scope;
@@ -16,13 +17,12 @@ use crate::failure::Failure;
 use crate::hub;
 use crate::item_error::ItemErrors;
 use crate::reader::Reader;
-use crate::refused_plan::PlanFiles;
 use crate::session::Opened;
 use crate::settings::Settings;
 use crate::sight::save_filter;
 use crate::stream::Stream;
 use crate::summary::RunSummary;
-use crate::uplink::{Brake, Done, Work};
+use crate::uplink::{Done, Work};
 
 pub(crate) mod delta;
 mod drift_check;
@@ -63,7 +63,9 @@ pub struct Run<'a> {
     binding: Vec<u8>,
     held: Option<Held>,
     errors: ItemErrors,
-    brake: Brake,
+    /// What the directory cannot show.
+    unreadable: BTreeMap<Guid, String>,
+    brake: Brake<'a>,
     /// What the hub was left with.
     token: String,
     summary: &'a mut RunSummary,
@@ -94,7 +96,8 @@ impl<'a> Run<'a> {
             binding,
             held,
             errors: ItemErrors::default(),
-            brake: Brake::new(agent.limit(), PlanFiles::new(&agent.directory)),
+            unreadable: BTreeMap::new(),
+            brake: Brake::new(agent, Stream::Objects),
             token: opened.token.clone(),
             summary,
             rest: Rest::Working,
@@ -241,6 +244,7 @@ impl<'a> Run<'a> {
             session: &self.opened.session,
             settings: &self.settings,
             scope,
+            unreadable: &self.unreadable,
             clock: &*agent.clock,
             entropy: &agent.entropy,
             activity: &agent.activity,

@@ -4,6 +4,7 @@
 //! acknowledged; one object's failure is filed and stops nothing else (decision U34). A conflict
 //! may go away by what the same run did, so there are further passes while the plan changes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt as _};
@@ -12,7 +13,9 @@ use rollcall_kit::entropy::Entropy;
 use tokio::time::Instant;
 
 use crate::activity::Activity;
-use crate::engine::index::Index;
+use crate::brake::Brake;
+use crate::engine::Guid;
+use crate::engine::index::{Index, Kind, Record};
 use crate::engine::plan::{self, Plan, Rules, Stop};
 use crate::engine::scope::Scope;
 use crate::failure::Failure;
@@ -25,10 +28,11 @@ mod brake;
 mod circle;
 mod effect;
 mod request;
+mod write;
 
-pub use brake::Brake;
 use effect::Outcome;
-use request::{Request, Write};
+use request::Request;
+use write::Write;
 
 /// Calls to the hub in flight.
 const CALLS_AT_ONCE: usize = 32;
@@ -43,6 +47,8 @@ pub struct Work<'a> {
     pub settings: &'a Settings,
     /// Scope of the session.
     pub scope: &'a Scope,
+    /// Objects the directory cannot show, with what it said.
+    pub unreadable: &'a BTreeMap<Guid, String>,
     /// Time.
     pub clock: &'a dyn Clock,
     /// Randomness.
@@ -72,7 +78,7 @@ impl From<Stop> for Failure {
 
 impl Work<'_> {
     /// Makes the hub equal to the index. `before_writing` is called once, before the first write;
-    /// `brake` knows what the session removed before, and in the end what it removed altogether.
+    /// `brake` lets it pass.
     ///
     /// # Errors
     /// [`Failure`] when the plan may not be carried out or the run cannot go on.
@@ -80,7 +86,7 @@ impl Work<'_> {
         &self,
         index: &mut Index,
         errors: &mut ItemErrors,
-        brake: &mut Brake,
+        brake: &mut Brake<'_>,
         before_writing: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<Done, Failure> {
         let mut plan = self.plan(index)?;
@@ -96,7 +102,7 @@ impl Work<'_> {
             memberships_in_scope: plan.memberships_in_scope,
             wrote: !plan.is_empty(),
         };
-        brake.begin(&pass)?;
+        brake.begin(&pass, self.clock.now())?;
         if done.wrote {
             before_writing()?;
         }
@@ -104,8 +110,8 @@ impl Work<'_> {
         for number in 1..=PASSES_MAX {
             errors.begin_pass();
             self.file_unfit(&plan, index, errors);
+            self.file_unreadable(index, errors);
             self.pass(&plan, index, errors).await?;
-            brake.count(&pass, index);
             errors.end_pass();
             if errors.is_empty() || number == PASSES_MAX {
                 break;
@@ -120,7 +126,7 @@ impl Work<'_> {
                 circles_may_be = false;
             }
             pass = self.judge(&next, index, brake).await?;
-            brake.begin(&pass)?;
+            brake.begin(&pass, self.clock.now())?;
             plan = next;
         }
         let mut progress = self.session.progress();
@@ -159,6 +165,22 @@ impl Work<'_> {
         }
     }
 
+    /// What cannot be read stays as it is in the hub.
+    fn file_unreadable(&self, index: &Index, errors: &mut ItemErrors) {
+        for (guid, why) in self.unreadable {
+            let record = index.get(*guid);
+            let object_type = match record.map(Record::kind) {
+                Some(Kind::Group) => ObjectType::Group,
+                Some(Kind::User | Kind::Container) | None => ObjectType::User,
+            };
+            let name = record.map_or_else(|| guid.to_string(), |_| plan::name(index, *guid));
+            let key = (*guid, object_type, Change::Update);
+            let reason = format!("{}: {why}", remedy::UNREADABLE);
+            let problem = Problem::new(reason, remedy::COMPARE);
+            errors.fail(key, &name, &problem, self.clock.now());
+        }
+    }
+
     async fn pass(
         &self,
         plan: &Plan,
@@ -166,7 +188,7 @@ impl Work<'_> {
         errors: &mut ItemErrors,
     ) -> Result<(), Failure> {
         self.activity.begin("writing to the hub", plan.writes());
-        for mut step in request::steps(plan, self.settings.remove_user_behavior) {
+        for mut step in write::steps(plan, self.settings.remove_user_behavior) {
             loop {
                 let chunk: Vec<Write> = step.writes.by_ref().take(step.at_once).collect();
                 if chunk.is_empty() {

@@ -11,11 +11,11 @@
 
 #[path = "support/change.rs"]
 mod change;
+#[path = "support/states.rs"]
+mod states;
 #[path = "support/world.rs"]
 mod world;
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use change::*;
@@ -24,21 +24,17 @@ use rollcall_agent::replication_token::token_of;
 use rollcall_proto::idp::user::Status;
 use rollcall_proto::idp::{
     ReactivateUserRequest, SessionStatus, SessionType, SetReplicationTokenRequest,
-    SuspendUserRequest, User,
+    SuspendUserRequest,
 };
 use serde_json::Value as Json;
-use world::{Spawned, World};
+use states::*;
+use world::World;
 
-const AGENT: &str = env!("CARGO_BIN_EXE_rollcall-agent");
 const PERIOD: &str = "  state_period: 200ms";
 /// 100 ns since 1601: 2001-01-01 and 2100-01-01.
 const PAST: i64 = 126_227_808_000_000_000;
 const FUTURE: i64 = 157_469_184_000_000_000;
 const FILETIME_EPOCH: i64 = 116_444_736_000_000_000;
-const ENABLED: u32 = 544;
-const DISABLED: u32 = 546;
-/// Far more than the few seconds a change may take.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// What a change may take with the default period.
 const DELAY_MAX: Duration = Duration::from_secs(30);
 
@@ -93,33 +89,6 @@ impl Case {
     }
 }
 
-fn people() -> String {
-    format!("OU=People,{BASE}")
-}
-
-fn dn(name: &str) -> String {
-    format!("CN={name},{}", people())
-}
-
-async fn user(world: &World, name: &str) -> User {
-    let wanted = format!("{name}@{}", world.domain());
-    let users = world.users().await;
-    users.into_iter().find(|u| u.username == wanted).unwrap()
-}
-
-async fn is_active(world: &World, name: &str) -> bool {
-    user(world, name).await.status == Status::Active as i32
-}
-
-/// Whether the hub wants the password changed; only its store tells.
-async fn must_change(world: &World, user_id: &str) -> bool {
-    let store = &world.hub.as_ref().unwrap().hub.store;
-    let id = user_id.into();
-    let found = store.read(async move |tx| tx.find_password(&id).await);
-    let kind = found.await.unwrap().unwrap().kind.to_string();
-    kind == "TEMPORARY"
-}
-
 async fn differences(world: &World, wanted: &[(String, Case)]) -> Vec<String> {
     let users = world.users().await;
     let mut differences = Vec::new();
@@ -132,7 +101,7 @@ async fn differences(world: &World, wanted: &[(String, Case)]) -> Vec<String> {
         let there = (
             found.status == Status::Active as i32,
             found.expires_at.map(|at| at.seconds),
-            must_change(world, &found.id).await,
+            world.must_change_password(&found.id).await,
         );
         let expected = (case.active(), case.expires_at_seconds(), case.must_change);
         if there != expected {
@@ -159,14 +128,6 @@ async fn wait(world: &World, wanted: &[(String, Case)]) -> Duration {
     }
 }
 
-async fn wait_until(what: &str, world: &World, mut condition: impl AsyncFnMut() -> bool) {
-    let started = Instant::now();
-    while !condition().await {
-        assert!(started.elapsed() < PATIENCE, "{what}\n{}", world.log());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
 /// Waits until the objects follow and the account state does, too.
 async fn wait_following(world: &World) {
     wait_until("a session of the account state", world, async || {
@@ -179,30 +140,6 @@ async fn wait_following(world: &World) {
             && status["streams"]["account_state"]["last_success_at"].is_string()
     })
     .await;
-}
-
-/// The same configuration for an agent with a directory of its own, in these streams.
-fn other_agent(world: &World, config: &Path, name: &str, streams: &str) -> PathBuf {
-    let work = world.working_directory();
-    let other = work.with_file_name(name);
-    std::fs::create_dir_all(&other).unwrap();
-    let text = std::fs::read_to_string(config).unwrap();
-    let text = text.replace(&work.display().to_string(), &other.display().to_string());
-    let path = other.join("config.yaml");
-    std::fs::write(&path, format!("{text}streams: [{streams}]\n")).unwrap();
-    path
-}
-
-fn spawn(config: &Path) -> Spawned {
-    let log = std::fs::File::create(config.with_file_name("agent.log")).unwrap();
-    let mut command = Command::new(AGENT);
-    command.arg("--config").arg(config).stdin(Stdio::null());
-    let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn();
-    Spawned(child.unwrap())
-}
-
-fn log_of(config: &Path) -> String {
-    std::fs::read_to_string(config.with_file_name("agent.log")).unwrap_or_default()
 }
 
 /// The whole matrix, in an order in which each case follows the one `step` before it.
@@ -226,7 +163,10 @@ async fn at_14_every_state_of_an_account_arrives_at_once_and_as_a_change() {
     // Turning the matrix disables more accounts than the brake lets pass.
     let config = world.configure(PERIOD, "safety: {max_removals: 0}");
     let names: Vec<String> = (0..Case::all().len()).map(|n| format!("case{n}")).collect();
-    let made: String = names.iter().map(|name| new_user(name, &people())).collect();
+    let made: String = names
+        .iter()
+        .map(|name| new_user(name, &accounts()))
+        .collect();
     world.dc.admin_ldapmodify(&made).unwrap();
     let first = turned(&names, 0);
     world.dc.admin_ldapmodify(&ldif(&first)).unwrap();
@@ -271,7 +211,7 @@ async fn at_14_a_change_arrives_within_seconds_at_the_default_period() {
     std::fs::write(&config, text.replace("  follow_period: 300ms\n", "")).unwrap();
     world
         .dc
-        .admin_ldapmodify(&new_user("anna", &people()))
+        .admin_ldapmodify(&new_user("anna", &accounts()))
         .unwrap();
     let agent = world.spawn(&config, &[]);
     wait_following(&world).await;
@@ -302,7 +242,10 @@ async fn suspend(world: &World, user_id: &str) {
 async fn an_administrators_block_outlives_what_happens_in_the_directory() {
     let world = World::start(None).await;
     let config = world.configure(PERIOD, "");
-    let made = [new_user("anna", &people()), new_user("boris", &people())];
+    let made = [
+        new_user("anna", &accounts()),
+        new_user("boris", &accounts()),
+    ];
     world.dc.admin_ldapmodify(&made.concat()).unwrap();
     let agent = world.spawn(&config, &[]);
     wait_following(&world).await;
@@ -346,7 +289,7 @@ async fn two_agents_hold_different_streams() {
     let config = world.configure(PERIOD, "");
     world
         .dc
-        .admin_ldapmodify(&new_user("anna", &people()))
+        .admin_ldapmodify(&new_user("anna", &accounts()))
         .unwrap();
     let states = other_agent(&world, &config, "states", "account_state");
     let objects = other_agent(&world, &config, "objects", "objects");
@@ -433,7 +376,10 @@ async fn two_agents_hold_different_streams() {
 async fn a_refused_cursor_leads_to_a_comparison_that_changes_only_what_differs() {
     let world = World::start(Some(change::people(60))).await;
     let config = world.configure("", "");
-    let made = [new_user("anna", &people()), new_user("boris", &people())];
+    let made = [
+        new_user("anna", &accounts()),
+        new_user("boris", &accounts()),
+    ];
     world.dc.admin_ldapmodify(&made.concat()).unwrap();
     world.run(&config).await;
     let states = other_agent(&world, &config, "states", "account_state");
@@ -479,59 +425,14 @@ async fn a_refused_cursor_leads_to_a_comparison_that_changes_only_what_differs()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn mass_disabling_is_stopped_before_the_first_write() {
-    let world = World::start(None).await;
-    let config = world.configure("", "");
-    let names: Vec<String> = (0..30).map(|n| format!("user{n}")).collect();
-    let made: String = names.iter().map(|name| new_user(name, &people())).collect();
-    world.dc.admin_ldapmodify(&made).unwrap();
-    world.run(&config).await;
-    let off: String = names[..21]
-        .iter()
-        .map(|name| {
-            modify(
-                &dn(name),
-                &format!("replace: userAccountControl\nuserAccountControl: {DISABLED}"),
-            )
-        })
-        .collect();
-    world.dc.admin_ldapmodify(&off).unwrap();
-    let states = other_agent(&world, &config, "states", "account_state");
-    for reset in [false, true] {
-        if reset {
-            world.reset_token().await;
-        }
-        let (code, summary) = world.once(&states).await;
-        assert_eq!(code, 1, "{summary:#}");
-        let state = &summary["streams"]["account_state"];
-        let reason = state["reason"].as_str().unwrap();
-        assert!(
-            reason.contains("21 of 30 users would be suspended"),
-            "{reason}"
-        );
-        let newest = &world.sessions_of("AD_USER_CONTROL").await[0];
-        assert_eq!(newest.status, SessionStatus::Failed as i32);
-        assert!(newest.fail_reason.contains("21 of 30"));
-        let users = world.users().await;
-        assert!(users.iter().all(|u| u.status == Status::Active as i32));
-    }
-    let text = std::fs::read_to_string(&states).unwrap();
-    std::fs::write(&states, format!("{text}safety: {{max_removals: 21}}\n")).unwrap();
-    let (code, summary) = world.once(&states).await;
-    assert_eq!(code, 0, "{summary:#}");
-    let state = &summary["streams"]["account_state"];
-    assert_eq!(state["users"]["deactivated"], 21, "{summary:#}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn who_was_blocked_for_leaving_the_scope_stays_blocked() {
     let world = World::start(None).await;
     let config = world.configure("  remove_user_behavior: block", "");
     let outside = format!("OU=Elsewhere,{BASE}");
     let made = [
         format!("dn: {outside}\nchangetype: add\nobjectClass: organizationalUnit\n\n"),
-        new_user("anna", &people()),
-        new_user("boris", &people()),
+        new_user("anna", &accounts()),
+        new_user("boris", &accounts()),
     ];
     world.dc.admin_ldapmodify(&made.concat()).unwrap();
     world.run(&config).await;
@@ -540,7 +441,7 @@ async fn who_was_blocked_for_leaving_the_scope_stays_blocked() {
         modify(&format!("CN={name},{place}"), &change)
     };
     let away = rename(&dn("anna"), "CN=anna", Some(&outside));
-    let changes = [away, off("boris", DISABLED, &people())];
+    let changes = [away, off("boris", DISABLED, &accounts())];
     world.dc.admin_ldapmodify(&changes.concat()).unwrap();
     world.run(&config).await;
     assert!(!is_active(&world, "anna").await && !is_active(&world, "boris").await);
@@ -549,7 +450,7 @@ async fn who_was_blocked_for_leaving_the_scope_stays_blocked() {
     let changes = [
         off("anna", DISABLED, &outside),
         off("anna", ENABLED, &outside),
-        off("boris", ENABLED, &people()),
+        off("boris", ENABLED, &accounts()),
     ];
     world.dc.admin_ldapmodify(&changes.concat()).unwrap();
     let (code, summary) = world.once(&states).await;

@@ -11,24 +11,10 @@ mod world;
 
 use std::path::Path;
 
-use fake_world::{Fake, fill};
-use rollcall_lab::fake_directory::{Code, Door, Fault, Lasting, ObjectId};
+use fake_world::{FAULTS, Fake, fill};
+use rollcall_lab::fake_directory::{Door, Fault, Lasting, ObjectId};
 use rollcall_proto::idp::SessionStatus;
 use world::World;
-
-/// What goes wrong, and what the reason must contain.
-const FAULTS: [(Fault, &str); 7] = [
-    (Fault::Cut, "broke off"),
-    (Fault::Result(Code::Busy), "busy or unavailable (result 51"),
-    (
-        Fault::Result(Code::Unavailable),
-        "busy or unavailable (result 52",
-    ),
-    (Fault::Result(Code::Referral), "refers to another server"),
-    (Fault::Result(Code::TimeLimitExceeded), "limits (result 3"),
-    (Fault::Result(Code::SizeLimitExceeded), "limits (result 4"),
-    (Fault::Result(Code::OperationsError), "operationsError"),
-];
 
 async fn start() -> (Fake, Vec<ObjectId>, ObjectId) {
     let world = World::start_fake().await;
@@ -109,7 +95,8 @@ async fn at_01_every_answer_of_a_full_read_goes_wrong() {
 async fn at_01_every_answer_of_a_delta_goes_wrong() {
     let (world, users, group) = start().await;
     world.dc.edit(|domain| domain.policy.changes_per_page = 2);
-    let config = world.configure("", "streams: [objects]");
+    // The rounds remove more than a day's share.
+    let config = world.configure("", "streams: [objects]\nsafety: {max_removals: 0}");
     world.run(&config).await;
     change(&world, &users, group, 1);
     world.dc.plan(None);

@@ -11,7 +11,7 @@ use rollcall_agent::engine::guard::{Limit, Removals, Removed, check};
 use rollcall_agent::engine::index::Index;
 use rollcall_agent::engine::object::{Change, ObjectClass};
 use rollcall_agent::engine::plan::{
-    Before, Plan, PlanHash, RemoveUserBehavior, Steps, UserBefore, plan,
+    Before, Plan, PlanHash, RemoveUserBehavior, Steps, UserBefore, name, plan,
 };
 use rollcall_agent::engine::trial::{Holder, Names, Trial, TrialRules, try_out};
 use rollcall_agent::progress::{Change as Kind, ObjectType};
@@ -26,7 +26,7 @@ fn written(plan: &Plan, index: &Index, before: &Before) -> (String, PlanHash) {
         before,
     };
     let mut text = Vec::new();
-    let hash = write_plan(steps, &mut text).unwrap();
+    let hash = write_plan(steps.iter(), &mut text).unwrap();
     (String::from_utf8(text).unwrap(), hash)
 }
 
@@ -193,15 +193,17 @@ fn disabling_counts_active_users_only() {
     disable(&mut index, 100..120);
     let verdict = |index: &Index, removed: &Removed| {
         let plan = plan(index, &staff_only(), &rules()).unwrap();
-        let removals = Removals::of(&plan, index, RemoveUserBehavior::Remove);
-        check(&removals, index, Limit::Default, removed)
+        let removals = Removals::of(&plan, index);
+        check(&removals, Limit::Default, removed, |guid| name(index, guid))
     };
     assert_eq!(verdict(&index, &Removed::default()), Ok(()));
     let first = plan(&index, &staff_only(), &rules()).unwrap();
-    let removals = Removals::of(&first, &index, RemoveUserBehavior::Remove);
+    let removals = Removals::of(&first, &index);
     carry_out(&mut index, &first, RemoveUserBehavior::Remove);
     let mut removed = Removed::default();
-    removed.count(&removals, &index);
+    for loss in removals.losses(Limit::Default, NOW) {
+        removed.add(loss);
+    }
     disable(&mut index, 120..121);
     let stop = verdict(&index, &removed).unwrap_err();
     assert!(

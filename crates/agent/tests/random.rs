@@ -13,6 +13,8 @@ mod change;
 mod dice;
 #[path = "random/domain.rs"]
 mod domain;
+#[path = "random/password.rs"]
+mod password;
 #[path = "random/step.rs"]
 mod step;
 #[path = "support/world.rs"]
@@ -20,6 +22,7 @@ mod world;
 
 use dice::Dice;
 use domain::{Domain, GROUPS, PEOPLE};
+use password::{Cursor, Passwords};
 use rollcall_lab::oracle::NestedGroups;
 use step::Step;
 use world::World;
@@ -57,6 +60,9 @@ async fn five_hundred_random_changes_arrive_in_batches() {
     let mut config = world.configure("", lines);
     world.run(&config).await;
     world.assert_equal().await;
+    let mut passwords = Passwords::default();
+    let differing = passwords.differences(&world, Cursor::Kept).await;
+    assert_eq!(differing, Vec::<String>::new());
 
     for batch in 0..CHANGES / CHANGES_PER_BATCH {
         println!("batch {batch}");
@@ -65,13 +71,16 @@ async fn five_hundred_random_changes_arrive_in_batches() {
             step.carry_out(&world.dc);
         }
         name(&mut world, &domain);
+        let mut cursor = Cursor::Kept;
         match dice.below(12) {
             0 => {
                 println!("everything is compared");
+                cursor = Cursor::Lost;
                 world.reset_token().await;
             }
             1 => {
                 println!("the agent lost its memory");
+                cursor = Cursor::Lost;
                 std::fs::remove_file(world.working_directory().join("index.redb")).unwrap();
                 config = world.configure("", lines);
             }
@@ -84,6 +93,13 @@ async fn five_hundred_random_changes_arrive_in_batches() {
             "batch {batch} of seed {}: {differences:#?}",
             dice.seed
         );
+        let differing = passwords.differences(&world, cursor).await;
+        assert!(
+            differing.is_empty(),
+            "batch {batch} of seed {}: {differing:#?}",
+            dice.seed
+        );
     }
+    assert!(passwords.to_change > 0 && passwords.to_change < passwords.compared);
     println!("{domain:?}");
 }

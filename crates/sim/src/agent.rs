@@ -234,16 +234,20 @@ impl Run<'_> {
             }
             Interrupt::Stopped(stop.to_string())
         })?;
-        let limit = match self.world.weather {
-            Weather::Storm => Limit::Count(REMOVALS_MAX),
-            Weather::Calm => Limit::Off,
-        };
-        let removals = Removals::of(&plan, &self.index, rules.remove_user_behavior);
-        guard::check(&removals, &self.index, limit, &self.removed).map_err(|stop| {
+        let removals = Removals::of(&plan, &self.index);
+        let name = |guid| plan::name(&self.index, guid);
+        guard::check(&removals, self.limit(), &self.removed, name).map_err(|stop| {
             self.world.coverage.removals_stopped += 1;
             Interrupt::Stopped(stop.to_string())
         })?;
         Ok((plan, removals))
+    }
+
+    fn limit(&self) -> Limit {
+        match self.world.weather {
+            Weather::Storm => Limit::Count(REMOVALS_MAX),
+            Weather::Calm => Limit::Off,
+        }
     }
 
     /// Plans and writes one batch, and makes it the new starting point.
@@ -276,8 +280,10 @@ impl Run<'_> {
             if let Some(stored) = &mut self.agent.stored {
                 stored.token = None;
             }
+            for loss in removals.losses(self.limit(), self.world.now()) {
+                self.removed.add(loss);
+            }
             let refused = self.write(&plan)?;
-            self.removed.count(&removals, &self.index);
             if refused == 0 {
                 return Ok(());
             }

@@ -114,7 +114,8 @@ impl Expected {
         }
     }
 
-    /// One of those who want the same name must have it, unless somebody keeps it who became unfit.
+    /// One of those who want the same name must have it, unless somebody keeps it who became unfit or
+    /// waits for a name that is contested itself.
     fn contested_names(&self, found: &State, lines: &mut Vec<String>) {
         for ids in &self.contested {
             let has = |id: &&String| {
@@ -122,7 +123,9 @@ impl Expected {
                 let there = user.or(found.groups.get(*id).map(|group| &group.name));
                 there.is_some() && there == self.name(id)
             };
-            let kept = self.unfit.keys().any(|id| {
+            let others = self.contested.iter().filter(|other| *other != ids);
+            let mut waiting = self.unfit.keys().chain(others.flatten());
+            let kept = waiting.any(|id| {
                 let user = found.users.get(id).map(|user| &user.username);
                 let there = user.or(found.groups.get(id).map(|group| &group.name));
                 there.is_some() && there == ids.first().and_then(|id| self.name(id))

@@ -1,52 +1,59 @@
-//! The guard over the disables of a session (decision U110).
+//! The plan of a batch of account states, as far as the brake is concerned: whom it disables.
 //!
-//! Invariant: a batch passes whole or not at all. Deliberately absent: approval by a person. The
-//! objects stream plans the same suspensions; once they were approved of there and written, there
-//! is nothing left to refuse here.
+//! Invariant: a batch passes whole or not at all. The plan that a person can approve of holds the
+//! disables and nothing else: ends, reactivations and passwords come at any time, take nothing
+//! away, and would make it another plan with everybody's new password.
 
 use std::collections::BTreeMap;
 
+use super::correct::Task;
+use crate::brake::{Brake, Pass};
 use crate::engine::Guid;
-use crate::engine::guard::{self, Limit, Removals, Removed, What};
+use crate::engine::guard::{Removals, TooManyRemovals};
+use crate::engine::plan::Step;
 use crate::failure::Failure;
+use rollcall_kit::timestamp::Timestamp;
 
-/// Users that are disabled, with their logins.
-pub(super) type Users = BTreeMap<Guid, String>;
+/// Users that are disabled.
+pub(super) struct Disables<'a>(BTreeMap<Guid, &'a Task>);
 
-/// The disables of a session.
-#[derive(Debug)]
-pub(super) struct Brake {
-    limit: Limit,
-    before: Removed,
-}
-
-impl Brake {
-    /// A brake for a session that has not disabled anybody yet.
-    pub(super) fn new(limit: Limit) -> Self {
-        Self {
-            limit,
-            before: Removed::default(),
-        }
+impl<'a> Disables<'a> {
+    /// Those of a batch.
+    pub(super) fn of(tasks: &'a [Task]) -> Self {
+        let disables = tasks.iter().filter(|task| task.disables());
+        Self(disables.map(|task| (task.guid, task)).collect())
     }
 
-    /// Lets a batch pass or not; the hub has `known` users.
+    /// Whether they pass without anybody's approval, when the hub has `known` users.
+    pub(super) fn check(
+        &self,
+        brake: &Brake<'_>,
+        known: usize,
+        now: Timestamp,
+    ) -> Result<Pass, TooManyRemovals> {
+        let name = |guid| {
+            let task = self.0.get(&guid);
+            task.map_or_else(String::new, |task| task.username.clone())
+        };
+        brake.check(self.removals(known), now, name)
+    }
+
+    /// Lets them pass if a person approved of exactly these.
     ///
     /// # Errors
-    /// [`Failure`] when it disables more than the limit allows.
-    pub(super) fn check(&self, users: &Users, known: usize) -> Result<(), Failure> {
-        let removals = Removals::of_suspensions(users.keys().copied(), known);
-        let name = |guid| users.get(&guid).cloned().unwrap_or_default();
-        guard::judge(&removals, self.limit, &self.before, name).map_err(|why| {
-            Failure::Run(format!(
-                "{}; no account was changed by this batch. If it is intended: approve of the plan that the objects stream refuses for the same reason, or raise safety.max_removals for one run. Among them: {}",
-                why.headline(),
-                why.examples()
-            ))
-        })
+    /// [`Failure`] with the way to approve of them.
+    pub(super) fn refuse(
+        &self,
+        brake: &mut Brake<'_>,
+        known: usize,
+        why: &TooManyRemovals,
+    ) -> Result<Pass, Failure> {
+        let steps = self.0.values();
+        let steps = steps.map(|task| Step::suspension(task.guid, &task.id, &task.username));
+        brake.refuse(self.removals(known), steps, why)
     }
 
-    /// Counts what the hub acknowledged.
-    pub(super) fn count(&mut self, number: usize, known: usize) {
-        self.before.add(What::Suspensions, number, known);
+    fn removals(&self, known: usize) -> Removals {
+        Removals::of_suspensions(self.0.keys().copied(), known)
     }
 }

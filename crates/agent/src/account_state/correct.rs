@@ -9,8 +9,9 @@ use futures::stream::{self, StreamExt as _};
 use rollcall_client::{ClientError, ErrorKind};
 use tokio::time::Instant;
 
-use super::brake::Users;
+use super::brake::Disables;
 use super::{AccountStateRun, Known};
+use crate::brake::Pass;
 use crate::engine::Guid;
 use crate::engine::account_state::{Correction, Suspension};
 use crate::engine::plan::RemoveUserBehavior;
@@ -32,8 +33,8 @@ const ENDED: &str = "USER_EXPIRED";
 pub(super) struct Task {
     /// objectGUID.
     pub(super) guid: Guid,
-    id: String,
-    username: String,
+    pub(super) id: String,
+    pub(super) username: String,
     was_active: bool,
     correction: Correction,
 }
@@ -60,7 +61,8 @@ impl Task {
         })
     }
 
-    fn disables(&self) -> bool {
+    /// Whether an active user is disabled.
+    pub(super) fn disables(&self) -> bool {
         self.correction.suspend == Some(Suspension::Visible)
     }
 }
@@ -76,11 +78,19 @@ impl AccountStateRun<'_> {
         tried: &BTreeSet<Guid>,
     ) -> Result<(), Failure> {
         self.leave_blocked(reader, &mut tasks).await?;
-        let known = self.guard(&tasks, known).await?;
+        let pass = self.guard(&tasks, known).await;
+        self.summary.refused_plan = self.brake.refused().cloned();
+        self.brake.begin(&pass?, self.agent.clock.now())?;
         self.errors.begin_pass();
+        for (guid, (login, why)) in &self.unreadable {
+            let key = (*guid, ObjectType::User, Change::Update);
+            let reason = format!("{}: {why}", remedy::UNREADABLE);
+            let problem = Problem::new(reason, remedy::COMPARE);
+            let now = self.agent.clock.now();
+            self.errors.fail(key, login, &problem, now);
+        }
         let session = &self.opened.session;
         let mut fatal = None;
-        let mut disabled = 0;
         let mut calls = stream::iter(tasks)
             .map(|task| carry_out(session, task))
             .buffer_unordered(CALLS_AT_ONCE);
@@ -91,9 +101,6 @@ impl AccountStateRun<'_> {
                 progress.done(ObjectType::User, *change, 1);
             }
             drop(progress);
-            if outcome.done.contains(&Change::Deactivate) {
-                disabled += 1;
-            }
             if let Some((change, problem)) = &outcome.failed {
                 let key = (task.guid, ObjectType::User, *change);
                 let now = self.agent.clock.now();
@@ -105,7 +112,6 @@ impl AccountStateRun<'_> {
             }
         }
         drop(calls);
-        self.brake.count(disabled, known);
         if fatal.is_none() {
             self.errors.end_pass_of(tried);
         }
@@ -119,23 +125,25 @@ impl AccountStateRun<'_> {
         fatal.map_or(Ok(()), Err)
     }
 
-    /// Lets the disables pass or not; returns how many users the hub has, as far as it mattered.
-    async fn guard(&self, tasks: &[Task], known: Known) -> Result<usize, Failure> {
-        let disables = tasks.iter().filter(|task| task.disables());
-        let users: Users = disables
-            .map(|task| (task.guid, task.username.clone()))
-            .collect();
+    /// Lets the disables pass or not.
+    async fn guard(&mut self, tasks: &[Task], known: Known) -> Result<Pass, Failure> {
+        let disables = Disables::of(tasks);
+        let now = self.agent.clock.now();
         let known = match known {
             Known::Counted(known) => known,
-            // A larger number only allows more.
-            Known::Uncounted if self.brake.check(&users, 0).is_ok() => return Ok(0),
             Known::Uncounted => {
+                // A larger number only allows more.
+                if let Ok(pass) = disables.check(&self.brake, 0, now) {
+                    return Ok(pass);
+                }
                 let counted = self.opened.session.hub().each_account(|_| {}).await;
                 counted.map_err(|error| hub::failure(&error))?
             }
         };
-        self.brake.check(&users, known)?;
-        Ok(known)
+        match disables.check(&self.brake, known, now) {
+            Ok(pass) => Ok(pass),
+            Err(why) => disables.refuse(&mut self.brake, known, &why),
+        }
     }
 
     /// Users that left the scope are kept suspended when the settings say so: only a user that is

@@ -14,9 +14,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Arguments, ended, show};
 use crate::config::Config;
+use crate::engine::plan::PlanHash;
 use crate::failure::Failure;
 use crate::progress::{Change, ObjectType};
 use crate::refused_plan::{Approval, PlanFiles, hash_file};
+use crate::stream::Stream;
 
 /// Which plan.
 #[derive(Debug, clap::Args)]
@@ -55,29 +57,7 @@ pub fn approve(arguments: &Arguments, wanted: &Approve, config: &Config) -> Exit
 }
 
 fn try_approve(wanted: &Approve, directory: &Path) -> Result<Approved, Failure> {
-    let files = PlanFiles::new(directory);
-    let path = wanted.plan.clone().unwrap_or_else(|| files.refused_path());
-    let hash = match hash_file(&path) {
-        Ok(hash) => hash,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(Failure::Run(format!(
-                "there is no refused plan: {} does not exist",
-                path.display()
-            )));
-        }
-        Err(error) => return Err(unreadable(&path, &error)),
-    };
-    match hash.is_meant_by(&wanted.hash) {
-        Ok(true) => {}
-        Ok(false) => {
-            return Err(Failure::Run(format!(
-                "{} is not the plan in {}, whose hash is {hash}; read that one before you approve of it",
-                wanted.hash,
-                path.display()
-            )));
-        }
-        Err(error) => return Err(Failure::Run(format!("{:?} is {error}", wanted.hash))),
-    }
+    let (files, path, hash) = meant(wanted, directory)?;
     let steps = steps(&path).map_err(|error| unreadable(&path, &error))?;
     let approval = Approval {
         hash: hash.to_string(),
@@ -87,6 +67,46 @@ fn try_approve(wanted: &Approve, directory: &Path) -> Result<Approved, Failure> 
         .approve(&approval)
         .map_err(|error| Failure::run("cannot write the approval", &error))?;
     Ok(Approved { approval, steps })
+}
+
+/// The plan that is meant: of either stream, or, if a file is given, what that one would do with the
+/// objects.
+fn meant(wanted: &Approve, directory: &Path) -> Result<(PlanFiles, PathBuf, PlanHash), Failure> {
+    let candidates: Vec<(PlanFiles, PathBuf)> = match &wanted.plan {
+        Some(path) => vec![(PlanFiles::of(Stream::Objects, directory), path.clone())],
+        None => Stream::ALL
+            .map(|stream| PlanFiles::of(stream, directory))
+            .map(|files| (files.clone(), files.refused_path()))
+            .into(),
+    };
+    let mut others = Vec::new();
+    let mut absent = Vec::new();
+    for (files, path) in candidates {
+        let hash = match hash_file(&path) {
+            Ok(hash) => hash,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                absent.push(path.display().to_string());
+                continue;
+            }
+            Err(error) => return Err(unreadable(&path, &error)),
+        };
+        match hash.is_meant_by(&wanted.hash) {
+            Ok(true) => return Ok((files, path, hash)),
+            Ok(false) => others.push(format!("{}, whose hash is {hash}", path.display())),
+            Err(error) => return Err(Failure::Run(format!("{:?} is {error}", wanted.hash))),
+        }
+    }
+    if others.is_empty() {
+        return Err(Failure::Run(format!(
+            "there is no refused plan: no {}",
+            absent.join(" and no ")
+        )));
+    }
+    Err(Failure::Run(format!(
+        "{} is not the plan in {}; read the plan before you approve of it",
+        wanted.hash,
+        others.join(", nor in ")
+    )))
 }
 
 fn steps(path: &Path) -> std::io::Result<BTreeMap<String, usize>> {

@@ -58,6 +58,7 @@ impl Board {
             stream.runs_failed = 0;
             stream.done = super::Done::default();
         }
+        condition.certificates.clear();
         agent_id.clone_into(&mut condition.agent_id);
         host.clone_into(&mut condition.host);
         env!("CARGO_PKG_VERSION").clone_into(&mut condition.version);
@@ -163,6 +164,16 @@ impl Board {
             state.compared_at = Some(now);
         }
         is_due
+    }
+
+    /// A side showed its certificate.
+    pub fn certificate(&self, whose: &str, expires_at: Timestamp, now: Timestamp) {
+        let mut state = self.lock();
+        let certificates = &mut state.condition.certificates;
+        let before = certificates.insert(whose.to_owned(), expires_at.to_string());
+        if before.is_none_or(|before| before != expires_at.to_string()) {
+            state.save(now);
+        }
     }
 
     /// Both sides were compared.

@@ -3,7 +3,8 @@
 //! Invariant: a digest is a sum over the scope, so it does not depend on the order in which objects
 //! were read; equal sides have equal digests, and one object that differs makes them differ. Objects
 //! that cannot be users or groups of the hub are failed items, not differences. Deliberately absent:
-//! memberships of users that are not active in the hub, because the hub does not list them.
+//! memberships of users that are not active in the hub, because the hub does not list them; they are
+//! counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -107,6 +108,9 @@ pub struct Drift {
     pub differing: BTreeMap<Guid, Difference>,
     /// Objects in scope that do not fit the hub.
     pub unfit: usize,
+    /// Memberships the directory asks for that were not compared: their users are suspended in the
+    /// hub, which lists active members only.
+    pub memberships_not_compared: usize,
 }
 
 /// Compares the sides of `index`.
@@ -235,7 +239,10 @@ impl Comparison<'_> {
             }
             let members = plan::members_of(self.index, guid, record, nested_groups, &primary);
             let mut wanted = members.reached;
-            wanted.retain(|user| self.is_active_in_scope(*user));
+            wanted.retain(|user| self.is_in_hub_and_scope(*user));
+            let asked_for = wanted.len();
+            wanted.retain(|user| self.index.is_active(*user));
+            self.drift.memberships_not_compared += asked_for - wanted.len();
             let judged = |user: &Guid| {
                 self.is_active_in_scope(*user) && (!members.has_gaps || wanted.contains(user))
             };
@@ -256,13 +263,15 @@ impl Comparison<'_> {
 
     /// Whether this is a user in scope that is active in the hub.
     fn is_active_in_scope(&self, user: Guid) -> bool {
-        let found = self
-            .index
-            .get(user)
-            .filter(|record| record.kind() == Kind::User && record.presence == Presence::Seen);
-        found.is_some()
-            && self.index.is_active(user)
-            && self.view.verdict(self.index, user) == Verdict::In
+        self.index.is_active(user) && self.is_in_hub_and_scope(user)
+    }
+
+    /// Whether this is a user in scope that the hub has.
+    fn is_in_hub_and_scope(&self, user: Guid) -> bool {
+        let found = self.index.get(user).filter(|record| {
+            record.kind() == Kind::User && record.presence == Presence::Seen && record.hub.is_some()
+        });
+        found.is_some() && self.view.verdict(self.index, user) == Verdict::In
     }
 
     fn differs(&mut self, guid: Guid, difference: Difference) {
@@ -359,6 +368,25 @@ mod tests {
     #[test]
     fn equal_sides_have_equal_digests() {
         assert!(differing(&equal(20)).is_empty());
+    }
+
+    #[test]
+    fn memberships_of_suspended_users_are_counted_and_make_no_difference() {
+        let count = |index: &Index| {
+            let drift = compare(index, &Scope::default(), &rules()).unwrap();
+            assert!(!drift.differing.contains_key(&guid(GROUPS_FROM)));
+            drift.memberships_not_compared
+        };
+        let mut index = equal(20);
+        assert_eq!(count(&index), 4, "every fifth user is suspended");
+        index.members_changed(guid(GROUPS_FROM), &[], &[guid(10)]);
+        assert_eq!(count(&index), 4, "whether the hub has it is not known");
+        index.removed(guid(10));
+        assert_eq!(
+            count(&index),
+            3,
+            "a user that is not there is a difference itself"
+        );
     }
 
     #[test]

@@ -5,19 +5,21 @@
 //! lists are in the order they are worked off (decision U111): groups, users, memberships, user
 //! removals, group removals. Deliberately absent: how anything is written.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use rollcall_kit::timestamp::Timestamp;
 use serde::Serialize;
 
 use super::Guid;
 use super::index::{Body, HubSide, Index, Kind, Presence, Record};
-use super::scope::{FilterGone, Nested, Scope, ScopeView, Verdict, nested_members};
+use super::scope::{FilterGone, Scope, ScopeView, Verdict};
 
 mod hash;
+mod member;
 mod step;
 
 pub use hash::{NoHash, PlanHash, PlanHasher};
+pub(super) use member::{members_of, primary_members};
 pub use step::{Before, Named, Step, Steps, UserBefore};
 
 /// How many vanished objects are named in a message.
@@ -427,37 +429,6 @@ impl Planner<'_> {
     }
 }
 
-/// The members of a group as the rules see them; `primary` are users by the rid of their primary
-/// group.
-pub(super) fn members_of(
-    index: &Index,
-    guid: Guid,
-    record: &Record,
-    nested_groups: NestedGroups,
-    primary: &HashMap<u32, Vec<Guid>>,
-) -> Nested {
-    let mut nested = match nested_groups {
-        NestedGroups::Flatten => nested_members(index, &BTreeSet::from([guid])),
-        NestedGroups::Direct => Nested {
-            reached: record.members().iter().copied().collect(),
-            groups: BTreeSet::from([guid]),
-            links: record.members().len(),
-            has_gaps: false,
-        },
-    };
-    for group in &nested.groups {
-        let rid = index.get(*group).and_then(group_rid);
-        let by_rid = rid.and_then(|rid| primary.get(&rid));
-        nested.reached.extend(by_rid.into_iter().flatten());
-    }
-    nested
-}
-
-fn group_rid(record: &Record) -> Option<u32> {
-    let shown = record.kind() == Kind::Group && record.presence == Presence::Seen;
-    record.rid().filter(|_| shown)
-}
-
 pub(super) fn cause(record: &Record, verdict: Verdict) -> Option<Cause> {
     match (record.presence, verdict) {
         (Presence::Deleted, _) => Some(Cause::Deleted),
@@ -474,25 +445,6 @@ pub(super) fn activation(enabled: bool, hub: &HubSide, ended: bool) -> Option<Ac
         (true, _) => Some(Activation::Reactivate),
         (false, _) => Some(Activation::Suspend),
     }
-}
-
-/// Users by the rid of their primary group, which `member` does not list. Nearly everybody is in
-/// Domain Users: it counts only inside other groups, because itself it is never in scope.
-pub(super) fn primary_members(index: &Index, nested: NestedGroups) -> HashMap<u32, Vec<Guid>> {
-    let groups = index
-        .iter()
-        .filter(|(_, record)| nested == NestedGroups::Flatten || !record.critical);
-    let mut by_rid: HashMap<u32, Vec<Guid>> = groups
-        .filter_map(|(_, record)| Some((group_rid(record)?, Vec::new())))
-        .collect();
-    for (guid, record) in index.iter() {
-        if record.kind() == Kind::User
-            && let Some(members) = record.rid().and_then(|rid| by_rid.get_mut(&rid))
-        {
-            members.push(guid);
-        }
-    }
-    by_rid
 }
 
 fn vanished(index: &Index, guids: &[Guid]) -> Stop {

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use rollcall_kit::timestamp::Timestamp;
 
+use crate::certificate::days_left;
 use crate::condition::{Condition, Phase, StreamCondition};
 use crate::fault_count::Side;
 use crate::summary::{Changes, Outcome};
@@ -14,15 +15,16 @@ use crate::summary::{Changes, Outcome};
 const PREFIX: &str = "rollcall_agent";
 const MICROS_PER_SECOND: f64 = 1_000_000.0;
 
-/// All metrics of `condition`.
+/// All metrics of `condition` at this moment.
 #[must_use]
-pub fn render(condition: &Condition) -> String {
+pub fn render(condition: &Condition, now: Timestamp) -> String {
     let mut text = Text::default();
     text.family("build_info", "gauge", "The version of the agent; always 1.");
     text.sample("build_info", &[("version", &condition.version)], 1.0);
     per_stream(&mut text, condition);
     changes(&mut text, condition);
     drift(&mut text, condition);
+    certificates(&mut text, condition, now);
     text.family(
         "errors_total",
         "counter",
@@ -163,6 +165,30 @@ fn drift(text: &mut Text, condition: &Condition) {
     }
 }
 
+fn certificates(text: &mut Text, condition: &Condition, now: Timestamp) {
+    let ends: Vec<(&str, Timestamp)> = condition
+        .certificates
+        .iter()
+        .filter_map(|(whose, at)| Some((whose.as_str(), Timestamp::parse_rfc3339(at)?)))
+        .collect();
+    if ends.is_empty() {
+        return;
+    }
+    let name = "certificate_days_left";
+    let help = "Whole days until the certificate that a side showed last expires.";
+    text.family(name, "gauge", help);
+    for (side, at) in &ends {
+        text.sample(name, &[("side", side)], days_left(*at, now) as f64);
+    }
+    let name = "certificate_expires_timestamp_seconds";
+    let help = "When the certificate that a side showed last expires.";
+    text.family(name, "gauge", help);
+    for (side, at) in &ends {
+        let at = at.as_micros() as f64 / MICROS_PER_SECOND;
+        text.sample(name, &[("side", side)], at);
+    }
+}
+
 fn flag(set: bool) -> f64 {
     f64::from(u8::from(set))
 }
@@ -205,6 +231,8 @@ fn escaped(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rollcall_kit::timestamp::Span;
+
     use super::*;
     use crate::condition::Board;
     use crate::failure::Failure;
@@ -219,7 +247,9 @@ mod tests {
         let at = Timestamp::from_seconds(1_800_000_000);
         board.ended("objects", &run, at);
         board.failed("objects", &Failure::Run("secret".into()), at);
-        let text = render(&board.condition());
+        board.certificate("hub", at.plus(Span::hours(47)), at);
+        board.certificate("directory", at.plus(Span::days(90)), at);
+        let text = render(&board.condition(), at);
         for line in [
             "rollcall_agent_last_success_timestamp_seconds{stream=\"objects\"} 1800000000",
             "rollcall_agent_last_run_success{stream=\"objects\"} 0",
@@ -227,6 +257,9 @@ mod tests {
             "rollcall_agent_consecutive_failures{stream=\"objects\"} 1",
             "rollcall_agent_users_in_scope{stream=\"objects\"} 3",
             "rollcall_agent_changes_total{stream=\"objects\",object=\"user\",change=\"create\"} 7",
+            "rollcall_agent_certificate_days_left{side=\"hub\"} 1",
+            "rollcall_agent_certificate_days_left{side=\"directory\"} 90",
+            "rollcall_agent_certificate_expires_timestamp_seconds{side=\"hub\"} 1800169200",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }

@@ -9,7 +9,7 @@ use rollcall_directory::{
     Access, Cookie, DirSyncEvent, DirSyncRequest, Entry, Error, Filter, Kind, MemberDetail,
 };
 
-use super::{Reader, guid_of, number, wire};
+use super::{Reader, guid_of, number};
 use crate::engine::Guid;
 use crate::engine::account_state::{AccountState, News};
 
@@ -110,14 +110,13 @@ impl Reader {
         }
     }
 
-    /// The present state of these accounts; what is no account, or gone, is left out.
+    /// The present state of these accounts; what is no account, gone, or cannot be shown
+    /// ([`Reader::unreadable`]) is left out.
     ///
     /// # Errors
     /// [`Error`]; also when the state of a user cannot be read.
     pub async fn accounts(&mut self, guids: &[Guid]) -> Result<Vec<(Guid, AccountState)>, Error> {
-        let wanted: Vec<rollcall_directory::Guid> = guids.iter().map(|g| wire(*g)).collect();
-        let names = [CONTROL, EXPIRES, PASSWORD];
-        let entries = self.connection.read_many_by_guid(&wanted, &names).await?;
+        let entries = self.several(guids, &[CONTROL, EXPIRES, PASSWORD]).await?;
         let mut states = Vec::with_capacity(entries.len());
         for entry in entries {
             if let Some(state) = state_of(&entry)? {

@@ -148,13 +148,17 @@ impl Run<'_> {
         mut held: Held,
         thorough: Thorough,
     ) -> Result<Followed, Failure> {
-        let changes = match self.changes(reader, &held).await {
+        let mut changes = match self.changes(reader, &held).await {
             Ok(changes) => changes,
             Err(DirectoryError::CookieRefused { text }) => {
                 return Ok(Followed::CookieRefused(text));
             }
             Err(error) => return Err(reader::failure(&error)),
         };
+        reader.forget_unreadable(&changes.deleted);
+        if thorough == Thorough::RetryFailed {
+            changes.seen.extend(self.errors.unreadable());
+        }
         let quiet = changes.seen.is_empty() && changes.deleted.is_empty();
         if quiet && thorough == Thorough::ChangesOnly {
             // An old cursor is as good as a new one while nothing changed.
@@ -164,6 +168,7 @@ impl Run<'_> {
         self.summary.objects_read += changes.seen.len() + changes.deleted.len();
         let index = &mut held.index;
         take_in(reader, &self.settings, scope, index, &changes).await?;
+        self.unreadable.clone_from(reader.unreadable());
         self.write(index, scope).await?;
         let token = token_of(&changes.cookie);
         let cursor = Cursor {
@@ -197,7 +202,7 @@ impl Run<'_> {
             let wait: Duration = backoff.next_wait(&*self.agent.entropy);
             tokio::time::sleep(wait).await;
             if let Ok(new) = self.connect().await {
-                *reader = new;
+                reader.replace_by(new);
             }
         }
     }

@@ -46,14 +46,20 @@ impl Run<'_> {
         match checked {
             Ok(checked) => {
                 let report = checked.report;
+                let not_compared = report.memberships_not_compared;
                 let named = report.objects.iter().take(NAMED_MAX);
                 let names: Vec<&str> = named.map(|item| item.object.as_str()).collect();
                 if report.differing == 0 {
-                    tracing::info!(digest = report.hub_digest, "the hub equals the directory");
+                    tracing::info!(
+                        digest = report.hub_digest,
+                        memberships_not_compared = not_compared,
+                        "the hub equals the directory"
+                    );
                 } else {
                     tracing::warn!(
                         differing = report.differing,
                         objects = names.join("; "),
+                        memberships_not_compared = not_compared,
                         "the hub differs from the directory; see rollcall-agent drift --repair"
                     );
                 }

@@ -76,6 +76,7 @@ impl Run<'_> {
         let doubtful = index.to_reactivate();
         let settings = &self.settings;
         apply(reader, settings, &mut index, &doubtful, &BTreeMap::new()).await?;
+        self.unreadable.clone_from(reader.unreadable());
         self.write(&mut index, scope).await?;
         let token = token_of(&cookie);
         let cursor = Cursor {

@@ -1,7 +1,11 @@
 //! What passes the brake and what does not.
 
+use rollcall_kit::timestamp::Span;
+
 use super::*;
 use crate::engine::plan::{Cause, MembershipChange, Removal, UserUpdate};
+
+const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
 fn guid(number: usize) -> Guid {
     Guid::from_number(number as u128)
@@ -21,11 +25,17 @@ fn removing(users: usize, known: usize) -> Removals {
         users_known: known,
         ..Plan::default()
     };
-    Removals::of(&plan, &Index::default(), RemoveUserBehavior::Remove)
+    Removals::of(&plan, &Index::default())
 }
 
 fn verdict(removals: &Removals, limit: Limit, before: &Removed) -> Result<(), String> {
-    check(removals, &Index::default(), limit, before).map_err(|stop| stop.to_string())
+    check(removals, limit, before, |guid| guid.to_string()).map_err(|stop| stop.to_string())
+}
+
+fn taken(removed: &mut Removed, removals: &Removals, at: Timestamp) {
+    for loss in removals.losses(Limit::Default, at) {
+        removed.add(loss);
+    }
 }
 
 #[test]
@@ -66,7 +76,7 @@ fn each_kind_has_its_own_count() {
         groups_known: 21,
         ..Plan::default()
     };
-    let removals = Removals::of(&groups, &Index::default(), RemoveUserBehavior::Remove);
+    let removals = Removals::of(&groups, &Index::default());
     let message = verdict(&removals, Limit::Default, &none).unwrap_err();
     assert_eq!(message, "21 of 21 groups would leave (limit 20)");
     let suspended = Removals::of_suspensions((0..31).map(guid), 100);
@@ -82,7 +92,7 @@ fn each_kind_has_its_own_count() {
     };
     for (count, passes) in [(20, true), (21, false)] {
         let plan = members(count);
-        let removals = Removals::of(&plan, &Index::default(), RemoveUserBehavior::Remove);
+        let removals = Removals::of(&plan, &Index::default());
         let verdict = verdict(&removals, Limit::Default, &none);
         assert_eq!(verdict.is_ok(), passes, "{count}: {verdict:?}");
     }
@@ -100,7 +110,7 @@ fn a_membership_that_ends_with_its_user_counts_as_the_user() {
         }],
         ..Plan::default()
     };
-    let removals = Removals::of(&plan, &Index::default(), RemoveUserBehavior::Block);
+    let removals = Removals::of(&plan, &Index::default());
     assert_eq!(
         verdict(&removals, Limit::Default, &Removed::default()),
         Ok(())
@@ -121,56 +131,117 @@ fn what_the_hub_has_suspended_already_and_reactivations_do_not_count() {
             users_known: 50,
             ..Plan::default()
         };
-        let removals = Removals::of(&plan, &Index::default(), RemoveUserBehavior::Remove);
+        let removals = Removals::of(&plan, &Index::default());
         assert_eq!(removals, Removals::default());
     }
 }
 
+fn leaving(numbers: std::ops::Range<usize>, known: usize) -> Removals {
+    let plan = Plan {
+        user_removals: removals(numbers),
+        users_known: known,
+        ..Plan::default()
+    };
+    Removals::of(&plan, &Index::default())
+}
+
 #[test]
-fn small_batches_of_one_session_count_together() {
+fn small_batches_of_a_day_count_together() {
     let mut removed = Removed::default();
-    let nothing_left = Index::default();
-    for known in [30, 20] {
-        let batch = removing(10, known);
+    for (batch, hours) in [(leaving(0..10, 30), 1), (leaving(10..20, 20), 2)] {
         assert_eq!(verdict(&batch, Limit::Default, &removed), Ok(()));
-        removed.count(&batch, &nothing_left);
+        taken(&mut removed, &batch, NOW.plus(Span::hours(hours)));
     }
-    let message = verdict(&removing(1, 10), Limit::Default, &removed).unwrap_err();
-    assert!(message.contains("21 of 30 users"), "{message}");
+    let more = leaving(20..21, 10);
+    let message = verdict(&more, Limit::Default, &removed).unwrap_err();
     assert_eq!(
-        verdict(&removing(0, 10), Limit::Default, &removed),
+        message,
+        "21 of 30 users would leave (limit 20; 20 of them in the last 24 hours)"
+    );
+    assert_eq!(
+        verdict(&leaving(0..0, 10), Limit::Default, &removed),
         Ok(()),
         "nothing more is taken away"
     );
     assert_eq!(
-        verdict(&removing(1, 10), Limit::Default, &Removed::default()),
+        verdict(&more, Limit::Default, &Removed::default()),
         Ok(()),
-        "the next session begins anew"
+        "the next day begins anew"
+    );
+    assert!(
+        verdict(&more, Limit::Count(20), &removed).is_ok(),
+        "another limit begins anew"
     );
 }
 
 #[test]
-fn what_was_approved_passes_also_in_part_and_does_not_count() {
-    let (whole, nothing_left) = (removing(100, 100), Index::default());
+fn what_is_tried_again_counts_once() {
     let mut removed = Removed::default();
-    assert!(verdict(&whole, Limit::Default, &removed).is_err());
-    removed.approve(&whole);
-    assert_eq!(verdict(&whole, Limit::Default, &removed), Ok(()));
-    removed.count(&whole, &nothing_left);
+    let batch = leaving(0..15, 30);
+    taken(&mut removed, &batch, NOW);
+    assert_eq!(verdict(&batch, Limit::Default, &removed), Ok(()));
+    taken(&mut removed, &batch, NOW.plus(Span::hours(1)));
+    assert_eq!(removed.len(), 15);
     assert_eq!(
-        verdict(&removing(60, 100), Limit::Default, &removed),
-        Ok(()),
-        "the rest of what was approved"
+        verdict(&leaving(10..20, 30), Limit::Default, &removed),
+        Ok(())
     );
-    let others = |count: usize| Plan {
-        user_removals: removals(100..100 + count),
-        users_known: 100,
-        ..Plan::default()
-    };
+    assert!(verdict(&leaving(10..21, 30), Limit::Default, &removed).is_err());
+}
+
+#[test]
+fn a_removal_counts_for_a_day() {
+    let mut removed = Removed::default();
+    taken(&mut removed, &leaving(0..10, 30), NOW);
+    taken(&mut removed, &leaving(10..20, 30), NOW.plus(Span::hours(2)));
+    let more = leaving(20..30, 30);
+    for (at, left) in [
+        (WINDOW.as_seconds() - 1, 20),
+        (WINDOW.as_seconds(), 10),
+        (WINDOW.as_seconds() + 7_199, 10),
+        (WINDOW.as_seconds() + 7_200, 0),
+    ] {
+        removed.expire(NOW.plus(Span::seconds(at)));
+        assert_eq!(removed.losses().count(), left, "{at}");
+        let verdict = verdict(&more, Limit::Default, &removed);
+        assert_eq!(verdict.is_ok(), left <= 10, "{at}: {verdict:?}");
+    }
+    assert!(removed.is_empty());
+}
+
+#[test]
+fn a_clock_that_was_set_back_does_not_make_removals_count_for_ever() {
+    let mut removed = Removed::default();
+    taken(&mut removed, &leaving(0..20, 30), NOW.plus(Span::days(400)));
+    removed.expire(NOW);
+    assert_eq!(removed.len(), 20);
+    assert!(verdict(&leaving(20..21, 30), Limit::Default, &removed).is_err());
+    removed.expire(NOW.plus(WINDOW));
+    assert!(removed.is_empty());
+}
+
+#[test]
+fn without_a_limit_nothing_is_remembered() {
+    let losses = leaving(0..50, 50);
+    assert_eq!(losses.losses(Limit::Off, NOW).count(), 0);
+}
+
+#[test]
+fn what_was_approved_passes_also_in_part_and_does_not_count() {
+    let whole = removing(100, 100);
+    let removed = Removed::default();
+    let mut approved = Approved::default();
+    let rest = approved.rest(whole.clone());
+    assert!(verdict(&rest, Limit::Default, &removed).is_err());
+    approved.add(&whole);
+    assert!(approved.rest(whole).is_empty());
+    assert!(
+        approved.rest(removing(60, 100)).is_empty(),
+        "the rest of it"
+    );
     for (count, passes) in [(20, true), (21, false)] {
-        let plan = others(count);
-        let removals = Removals::of(&plan, &nothing_left, RemoveUserBehavior::Remove);
-        let verdict = verdict(&removals, Limit::Default, &removed);
+        let others = approved.rest(leaving(60..100 + count, 100));
+        let verdict = verdict(&others, Limit::Default, &removed);
         assert_eq!(verdict.is_ok(), passes, "{count} others: {verdict:?}");
     }
 }
@@ -191,8 +262,8 @@ fn a_message_names_a_few() {
         users_known: 90,
         ..Plan::default()
     };
-    let removals = Removals::of(&plan, &Index::default(), RemoveUserBehavior::Remove);
-    let stop = judge(&removals, Limit::Default, &Removed::default(), |guid| {
+    let removals = Removals::of(&plan, &Index::default());
+    let stop = check(&removals, Limit::Default, &Removed::default(), |guid| {
         format!("<{guid}>")
     })
     .unwrap_err();

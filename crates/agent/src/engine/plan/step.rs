@@ -77,7 +77,27 @@ pub struct Named<'a> {
     pub dn: Option<String>,
 }
 
-impl Step<'_> {
+impl<'a> Step<'a> {
+    /// An active user of the hub is suspended, of whom only this is known.
+    #[must_use]
+    pub fn suspension(guid: Guid, id: &'a str, name: &'a str) -> Self {
+        let fields = |active: bool| Fields::from([(ACTIVE, Value::Bool(active))]);
+        Self {
+            object: ObjectType::User,
+            change: Change::Deactivate,
+            subject: Named {
+                guid: guid.to_string(),
+                id: Some(id),
+                name: name.into(),
+                dn: None,
+            },
+            member: None,
+            cause: None,
+            before: fields(true),
+            after: fields(false),
+        }
+    }
+
     /// The step as one line of JSON, with its line feed.
     ///
     /// # Errors
