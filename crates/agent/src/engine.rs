@@ -23,6 +23,7 @@ pub mod record;
 pub mod scope;
 pub mod snapshot;
 pub mod trial;
+pub mod unshown;
 pub mod values;
 
 pub use guid::Guid;

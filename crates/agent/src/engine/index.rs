@@ -147,6 +147,7 @@ impl Index {
             Change::Seen(object) => self.see(&object, mapping),
             Change::Deleted(guid) => self.lose(guid, Presence::Deleted),
             Change::Missing(guid) => self.lose(guid, Presence::Missing),
+            Change::Elsewhere(guid, dn) => self.see_elsewhere(guid, &dn),
         }
     }
 
@@ -186,6 +187,23 @@ impl Index {
                 self.records.insert(object.guid, Box::new(record));
             }
         }
+    }
+
+    /// An object of another domain counts as something that is known and never in scope. What this
+    /// domain shows of it is worth more: names in links lag behind moves.
+    fn see_elsewhere(&mut self, guid: Guid, dn: &str) {
+        if self.records.contains_key(&guid) {
+            return;
+        }
+        let place = Place {
+            parent: None,
+            dn,
+            critical: false,
+            presence: Presence::Seen,
+        };
+        self.records
+            .insert(guid, Box::new(Record::container(place)));
+        self.touch(guid);
     }
 
     fn lose(&mut self, guid: Guid, presence: Presence) {
