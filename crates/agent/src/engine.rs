@@ -7,6 +7,7 @@
 
 pub mod account_state;
 pub mod attribute;
+pub mod circle;
 pub mod drift;
 pub mod guard;
 pub mod guid;

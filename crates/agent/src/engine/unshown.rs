@@ -42,13 +42,13 @@ fn of_user<'a>(
     mapping: &'a Mapping,
 ) -> Vec<&'a str> {
     let mut lost = Vec::new();
-    if record.critical && !object.critical {
-        lost.push("iscriticalsystemobject");
-    }
     if record.rid().is_some() && object.primary_group_rid.is_none() {
         lost.push("primarygroupid");
     }
     let Some(values) = values else { return lost };
+    if record.critical && !object.critical {
+        lost.push("iscriticalsystemobject");
+    }
     if values.expires_at.is_some() && object.account_expires == 0 {
         lost.push("accountexpires");
     }

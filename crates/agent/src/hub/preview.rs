@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use rollcall_client::ClientError;
 use rollcall_proto::idp::domain::Status as DomainStatus;
+use rollcall_proto::idp::user::Status;
 use rollcall_proto::idp::{GetReplicationTokenRequest, ListUserpoolDomainsRequest, SessionType};
 use rollcall_proto::organizationmanager::ListGroupsRequest;
 
@@ -37,9 +38,13 @@ impl Hub {
     /// [`ClientError`] when they cannot be read completely.
     pub(crate) async fn names(&self) -> Result<Names, ClientError> {
         let mut names = Names::default();
-        let logins = &mut names.logins;
+        let (logins, suspended) = (&mut names.logins, &mut names.suspended);
         let users = self.each_user(|user| {
-            logins.insert(user.username.to_lowercase(), holder(&user.external_id));
+            let login = user.username.to_lowercase();
+            if user.status() != Status::Active {
+                suspended.insert(login.clone());
+            }
+            logins.insert(login, holder(&user.external_id));
         });
         let (mut groups, mut domains) = (HashMap::new(), Vec::new());
         futures::try_join!(
