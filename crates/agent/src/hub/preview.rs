@@ -10,7 +10,7 @@ use rollcall_proto::idp::user::Status;
 use rollcall_proto::idp::{GetReplicationTokenRequest, ListUserpoolDomainsRequest, SessionType};
 use rollcall_proto::organizationmanager::ListGroupsRequest;
 
-use super::Hub;
+use super::{Hub, PAGES_MAX};
 use crate::engine::Guid;
 use crate::engine::trial::{Holder, Names};
 
@@ -63,7 +63,7 @@ impl Hub {
             page_size: PAGE_SIZE,
             ..ListGroupsRequest::default()
         };
-        loop {
+        for _ in 0..PAGES_MAX {
             let page = self
                 .read(request.clone(), |hub, request| async move {
                     hub.groups().list(request).await
@@ -83,6 +83,7 @@ impl Hub {
             }
             request.page_token = page.next_page_token;
         }
+        Err(self.endless())
     }
 
     async fn proven_domains(&self, names: &mut Vec<String>) -> Result<(), ClientError> {
@@ -91,7 +92,7 @@ impl Hub {
             page_size: PAGE_SIZE,
             ..ListUserpoolDomainsRequest::default()
         };
-        loop {
+        for _ in 0..PAGES_MAX {
             let page = self
                 .read(request.clone(), |hub, request| async move {
                     hub.userpools().list_domains(request).await
@@ -105,6 +106,7 @@ impl Hub {
             }
             request.page_token = page.next_page_token;
         }
+        Err(self.endless())
     }
 }
 
