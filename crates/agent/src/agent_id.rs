@@ -13,6 +13,9 @@ use crate::failure::Failure;
 
 const FILE: &str = "agent_id";
 const CHARACTERS_MAX: usize = 50;
+/// Everything for the owner.
+#[cfg(unix)]
+const PRIVATE_MODE: u32 = 0o700;
 
 /// The configured identifier, or the one of the working directory, made if there is none.
 ///
@@ -23,7 +26,7 @@ pub fn agent_id(config: &Config, entropy: &dyn Entropy) -> Result<String, Failur
         return Ok(id.clone());
     }
     let directory = config.working_directory();
-    std::fs::create_dir_all(&directory).map_err(|error| cannot(&directory, &error))?;
+    make_private(&directory).map_err(|error| cannot(&directory, &error))?;
     let path = directory.join(FILE);
     match std::fs::read_to_string(&path) {
         Ok(text) => {
@@ -45,6 +48,15 @@ pub fn agent_id(config: &Config, entropy: &dyn Entropy) -> Result<String, Failur
         }
         Err(error) => Err(cannot(&path, &error)),
     }
+}
+
+/// Makes the directory, if there is none, for its user alone.
+fn make_private(directory: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, PRIVATE_MODE);
+    builder.create(directory)
 }
 
 fn cannot(path: &Path, error: &std::io::Error) -> Failure {

@@ -7,6 +7,7 @@
 
 pub mod account_state;
 pub mod attribute;
+pub mod circle;
 pub mod drift;
 pub mod guard;
 pub mod guid;
@@ -23,6 +24,7 @@ pub mod record;
 pub mod scope;
 pub mod snapshot;
 pub mod trial;
+pub mod unshown;
 pub mod values;
 
 pub use guid::Guid;

@@ -2,7 +2,8 @@
 //!
 //! Invariant: on Linux a secret file belongs to the user that runs the agent and is readable and
 //! writable for nobody else. The agent's own directory belongs to that user or to root, and nobody
-//! else may write there: who can put files there can pose as the agent.
+//! else may write there: who can put files there can pose as the agent. Whatever the program makes is
+//! closed to everybody else.
 
 use std::path::Path;
 
@@ -17,6 +18,18 @@ const FORBIDDEN_MODE: u32 = 0o177;
 const FORBIDDEN_DIRECTORY_MODE: u32 = 0o022;
 #[cfg(unix)]
 const ROOT: u32 = 0;
+
+/// What the program makes from now on is its user's alone: the index, the state and the failed items
+/// hold names of people and cursors.
+#[cfg(unix)]
+pub fn keep_private() {
+    use rustix::fs::Mode;
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+}
+
+/// Elsewhere files have the rights of their directory.
+#[cfg(not(unix))]
+pub fn keep_private() {}
 
 /// Checks every file, and the directory the agent keeps its own files in.
 ///

@@ -158,7 +158,7 @@ fn after(
 
 fn until_moment(agent: &Agent, moment: Timestamp) -> Duration {
     let left = moment.since(agent.clock.now()).to_duration();
-    left.min(SLEEP_MAX) + jitter(agent)
+    handover::until_due(left, SLEEP_MAX) + jitter(agent)
 }
 
 fn jitter(agent: &Agent) -> Duration {

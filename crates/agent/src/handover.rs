@@ -16,6 +16,9 @@ use crate::session::{self, Urgency};
 /// How often a waiting agent looks whether the other one was stopped. A look changes nothing and
 /// leaves nothing in the hub.
 const LOOK_PERIOD: Duration = Duration::from_secs(5);
+/// The least that is waited for a moment of the hub's clock: the own one may be ahead of it, and what
+/// seems to be over here may not be there.
+const WAIT_MIN: Duration = Duration::from_secs(3);
 /// Random addition to a wait, so that several agents do not ask at the same moment.
 const JITTER_MILLIS: u64 = 500;
 /// Left behind by a service that was stopped in good order.
@@ -26,7 +29,7 @@ const STOPPED_FILE: &str = "stopped";
 pub async fn until_over(agent: &Agent, session_id: &str, mut until: Timestamp) {
     loop {
         let left = until.since(agent.clock.now()).to_duration();
-        tokio::time::sleep(left.min(LOOK_PERIOD) + jitter(agent)).await;
+        tokio::time::sleep(until_due(left, LOOK_PERIOD) + jitter(agent)).await;
         if left.is_zero() {
             return;
         }
@@ -42,6 +45,11 @@ pub async fn until_over(agent: &Agent, session_id: &str, mut until: Timestamp) {
             }
         }
     }
+}
+
+/// How long to wait for a moment that is `left` away by the own clock, but no longer than `max`.
+pub fn until_due(left: Duration, max: Duration) -> Duration {
+    left.min(max).max(WAIT_MIN)
 }
 
 /// Notes that the service was stopped with nothing left to do.
@@ -66,4 +74,17 @@ fn stopped_file(agent: &Agent) -> PathBuf {
 
 fn jitter(agent: &Agent) -> Duration {
     Duration::from_millis(agent.entropy.next_u64() % JITTER_MILLIS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_ahead_does_not_ask_without_a_pause() {
+        let seconds = Duration::from_secs;
+        for (left, waits) in [(0, WAIT_MIN), (4, seconds(4)), (60, LOOK_PERIOD)] {
+            assert_eq!(until_due(seconds(left), LOOK_PERIOD), waits, "{left}");
+        }
+    }
 }

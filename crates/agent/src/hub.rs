@@ -39,6 +39,8 @@ pub(crate) use one::user_field;
 
 /// Attempts of one call: with waits of up to 30 s they outlast any lease, which ends them.
 const ATTEMPTS_MAX: u32 = 20;
+/// Pages of one listing; a thousand of a thousand make a million objects.
+const PAGES_MAX: u32 = 100_000;
 /// One attempt; a page of 1,000 users is the largest answer.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -254,6 +256,14 @@ impl Hub {
             .with_attempt_timeout(ATTEMPT_TIMEOUT);
         let operation = self.client.call_with_retry(&context, message, call).await?;
         self.client.wait(operation).await
+    }
+}
+
+impl Hub {
+    /// A listing that has more pages than [`PAGES_MAX`].
+    pub(crate) fn endless(&self) -> ClientError {
+        let text = format!("a listing has more than {PAGES_MAX} pages");
+        self.client.error(&Status::internal(text))
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use redb::{
@@ -21,6 +22,8 @@ mod account_state;
 mod record;
 
 const FILE: &str = "index.redb";
+/// A damaged file, kept for who wants to look into it; there is one at most.
+const DAMAGED_FILE: &str = "index.redb.damaged";
 /// What the store may keep in memory, in bytes; the index itself is in memory already.
 const CACHE_BYTES: usize = 8 << 20;
 /// Records in one transaction: the store holds on to every page that one has touched.
@@ -86,18 +89,21 @@ pub struct Cursor<'a> {
 }
 
 impl IndexFile {
-    /// Opens the file in `directory`, or makes it.
+    /// Opens the file in `directory`, or makes it. A damaged one is moved aside, so that everything is
+    /// compared.
     ///
     /// # Errors
     /// [`IndexFileError`].
     pub fn open(directory: &Path) -> Result<Self, IndexFileError> {
         let path = directory.join(FILE);
-        let database = match Database::builder()
-            .set_cache_size(CACHE_BYTES)
-            // One process writes, others may look (`Self::look`).
-            .set_concurrency_mode(ConcurrencyMode::SingleWriter)
-            .create(&path)
-        {
+        let database = match create(&path) {
+            Err(error) if is_damaged(&error) => {
+                move_aside(&path, &error);
+                create(&path)
+            }
+            other => other,
+        };
+        let database = match database {
             Ok(database) => database,
             Err(redb::DatabaseError::DatabaseAlreadyOpen) => {
                 return Err(IndexFileError::InUse(path));
@@ -153,8 +159,8 @@ impl IndexFile {
             return Ok(None);
         }
         let mut index = Index::default();
-        self.each(|guid, record| index.load(guid, record))?;
-        Ok(Some(index))
+        let whole = self.each(|guid, record| index.load(guid, record))?;
+        Ok(whole.then_some(index))
     }
 
     /// What the stored index knows that the listing in `present` does not tell, under the same
@@ -172,8 +178,8 @@ impl IndexFile {
             return Ok(None);
         }
         let mut memory = Memory::default();
-        self.each(|guid, record| memory.note(present, guid, &record))?;
-        Ok(Some(memory))
+        let whole = self.each(|guid, record| memory.note(present, guid, &record))?;
+        Ok(whole.then_some(memory))
     }
 
     fn covers(&self, binding: &[u8], token: &str) -> Result<bool, IndexFileError> {
@@ -395,18 +401,21 @@ impl IndexFile {
         })
     }
 
-    fn each(&self, mut sink: impl FnMut(Guid, Record)) -> Result<(), IndexFileError> {
+    /// Hands on the records; tells whether every one of them could be read.
+    fn each(&self, mut sink: impl FnMut(Guid, Record)) -> Result<bool, IndexFileError> {
         self.read(|tx| {
             let table = tx.open_table(OBJECTS)?;
             for row in table.iter()? {
                 let (key, value) = row?;
                 let guid = key.value().try_into().ok().map(Guid::from_wire);
                 let record = record::decode(value.value());
-                if let (Some(guid), Some(record)) = (guid, record) {
-                    sink(guid, record);
-                }
+                let (Some(guid), Some(record)) = (guid, record) else {
+                    tracing::warn!("a record of the index cannot be read; everything is compared");
+                    return Ok(false);
+                };
+                sink(guid, record);
             }
-            Ok(())
+            Ok(true)
         })
     }
 
@@ -444,6 +453,41 @@ impl IndexFile {
             path: self.path.clone(),
             source: Box::new(source),
         }
+    }
+}
+
+fn create(path: &Path) -> Result<Database, redb::DatabaseError> {
+    Database::builder()
+        .set_cache_size(CACHE_BYTES)
+        // One process writes, others may look (`IndexFile::look`).
+        .set_concurrency_mode(ConcurrencyMode::SingleWriter)
+        .create(path)
+}
+
+/// Whether it is the content of the file that is wrong.
+fn is_damaged(error: &redb::DatabaseError) -> bool {
+    use redb::{DatabaseError, StorageError};
+    match error {
+        DatabaseError::RepairAborted
+        | DatabaseError::UpgradeRequired(_)
+        | DatabaseError::Storage(StorageError::Corrupted(_)) => true,
+        DatabaseError::Storage(StorageError::Io(error)) => matches!(
+            error.kind(),
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+        ),
+        _ => false,
+    }
+}
+
+fn move_aside(path: &Path, error: &redb::DatabaseError) {
+    let kept = path.with_file_name(DAMAGED_FILE);
+    match std::fs::rename(path, &kept) {
+        Ok(()) => tracing::warn!(
+            %error,
+            kept = %kept.display(),
+            "the index file is damaged and was moved aside; everything is compared"
+        ),
+        Err(failed) => tracing::warn!(%error, %failed, "the index file is damaged and stays"),
     }
 }
 

@@ -6,12 +6,14 @@ use std::time::Duration;
 use clap::Parser as _;
 use rollcall_agent::command::{self, Arguments};
 use rollcall_agent::failure::Failure;
+use rollcall_agent::file_permission;
 
 /// What the runtime's tasks get to end in.
 const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    file_permission::keep_private();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return command::ended(&Failure::Run(format!("cannot start: {error}"))),

@@ -26,6 +26,7 @@ mod filter;
 mod mapped;
 mod one;
 mod several;
+mod told;
 mod tombstone;
 
 pub use account_state::{AllAccounts, ChangedAccounts};
@@ -33,6 +34,7 @@ use change::Everything;
 pub use change::{Changes, Members};
 pub use filter::Resolved;
 pub use one::{History, Server, Surroundings};
+pub use told::{Named, Told};
 
 /// Attributes the engine needs beside the mapped ones.
 const ALWAYS: [&str; 9] = [
@@ -177,6 +179,7 @@ impl Reader {
         mut sink: impl FnMut(Change),
     ) -> Result<Changes, Error> {
         let mut everything = Everything::default();
+        let base = self.base.clone();
         let mut read = self
             .connection
             .dirsync(request(&self.base, mapping, None))
@@ -184,7 +187,7 @@ impl Reader {
         loop {
             match read.next().await? {
                 Some(DirSyncEvent::Change(change)) => {
-                    if let Some(change) = everything.take(*change, mapping) {
+                    if let Some(change) = everything.take(*change, mapping, &base) {
                         sink(change);
                     }
                 }
@@ -223,6 +226,7 @@ impl Reader {
             });
         }
         let mut changes = Changes::default();
+        let base = self.base.clone();
         let mut read = self
             .connection
             .dirsync(request(&self.base, mapping, Some(cookie)))
@@ -235,7 +239,7 @@ impl Reader {
                         text: "everything is reported from the start".to_owned(),
                     });
                 }
-                Some(DirSyncEvent::Change(change)) => changes.note(*change),
+                Some(DirSyncEvent::Change(change)) => changes.note(*change, &base),
                 Some(DirSyncEvent::Page(_)) => {}
                 Some(DirSyncEvent::Complete(cookie)) => {
                     changes.cookie = cookie.as_bytes().to_vec();
@@ -275,7 +279,8 @@ impl Reader {
                 let Some(members) = self.members(object.guid, source).await? else {
                     continue;
                 };
-                object.members = members;
+                object.members = members.all;
+                found.extend(members.elsewhere);
             }
             left.remove(&object.guid);
             found.push(Change::Seen(Box::new(object)));
@@ -312,22 +317,45 @@ impl Reader {
         &mut self,
         group: Guid,
         source: Option<&Source>,
-    ) -> Result<Option<Vec<Guid>>, Error> {
+    ) -> Result<Option<Read>, Error> {
         if let Some(Source::Known(members)) = source {
-            return Ok(Some(members.clone()));
+            return Ok(Some(Read::of(members.clone())));
         }
-        let Some(members) = self.connection.members(wire(group)).await? else {
+        let read = self.connection.members_by_place(wire(group), &self.base);
+        let Some(members) = read.await? else {
             return Ok(None);
         };
-        let members: Vec<Guid> = members.iter().map(guid).collect();
+        let all: Vec<Guid> = members.all.iter().map(guid).collect();
         match source {
-            Some(Source::Some) if members.is_empty() => Err(Error::RightsMissing {
+            Some(Source::Some) if all.is_empty() => Err(Error::RightsMissing {
                 what: "read the members of every group",
                 right: "the right to read all properties of groups",
                 text: format!("the group {group} has members, but none is shown"),
             }),
-            Some(Source::AtLeast(known)) if members.is_empty() => Ok(Some(known.clone())),
-            _ => Ok(Some(members)),
+            Some(Source::AtLeast(known)) if all.is_empty() => Ok(Some(Read::of(known.clone()))),
+            _ => {
+                let outside = members.outside.iter().map(|member| {
+                    Change::Elsewhere(guid(&member.guid), member.dn.as_str().to_owned())
+                });
+                let elsewhere = outside.collect();
+                Ok(Some(Read { all, elsewhere }))
+            }
+        }
+    }
+}
+
+/// The members of one group.
+struct Read {
+    all: Vec<Guid>,
+    /// Those of other domains.
+    elsewhere: Vec<Change>,
+}
+
+impl Read {
+    fn of(all: Vec<Guid>) -> Self {
+        Self {
+            all,
+            elsewhere: Vec::new(),
         }
     }
 }

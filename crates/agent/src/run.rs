@@ -29,6 +29,7 @@ mod drift_check;
 pub(crate) mod full;
 pub(crate) mod look_up;
 mod refresh;
+mod unshown_members;
 
 use delta::{Followed, Thorough};
 

@@ -16,7 +16,7 @@ use crate::activity::Activity;
 use crate::brake::Brake;
 use crate::engine::Guid;
 use crate::engine::index::{Index, Kind, Record};
-use crate::engine::plan::{self, Plan, Rules, Stop};
+use crate::engine::plan::{self, PASSES_MAX, Plan, Rules, Stop};
 use crate::engine::scope::Scope;
 use crate::failure::Failure;
 use crate::item_error::{ItemErrors, Problem, remedy};
@@ -36,8 +36,6 @@ use write::Write;
 
 /// Calls to the hub in flight.
 const CALLS_AT_ONCE: usize = 32;
-/// Passes over the plan in one run: names that move on in a row need one each.
-const PASSES_MAX: u32 = 8;
 
 /// Everything the work needs beside the index.
 pub struct Work<'a> {

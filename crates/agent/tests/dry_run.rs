@@ -256,3 +256,34 @@ async fn a_dry_run_works_beside_the_service_and_by_the_file() {
     let config = world.configure("  remove_user_behavior: block", "");
     assert_foretold(&world, &config, &report).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exchanged_logins_are_foretold() {
+    let world = World::start(None).await;
+    let people = format!("OU=People,{BASE}");
+    let names = ["anna", "boris", "clara"];
+    let made = names.map(|name| new_user(name, &people));
+    world.dc.admin_ldapmodify(&made.concat()).unwrap();
+    let config = world.configure("", "");
+    world.run(&config).await;
+    let login = |name: &str, login: &str| {
+        // The pool puts its own domain in place of this one.
+        let login = format!("{login}@elsewhere.example");
+        let dn = format!("CN={name},{people}");
+        modify(
+            &dn,
+            &format!("replace: userPrincipalName\nuserPrincipalName: {login}"),
+        )
+    };
+    let exchange = [
+        login("anna", "nobody"),
+        login("boris", "anna"),
+        login("clara", "boris"),
+        login("anna", "clara"),
+    ];
+    world.dc.admin_ldapmodify(&exchange.concat()).unwrap();
+    let (code, report, log) = dry(&world, &config, &[]).await;
+    assert_eq!(code, Some(0), "{log}");
+    assert_foretold(&world, &config, &report).await;
+    world.assert_equal().await;
+}

@@ -14,7 +14,7 @@ use change::*;
 use rollcall_proto::idp::create_user_request::Credentials;
 use rollcall_proto::idp::{
     CreateSynchronizationSettingsRequest, CreateUserRequest, DeleteUserRequest, PasswordSpec,
-    SessionStatus, SynchronizationFilter,
+    SessionStatus, SuspendUserRequest, SynchronizationFilter,
 };
 use rollcall_proto::organizationmanager::{DeleteGroupRequest, ListExternalGroupsRequest};
 use serde_json::Value as Json;
@@ -273,4 +273,87 @@ async fn what_somebody_deleted_in_the_hub_is_made_anew_when_memberships_change()
     assert_eq!(run["mode"], "delta");
     assert_eq!(run["failed_items_count"], 0, "{run:#}");
     world.assert_equal().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_of_the_agents_own_beside_an_administrators_is_no_change() {
+    let world = World::start(None).await;
+    let people = format!("OU=People,{BASE}");
+    world
+        .dc
+        .admin_ldapmodify(&new_user("anna", &people))
+        .unwrap();
+    let config = world.configure("", "");
+    world.run(&config).await;
+    let request = SuspendUserRequest {
+        user_id: world.id_of("anna").await.unwrap(),
+        reason: "by an administrator".into(),
+        expires_at: None,
+    };
+    world.client.users().suspend(request).await.unwrap();
+    let anna = format!("CN=anna,{people}");
+    let change = |control: &str| {
+        let change = replace(&anna, "userAccountControl", control);
+        world.dc.admin_ldapmodify(&change).unwrap();
+    };
+    let is_active = async || {
+        let found = world.found().await;
+        found.users.values().any(|user| user.active)
+    };
+    change("546");
+    // The hub does not tell who suspended her, and no index remembers it.
+    world.reset_token().await;
+    let full = world.run(&config).await;
+    assert_eq!(full["mode"], "full");
+    assert_unchanged(&full);
+    assert!(!is_active().await);
+    // The agent takes its own back, which is no change either.
+    change("544");
+    let delta = world.run(&config).await;
+    assert_eq!(delta["mode"], "delta");
+    assert_unchanged(&delta);
+    assert!(!is_active().await);
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_agent_keeps_is_closed_to_everybody_else() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::start(None).await;
+    let people = format!("OU=People,{BASE}");
+    // One that does not fit, so that there is a failed item.
+    let unfit = replace(
+        &format!("CN=boris,{people}"),
+        "userPrincipalName",
+        "a b@x.example",
+    );
+    let changes = new_user("anna", &people) + &new_user("boris", &people) + &unfit;
+    world.dc.admin_ldapmodify(&changes).unwrap();
+    let config = world.configure("", "");
+    let own = world.working_directory().join("own");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let work = format!(
+        "working_directory: '{}'",
+        world.working_directory().display()
+    );
+    let text = text.replace(&work, &format!("working_directory: '{}'", own.display()));
+    std::fs::write(&config, text).unwrap();
+    let run = world.run(&config).await;
+    assert_eq!(run["failed_items_count"], 1, "{run:#}");
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode(&own) & 0o777, 0o700);
+    let mut names = Vec::new();
+    for file in std::fs::read_dir(&own).unwrap() {
+        let path = file.unwrap().path();
+        assert_eq!(mode(&path) & 0o077, 0, "{}", path.display());
+        names.push(path.file_name().unwrap().to_owned());
+    }
+    for name in [
+        "agent_id",
+        "index.redb",
+        "failed_items.jsonl",
+        "filter.json",
+    ] {
+        assert!(names.iter().any(|found| found == name), "{name}: {names:?}");
+    }
 }

@@ -9,11 +9,13 @@ mod directory;
 use std::collections::BTreeSet;
 
 use directory::*;
-use rollcall_agent::engine::index::{HubUser, Presence};
+use rollcall_agent::engine::guard::{Limit, Removals, Removed, check};
+use rollcall_agent::engine::index::{HubUser, Index, Presence};
 use rollcall_agent::engine::object::{Change, DirectoryObject, ObjectClass};
 use rollcall_agent::engine::plan::{Activation, Cause, RemoveUserBehavior, Rules, Stop, plan};
 use rollcall_agent::engine::scope::Scope;
 use rollcall_agent::engine::snapshot::Snapshot;
+use rollcall_agent::engine::unshown::unshown;
 
 #[test]
 fn a_first_run_creates_what_is_in_scope_and_a_second_does_nothing() {
@@ -262,6 +264,106 @@ fn what_an_index_says_of_activation_does_not_overrule_the_hub() {
     );
     index.remember(&before);
     assert!(plan(&index, &staff_only(), &rules()).unwrap().is_empty());
+}
+
+#[test]
+fn a_disabled_user_that_somebody_suspended_gets_a_block_of_the_agents_own() {
+    let mut disabled = user(10, STAFF);
+    disabled.user_account_control = 514;
+    let objects = || tree().into_iter().chain([disabled.clone()]);
+    let listed = HubUser {
+        guid: guid(10),
+        id: format!("hub-{}", guid(10)).into(),
+        values: mapping().user(&disabled).unwrap(),
+        enabled: Some(false),
+    };
+    let mut index = index_of(objects());
+    index.set_hub(vec![listed.clone()], Vec::new());
+    let made = plan(&index, &staff_only(), &rules()).unwrap();
+    assert_eq!(made.user_updates.len(), 1);
+    assert_eq!(made.user_updates[0].activation, Some(Activation::Suspend));
+    assert!(!made.user_updates[0].values);
+    // Nobody loses anything by it.
+    let removals = Removals::of(&made, &index, RemoveUserBehavior::Remove);
+    let none = check(&removals, &index, Limit::Count(0), &Removed::default());
+    assert_eq!(none, Ok(()));
+    carry_out(&mut index, &made, RemoveUserBehavior::Remove);
+    assert!(plan(&index, &staff_only(), &rules()).unwrap().is_empty());
+
+    // The next comparison remembers it.
+    let before = index;
+    let mut index = index_of(objects());
+    index.set_hub(vec![listed], Vec::new());
+    index.remember(&before);
+    assert!(plan(&index, &staff_only(), &rules()).unwrap().is_empty());
+}
+
+#[test]
+fn a_user_that_becomes_the_account_of_a_machine_leaves_as_users_do() {
+    let mut machine = user(10, STAFF);
+    machine.user_account_control = 0x1000;
+    let objects = || tree().into_iter().chain([user(10, STAFF), user(11, STAFF)]);
+    let removed = |index: &Index| {
+        let made = plan(index, &staff_only(), &rules()).unwrap();
+        let removals = made.user_removals.iter();
+        removals
+            .map(|gone| (gone.guid, gone.cause))
+            .collect::<Vec<_>>()
+    };
+    let expected = [(guid(10), Cause::OutOfScope)];
+    let mut index = synchronized(objects().collect(), &staff_only());
+    see(&mut index, machine.clone());
+    assert_eq!(removed(&index), expected);
+    let made = plan(&index, &staff_only(), &rules()).unwrap();
+    carry_out(&mut index, &made, RemoveUserBehavior::Remove);
+    assert!(plan(&index, &staff_only(), &rules()).unwrap().is_empty());
+
+    // The same in a comparison, where the hub is listed after the directory.
+    let listed = |number: u128| HubUser {
+        guid: guid(number),
+        id: format!("hub-{number}").into(),
+        values: mapping().user(&user(number, STAFF)).unwrap(),
+        enabled: Some(true),
+    };
+    let mut index = index_of(tree().into_iter().chain([machine, user(11, STAFF)]));
+    index.set_hub(vec![listed(10), listed(11)], Vec::new());
+    assert_eq!(removed(&index), expected);
+}
+
+#[test]
+fn what_is_not_shown_and_was_not_reported_is_hidden() {
+    let mut full = user(10, STAFF);
+    full.attributes.insert("title".into(), "Lead".into());
+    full.account_expires = 126_227_808_000_000_000;
+    full.primary_group_rid = Some(513);
+    let mut crew = group(20, STAFF, &[]);
+    crew.attributes.insert("description".into(), "x".into());
+    let index = index_of(tree().into_iter().chain([full.clone(), crew.clone()]));
+    let hidden = |object: &DirectoryObject, reported: &str| {
+        let mapping = mapping();
+        let name = unshown(&index, object, &mapping, |name| name == reported);
+        name.map(str::to_owned)
+    };
+    assert_eq!(hidden(&full, ""), None);
+    for name in ["title", "displayname", "userprincipalname"] {
+        let mut part = full.clone();
+        part.attributes.remove(name);
+        assert_eq!(hidden(&part, ""), Some(name.to_owned()));
+        assert_eq!(hidden(&part, name), None);
+    }
+    let never = DirectoryObject {
+        account_expires: 0,
+        ..full.clone()
+    };
+    assert_eq!(hidden(&never, "").unwrap(), "accountexpires");
+    let nowhere = DirectoryObject {
+        primary_group_rid: None,
+        ..full
+    };
+    assert_eq!(hidden(&nowhere, "").unwrap(), "primarygroupid");
+    crew.attributes.remove("description");
+    assert_eq!(hidden(&crew, "").unwrap(), "description");
+    assert_eq!(hidden(&user(11, STAFF), ""), None);
 }
 
 #[test]

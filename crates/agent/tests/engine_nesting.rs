@@ -1,7 +1,7 @@
 //! Groups inside groups: as members, and in the groups of the filter.
 
 // Helpers of tests fail by panicking, as tests do.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "support/directory.rs"]
 mod directory;
@@ -11,8 +11,10 @@ use std::collections::BTreeSet;
 use directory::*;
 use rollcall_agent::engine::Guid;
 use rollcall_agent::engine::index::Index;
-use rollcall_agent::engine::object::DirectoryObject;
-use rollcall_agent::engine::plan::{NestedGroups, Plan, Rules, plan};
+use rollcall_agent::engine::object::{Change, DirectoryObject};
+use rollcall_agent::engine::plan::{
+    Cause, NestedGroups, Plan, RemoveUserBehavior, Rules, Stop, plan,
+};
 use rollcall_agent::engine::scope::{Scope, nested_members};
 
 const FIRST: u128 = 100;
@@ -186,4 +188,44 @@ fn groups_out_of_scope_go_and_users_follow_the_rule() {
         assert_eq!(index.hub_id(guid(20)), None);
         assert!(plan(&index, &staff_only(), &rules).unwrap().is_empty());
     }
+}
+
+#[test]
+fn a_member_of_another_domain_is_no_gap() {
+    let scope = Scope {
+        groups: BTreeSet::from([guid(FIRST)]),
+        ..staff_only()
+    };
+    let (foreign, leaver, stayer) = (500, 10, 11);
+    let objects = tree().into_iter().chain([
+        user(leaver, STAFF),
+        user(stayer, STAFF),
+        group(FIRST, STAFF, &[leaver, stayer, foreign]),
+    ]);
+    let mut index = index_of(objects);
+    let elsewhere = Change::Elsewhere(guid(foreign), "CN=f,DC=other".into());
+    index.apply(elsewhere.clone(), &mapping());
+    let first = plan(&index, &scope, &rules()).unwrap();
+    assert_eq!(first.users_in_scope, 2);
+    carry_out(&mut index, &first, RemoveUserBehavior::Remove);
+
+    see(&mut index, group(FIRST, STAFF, &[stayer, foreign]));
+    assert!(index.missing_members().is_empty());
+    let second = plan(&index, &scope, &rules()).unwrap();
+    let removals: Vec<Guid> = second.user_removals.iter().map(|gone| gone.guid).collect();
+    assert_eq!(removals, [guid(leaver)]);
+    assert_eq!(second.user_removals[0].cause, Cause::OutOfScope);
+    // One that may be a group of this domain is a gap all the same.
+    see(&mut index, group(FIRST, STAFF, &[stayer, foreign, 501]));
+    assert!(matches!(
+        plan(&index, &scope, &rules()),
+        Err(Stop::Vanished { .. })
+    ));
+
+    // It moves in: what the domain shows counts, whatever an old link says.
+    see(&mut index, group(FIRST, STAFF, &[leaver, stayer, foreign]));
+    see(&mut index, user(foreign, STAFF));
+    index.apply(elsewhere, &mapping());
+    let moved = plan(&index, &scope, &rules()).unwrap();
+    assert_eq!(moved.user_creates, [guid(foreign)]);
 }

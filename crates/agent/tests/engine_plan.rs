@@ -307,6 +307,38 @@ fn a_login_that_becomes_free_in_the_same_run_is_taken_over() {
 }
 
 #[test]
+fn names_that_are_exchanged_or_move_on_in_a_row_are_foretold_as_a_run_does_them() {
+    let named = |number: u128, login: u128| {
+        let mut object = user(number, STAFF);
+        let login = format!("u{login}@corp.example");
+        object.attributes.insert("userprincipalname".into(), login);
+        object
+    };
+    let mut first = tree();
+    first.extend((10..16).map(|number| user(number, STAFF)));
+    let mut index = synchronized(first, &staff_only());
+    // Two exchange theirs; four move on, the one that makes room for the others last.
+    for (number, login) in [(10, 11), (11, 10)] {
+        see(&mut index, named(number, login));
+    }
+    for number in 12..16 {
+        see(&mut index, named(number, number + 1));
+    }
+    let there: Vec<(String, Holder)> = (10..16)
+        .map(|number| {
+            (
+                format!("u{number}@corp.example"),
+                Holder::Ours(guid(number)),
+            )
+        })
+        .collect();
+    let there: Vec<(&str, Holder)> = there.iter().map(|(n, h)| (n.as_str(), *h)).collect();
+    let made = trial(&index, names(&there), false);
+    assert_eq!(made.failures.len(), 0, "{made:?}");
+    assert_eq!(count(&made, ObjectType::User, Kind::Update), (6, 0));
+}
+
+#[test]
 fn unfit_objects_and_unproven_domains_fail() {
     let mut unfit = user(10, STAFF);
     unfit

@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use change::*;
+use rollcall_lab::oracle::State;
 use rollcall_lab::samba::Fill;
 use rollcall_proto::idp::SessionStatus;
 use serde_json::Value as Json;
@@ -264,6 +265,108 @@ async fn at_02_a_right_that_is_lost_on_half_or_all_of_the_scope_removes_nobody()
                 assert!(helps, "{rights}: {reason}");
             }
         }
+    }
+}
+
+/// Denies the account of the agent to read one attribute of an object, by the schemaIDGUID of the
+/// attribute (MS-ADTS 5.1.3.2, MS-ADA). A denial that is inherited would come after what the object
+/// itself allows.
+fn hide(world: &World, dn: &str, attribute: &str) {
+    let account = world.sync_account_sid();
+    let sddl = format!("--sddl=(OD;;RP;{attribute};;{account})");
+    let object = format!("--objectdn={dn}");
+    let set = ["dsacl", "set", &object, &sddl];
+    world.dc.samba_tool(&set).unwrap();
+}
+
+const MEMBER: &str = "bf9679c0-0de6-11d0-a285-00aa003049e2";
+const TITLE: &str = "bf967a55-0de6-11d0-a285-00aa003049e2";
+const DESCRIPTION: &str = "bf967950-0de6-11d0-a285-00aa003049e2";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_02_members_that_may_not_be_read_stay_in_the_group() {
+    for (by_filter, description) in [(false, "small team"), (true, "filter")] {
+        let mut world = World::start(None).await;
+        let (people, groups) = (format!("OU=People,{BASE}"), format!("OU=Groups,{BASE}"));
+        let crew = format!("CN=crew,{groups}");
+        let changes = [
+            new_user("anna", &people),
+            new_user("boris", &people),
+            new_group("crew", &groups, &[&format!("CN=anna,{people}")]),
+            add_member(&crew, &format!("CN=boris,{people}")),
+        ];
+        world.dc.admin_ldapmodify(&changes.concat()).unwrap();
+        if by_filter {
+            world.groups = vec![crew.clone()];
+            world.units.truncate(1);
+        }
+        let config = world.configure("", "");
+        world.run(&config).await;
+        let before = world.found().await;
+        assert_eq!(before.users.len(), 2);
+        hide(&world, &crew, MEMBER);
+        // Something of the group changes, but not its members.
+        let change = replace(&crew, "description", description);
+        world.dc.admin_ldapmodify(&change).unwrap();
+        for reset in [false, true] {
+            if reset {
+                world.reset_token().await;
+            }
+            let (code, summary) = world.once(&config).await;
+            let after = world.found().await;
+            assert_eq!(after.users, before.users, "{summary:#}");
+            let members = |state: &State| {
+                let groups = state.groups.values();
+                let members = groups.map(|group| group.members.clone());
+                members.collect::<Vec<_>>()
+            };
+            assert_eq!(members(&after), members(&before), "{summary:#}");
+            assert_eq!(code, i32::from(reset), "{summary:#}");
+            if reset {
+                let reason = summary["reason"].as_str().unwrap();
+                assert!(reason.contains("right"), "{reason}");
+                assert!(reason.contains("crew"), "{reason}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_02_an_attribute_that_may_not_be_read_empties_nothing() {
+    let (people, groups) = (format!("OU=People,{BASE}"), format!("OU=Groups,{BASE}"));
+    let (anna, crew) = (format!("CN=anna,{people}"), format!("CN=crew,{groups}"));
+    for (dn, attribute, name, harmless) in [
+        (&anna, TITLE, "title", "company"),
+        (&crew, DESCRIPTION, "description", "info"),
+    ] {
+        let world = World::start(None).await;
+        let changes = [
+            new_user("anna", &people),
+            new_group("crew", &groups, &[&anna]),
+            replace(dn, name, "kept"),
+        ];
+        world.dc.admin_ldapmodify(&changes.concat()).unwrap();
+        let config = world.configure("", "");
+        world.run(&config).await;
+        world.assert_equal().await;
+        let before = world.found().await;
+        hide(&world, dn, attribute);
+        // It is read again for a change of another attribute.
+        let change = replace(dn, "displayName", "Changed") + &replace(dn, harmless, "changed");
+        world.dc.admin_ldapmodify(&change).unwrap();
+        let (code, summary) = world.once(&config).await;
+        assert_eq!(code, 1, "{name}: {summary:#}");
+        assert!(world.found().await == before, "{summary:#}");
+        let reason = summary["reason"].as_str().unwrap();
+        assert!(reason.contains(name), "{reason}");
+        assert!(reason.contains("right"), "{reason}");
+        // What is really taken away goes, seen or not.
+        world
+            .dc
+            .admin_ldapmodify(&modify(dn, &format!("delete: {name}")))
+            .unwrap();
+        world.run(&config).await;
+        world.assert_equal().await;
     }
 }
 

@@ -15,7 +15,7 @@ use crate::entry::{Entry, Member};
 use crate::error::Error;
 use crate::filter::Filter;
 use crate::message::{self, Answer, Control, Message, Scope};
-use crate::search::{extended_dn, parse_entry, with_always};
+use crate::search::{extended_dn, parse_entry, skip, with_always};
 
 /// The control of requests and answers.
 pub const DIRSYNC: &str = "1.2.840.113556.1.4.841";
@@ -178,6 +178,7 @@ impl DirSync<'_> {
     }
 
     async fn advance(&mut self) -> Result<Option<DirSyncEvent>, Error> {
+        let mut skipped = 0;
         loop {
             match self.state {
                 State::Asking => self.send().await?,
@@ -192,7 +193,7 @@ impl DirSync<'_> {
                     let message = self.connection.answer(id, DURING).await?;
                     match &message.answer {
                         Answer::Entry { .. } => return self.change(message.answer).map(Some),
-                        Answer::Reference | Answer::Intermediate => {}
+                        Answer::Reference | Answer::Intermediate => skip(&mut skipped)?,
                         Answer::Done(_) => {
                             self.connection.finished();
                             return self.page_done(message, entries_before).map(Some);

@@ -42,6 +42,7 @@ pub use entry::{Entry, Kind, Member};
 pub use error::{BindProblem, CertificateProblem, Error, Unsafe};
 pub use filter::{Filter, InvalidFilter};
 pub use guid::{Guid, InvalidGuid};
+pub use members::GroupMembers;
 pub use message::{Operation, Scope};
 pub use options::{Bind, Options, PlainText, Verification};
 pub use origin::Origin;

@@ -4,6 +4,7 @@
 //! one version of the group; when the group changes between two ranges, reading starts over.
 
 use crate::connection::Connection;
+use crate::dn::Dn;
 use crate::entry::{Entry, Member};
 use crate::error::Error;
 use crate::guid::Guid;
@@ -20,6 +21,15 @@ enum Range {
     Last,
 }
 
+/// The members of a group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GroupMembers {
+    /// All of them.
+    pub all: Vec<Guid>,
+    /// Those that lie outside the place that was asked about.
+    pub outside: Vec<Member>,
+}
+
 impl Connection {
     /// All members of a group by their identifiers; empty when it has none, `None` when it does not
     /// exist or the account may not see it. Names are left out: there may be a million members.
@@ -27,8 +37,29 @@ impl Connection {
     /// # Errors
     /// As [`crate::Search::next`]; also when the group keeps changing while it is read.
     pub async fn members(&mut self, group: Guid) -> Result<Option<Vec<Guid>>, Error> {
+        let members = self.members_at(group, None).await?;
+        Ok(members.map(|members| members.all))
+    }
+
+    /// As [`Self::members`], and those outside `base` with their names.
+    ///
+    /// # Errors
+    /// As [`Self::members`].
+    pub async fn members_by_place(
+        &mut self,
+        group: Guid,
+        base: &Dn,
+    ) -> Result<Option<GroupMembers>, Error> {
+        self.members_at(group, Some(base)).await
+    }
+
+    async fn members_at(
+        &mut self,
+        group: Guid,
+        base: Option<&Dn>,
+    ) -> Result<Option<GroupMembers>, Error> {
         for _ in 0..ATTEMPTS_MAX {
-            match self.members_once(group).await? {
+            match self.members_once(group, base).await? {
                 Attempt::Absent => return Ok(None),
                 Attempt::Complete(members) => return Ok(Some(members)),
                 Attempt::Changed => {}
@@ -40,11 +71,11 @@ impl Connection {
         })
     }
 
-    async fn members_once(&mut self, group: Guid) -> Result<Attempt, Error> {
-        let mut members = Vec::new();
+    async fn members_once(&mut self, group: Guid, base: Option<&Dn>) -> Result<Attempt, Error> {
+        let mut members = GroupMembers::default();
         let mut version = None;
         loop {
-            let attribute = format!("member;range={}-*", members.len());
+            let attribute = format!("member;range={}-*", members.all.len());
             let request = SearchRequest {
                 links: Links::WithIdentifiers,
                 ..SearchRequest::object(Base::Guid(group), &[&attribute, "uSNChanged"])
@@ -67,10 +98,10 @@ impl Connection {
             if *version.get_or_insert(present) != present {
                 return Ok(Attempt::Changed);
             }
-            if let Range::Last = take_range(&entry, &mut members)? {
+            if let Range::Last = take_range(&entry, base, &mut members)? {
                 return Ok(Attempt::Complete(members));
             }
-            if members.len() > MEMBERS_MAX {
+            if members.all.len() > MEMBERS_MAX {
                 return Err(Error::TooMuch {
                     what: "members of one group",
                     limit: MEMBERS_MAX as u64,
@@ -82,14 +113,18 @@ impl Connection {
 
 enum Attempt {
     Absent,
-    Complete(Vec<Guid>),
+    Complete(GroupMembers),
     Changed,
 }
 
 /// Appends the members of an answer.
-fn take_range(entry: &Entry, members: &mut Vec<Guid>) -> Result<Range, Error> {
+fn take_range(
+    entry: &Entry,
+    base: Option<&Dn>,
+    members: &mut GroupMembers,
+) -> Result<Range, Error> {
     let wrong = Error::Protocol("a range of members that was not asked for");
-    let start = members.len();
+    let start = members.all.len();
     let mut found = None;
     for (name, values) in entry.attributes.iter() {
         let mut options = name.split(';');
@@ -114,11 +149,14 @@ fn take_range(entry: &Entry, members: &mut Vec<Guid>) -> Result<Range, Error> {
         for value in values {
             let member = Member::parse(value);
             let member = member.ok_or(Error::Protocol("a member without an identifier"))?;
-            members.push(member.guid);
+            members.all.push(member.guid);
+            if base.is_some_and(|base| member.dn != *base && !member.dn.is_under(base)) {
+                members.outside.push(member);
+            }
         }
         found = Some(match to {
             None => Range::Last,
-            Some(to) if to + 1 == members.len() && !values.is_empty() => Range::Part,
+            Some(to) if to + 1 == members.all.len() && !values.is_empty() => Range::Part,
             Some(_) => return Err(wrong),
         });
     }

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::filter::Filter;
 use crate::guid::Guid;
 use crate::message::{self, Answer, Scope};
-use crate::search::{Base, SearchRequest};
+use crate::search::{Base, SearchRequest, skip};
 
 /// LDAP_CAP_ACTIVE_DIRECTORY_OID, MS-ADTS 3.1.1.3.4.3.1.
 const ACTIVE_DIRECTORY: &str = "1.2.840.113556.1.4.800";
@@ -108,7 +108,7 @@ impl Connection {
         let id = self.next_id();
         self.begin(id, &message::search(id, &search, &[]), during)
             .await?;
-        let mut found = None;
+        let (mut found, mut skipped) = (None, 0);
         loop {
             match self.answer(id, during).await?.answer {
                 Answer::Entry { attributes, .. } if found.is_none() => found = Some(attributes),
@@ -117,7 +117,7 @@ impl Connection {
                     outcome.into_result(during, "read the root entry", "the right to read it")?;
                     break;
                 }
-                Answer::Reference | Answer::Intermediate => {}
+                Answer::Reference | Answer::Intermediate => skip(&mut skipped)?,
                 _ => return Err(self.unexpected()),
             }
         }

@@ -202,6 +202,23 @@ enum State {
 }
 
 const DURING: &str = "a search";
+/// Answers in a row that carry no object: references to other partitions and news of the work.
+const SKIPPED_MAX: u32 = 10_000;
+
+/// Counts an answer that carries no object.
+///
+/// # Errors
+/// [`Error::TooMuch`] when there are too many in a row.
+pub(crate) fn skip(skipped: &mut u32) -> Result<(), Error> {
+    *skipped += 1;
+    if *skipped > SKIPPED_MAX {
+        return Err(Error::TooMuch {
+            what: "answers without an object in a row",
+            limit: u64::from(SKIPPED_MAX),
+        });
+    }
+    Ok(())
+}
 
 impl Search<'_> {
     /// The next object; `None` when the directory has delivered all of them.
@@ -229,6 +246,7 @@ impl Search<'_> {
     }
 
     async fn advance(&mut self) -> Result<Option<Entry>, Error> {
+        let mut skipped = 0;
         loop {
             let State::Reading { id, entries_before } = self.state else {
                 return self.ended();
@@ -236,7 +254,7 @@ impl Search<'_> {
             let message = self.connection.answer(id, DURING).await?;
             match &message.answer {
                 Answer::Entry { .. } => return self.entry(message.answer).map(Some),
-                Answer::Reference | Answer::Intermediate => {}
+                Answer::Reference | Answer::Intermediate => skip(&mut skipped)?,
                 Answer::Done(_) => {
                     self.connection.finished();
                     self.page_done(message, entries_before).await?;

@@ -316,6 +316,34 @@ async fn pages_of_a_search_are_put_together_and_references_skipped() {
     assert_eq!(numbers, [1, 2, 3]);
 }
 
+/// More references than a read puts up with, then an end.
+async fn referring_for_ever() -> Server {
+    Server::start(|_| {
+        let reference = LdapSearchResultReference {
+            uris: vec!["ldaps://corp/CN=Configuration,DC=corp".into()],
+        };
+        let say = || Action::Say(LdapOp::SearchResultReference(reference.clone()), vec![]);
+        let mut actions: Vec<Action> = (0..10_001).map(|_| say()).collect();
+        actions.push(page_done(b""));
+        actions
+    })
+    .await
+}
+
+#[tokio::test]
+async fn answers_without_an_object_do_not_go_on_for_ever() {
+    let server = referring_for_ever().await;
+    let mut connection = server.connect().await;
+    let mut search = connection.search(search_request()).await.unwrap();
+    let error = search.next().await.unwrap_err();
+    assert!(matches!(error, Error::TooMuch { .. }), "{error}");
+    let server = referring_for_ever().await;
+    let mut connection = server.connect().await;
+    let mut read = connection.dirsync(request()).await.unwrap();
+    let error = read.next().await.unwrap_err();
+    assert!(matches!(error, Error::TooMuch { .. }), "{error}");
+}
+
 #[tokio::test]
 async fn requests_mean_the_same_to_an_independent_codec() {
     let server = Server::start(|_| vec![page_done(b"")]).await;

@@ -4,14 +4,14 @@
 //! be told is not in the scope. Deliberately absent: the index of the objects stream, which may be
 //! in another process.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::AccountStateRun;
 use crate::engine::Guid;
 use crate::engine::index::Index;
 use crate::engine::scope::Verdict;
 use crate::failure::Failure;
-use crate::reader::Reader;
+use crate::reader::{Reader, Told};
 use crate::run::look_up::{apply, complete};
 
 impl AccountStateRun<'_> {
@@ -29,7 +29,7 @@ impl AccountStateRun<'_> {
         wanted.extend(&scope.groups);
         let wanted: Vec<Guid> = wanted.into_iter().collect();
         let mut index = Index::default();
-        apply(reader, settings, &mut index, &wanted, &BTreeMap::new()).await?;
+        apply(reader, settings, &mut index, &wanted, &Told::default()).await?;
         complete(reader, settings, &scope, &mut index).await?;
         let view = scope
             .view(&index)

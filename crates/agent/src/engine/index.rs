@@ -22,6 +22,7 @@ pub use listing::{HubGroup, HubIds, HubUser};
 
 /// Changed records that are noted one by one; with more of them everything counts as changed.
 const DIRTY_MAX: usize = 65_536;
+const MACHINE: &str = "it is the account of a computer or of a trust";
 /// Longest chain of parents in a name.
 const NAME_DEPTH_MAX: usize = 512;
 
@@ -34,6 +35,16 @@ pub enum Dirty {
     All,
 }
 
+/// A user that became the account of a machine. Like a critical object it is never in scope, so it
+/// leaves the hub as users do.
+fn machine(place: Place<'_>) -> Record {
+    let place = Place {
+        critical: true,
+        ..place
+    };
+    Record::user(place, Err(MACHINE), false, None)
+}
+
 /// All objects by objectGUID.
 #[derive(Debug, Clone)]
 pub struct Index {
@@ -42,6 +53,9 @@ pub struct Index {
     /// Users that left the hub, and with it all groups (decision U82), since the groups were last
     /// gone through.
     left: BTreeSet<Guid>,
+    /// Users that the hub lists as suspended, without telling by whom, and that no earlier index
+    /// remembers as suspended by the agent. Not stored: a new listing tells anew.
+    doubtful: BTreeSet<Guid>,
 }
 
 impl Default for Index {
@@ -59,6 +73,7 @@ impl Index {
             records: records.map(|(guid, r)| (guid, Box::new(r))).collect(),
             dirty: Dirty::Some(BTreeSet::new()),
             left: BTreeSet::new(),
+            doubtful: BTreeSet::new(),
         }
     }
 
@@ -147,6 +162,7 @@ impl Index {
             Change::Seen(object) => self.see(&object, mapping),
             Change::Deleted(guid) => self.lose(guid, Presence::Deleted),
             Change::Missing(guid) => self.lose(guid, Presence::Missing),
+            Change::Elsewhere(guid, dn) => self.see_elsewhere(guid, &dn),
         }
     }
 
@@ -172,6 +188,7 @@ impl Index {
                 let values = values.as_ref().map_err(String::as_str);
                 Record::group(place, values, &object.members, object.rid)
             }
+            ObjectClass::User if self.hub_id(object.guid).is_some() => machine(place),
             ObjectClass::User | ObjectClass::Container | ObjectClass::Other => {
                 Record::container(place)
             }
@@ -186,6 +203,23 @@ impl Index {
                 self.records.insert(object.guid, Box::new(record));
             }
         }
+    }
+
+    /// An object of another domain counts as something that is known and never in scope. What this
+    /// domain shows of it is worth more: names in links lag behind moves.
+    fn see_elsewhere(&mut self, guid: Guid, dn: &str) {
+        if self.records.contains_key(&guid) {
+            return;
+        }
+        let place = Place {
+            parent: None,
+            dn,
+            critical: false,
+            presence: Presence::Seen,
+        };
+        self.records
+            .insert(guid, Box::new(Record::container(place)));
+        self.touch(guid);
     }
 
     fn lose(&mut self, guid: Guid, presence: Presence) {
@@ -226,6 +260,13 @@ impl Index {
         let user = self.get(user).filter(|found| found.kind() == Kind::User);
         let side = user.and_then(|found| found.hub.as_ref());
         side.is_some_and(|side| side.enabled != Some(true))
+    }
+
+    /// Whether the user may be suspended by an administrator only: then a block of the agent's own
+    /// is still due for one that is disabled (decision U52).
+    #[must_use]
+    pub fn is_doubtful(&self, user: Guid) -> bool {
+        self.doubtful.contains(&user)
     }
 
     /// Whether the hub has the user and it is known to be active there.
@@ -310,6 +351,7 @@ impl Index {
         let record = self.records.get_mut(&guid);
         if let Some(side) = record.and_then(|record| record.hub.as_mut()) {
             side.enabled = Some(enabled);
+            self.doubtful.remove(&guid);
             self.touch(guid);
         }
     }
@@ -330,6 +372,7 @@ impl Index {
         };
         record.hub = None;
         record.retain_told(|_| false);
+        self.doubtful.remove(&guid);
         if record.kind() == Kind::User {
             self.left.insert(guid);
         }

@@ -18,7 +18,7 @@ const USERNAME_CHARACTERS_MAX: usize = 254;
 const USERNAME_LOCAL_CHARACTERS_MAX: usize = 64;
 const GROUP_NAME_CHARACTERS_MAX: usize = 63;
 /// Attributes a full name is taken from when its source has no value (decision U108).
-const FULL_NAME_FALLBACKS: [&str; 3] = ["cn", "name", ACCOUNT_NAME];
+pub(super) const FULL_NAME_FALLBACKS: [&str; 3] = ["cn", "name", ACCOUNT_NAME];
 /// Has no domain of its own; that of the filter is put behind it (decision U109).
 const ACCOUNT_NAME: &str = "samaccountname";
 /// accountExpires: both mean that the account never ends (MS-ADTS 2.3.4, MS-ADA1).

@@ -1,5 +1,5 @@
-//! What an earlier index knew of the hub that the hub's listing does not tell: whether a user whose
-//! account ended was suspended by the agent too, and in which groups suspended users are, for the
+//! What an earlier index knew of the hub that the hub's listing does not tell: whether a
+//! suspended user was suspended by the agent too, and in which groups suspended users are, for the
 //! hub lists active members only.
 //!
 //! Invariant: what the listing does tell is never overruled: a user it calls suspended may have
@@ -37,7 +37,7 @@ impl Memory {
         }
         if before.kind() == Kind::User && present.is_inactive(guid) {
             self.same.insert(guid);
-            if now.enabled.is_none() && known.enabled == Some(false) {
+            if known.enabled == Some(false) {
                 self.suspended.push(guid);
             }
         }

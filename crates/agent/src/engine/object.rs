@@ -76,4 +76,6 @@ pub enum Change {
     Deleted(Guid),
     /// The object is not visible, and no tombstone was reported either.
     Missing(Guid),
+    /// A group names it as a member, by this name, which is one of another domain.
+    Elsewhere(Guid, String),
 }

@@ -22,6 +22,8 @@ pub use hash::{NoHash, PlanHash, PlanHasher};
 pub(super) use member::{members_of, primary_members};
 pub use step::{Before, Named, Step, Steps, UserBefore};
 
+/// Passes over the plan in one run: names that move on in a row need one each.
+pub const PASSES_MAX: u32 = 8;
 /// How many vanished objects are named in a message.
 const EXAMPLES_MAX: usize = 3;
 
@@ -271,7 +273,7 @@ impl Planner<'_> {
                 let Some(hub) = hub else { return };
                 // A value that does not fit must not keep a disabled account signed in. Whether
                 // it ended is then not known here; the hub refuses to reactivate one that did.
-                if let Some(activation) = activation(enabled, hub, false) {
+                if let Some(activation) = self.activation(guid, enabled, hub, false) {
                     self.plan.user_updates.push(UserUpdate {
                         guid,
                         values: false,
@@ -283,7 +285,7 @@ impl Planner<'_> {
             (Ok(values), Some(hub)) => {
                 let differs = values.digest() != hub.digest;
                 let ended = values.expires_at.is_some_and(|at| at <= self.rules.now);
-                let activation = activation(enabled, hub, ended);
+                let activation = self.activation(guid, enabled, hub, ended);
                 if differs || activation.is_some() {
                     self.plan.user_updates.push(UserUpdate {
                         guid,
@@ -293,6 +295,21 @@ impl Planner<'_> {
                 }
             }
         }
+    }
+
+    /// As [`activation`]; a disabled user of whom it is not known that the agent suspended it, is
+    /// suspended once more, which is no change if the agent did.
+    fn activation(
+        &self,
+        guid: Guid,
+        enabled: bool,
+        hub: &HubSide,
+        ended: bool,
+    ) -> Option<Activation> {
+        if !enabled && self.index.is_doubtful(guid) {
+            return Some(Activation::Suspend);
+        }
+        activation(enabled, hub, ended)
     }
 
     /// Whether it may be a member: a user in scope that the hub has or can get.
@@ -369,7 +386,7 @@ impl Planner<'_> {
         }
     }
 
-    /// An object that is neither user nor group any more, or never was, but is in the hub.
+    /// An object that is neither user nor group, but is in the hub.
     fn neither(&mut self, guid: Guid, record: &Record) {
         if record.hub.is_some() {
             self.vanished.push(guid);

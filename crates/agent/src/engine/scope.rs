@@ -60,7 +60,8 @@ pub struct Nested {
     pub groups: BTreeSet<Guid>,
     /// Links from a group to a member that were followed, each once.
     pub links: usize,
-    /// Whether a member could not be read. It may be a group, so there may be more members.
+    /// Whether a member could not be read. It may be a group, so there may be more members. Groups
+    /// of other domains are known not to be followed and leave no gap.
     pub has_gaps: bool,
 }
 

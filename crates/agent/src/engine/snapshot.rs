@@ -30,7 +30,7 @@ impl Snapshot {
                 self.deleted.remove(&object.guid);
                 self.index.apply(Change::Seen(object), mapping);
             }
-            Change::Missing(guid) => self.index.apply(Change::Missing(guid), mapping),
+            Change::Missing(_) | Change::Elsewhere(..) => self.index.apply(change, mapping),
         }
     }
 

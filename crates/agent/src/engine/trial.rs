@@ -9,14 +9,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use rollcall_kit::timestamp::Timestamp;
 
 use super::Guid;
+use super::circle::{WAITING_MAX, one_of_each_circle};
 use super::index::{Body, Index, Record};
-use super::plan::{Activation, Plan, RemoveUserBehavior, UserUpdate};
+use super::plan::{Activation, PASSES_MAX, Plan, RemoveUserBehavior, UserUpdate};
 use super::values::UserTarget;
 use crate::item_error::Key;
 use crate::progress::{Change, Count, ObjectType};
-
-/// Passes over the plan, as in a real run: a conflict may go away by what the same run does.
-const PASSES_MAX: u32 = 3;
 
 /// Who has a name in the hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +32,8 @@ pub enum Holder {
 pub struct Names {
     /// Logins of the pool's users, folded (decision U85).
     pub logins: HashMap<String, Holder>,
+    /// Those of these logins whose users may not sign in.
+    pub suspended: BTreeSet<String>,
     /// Names of the organization's groups.
     pub groups: HashMap<String, Holder>,
     /// Domains that logins of the pool may have.
@@ -75,6 +75,7 @@ pub fn try_out(plan: &Plan, index: &Index, names: Names, rules: &TrialRules) -> 
         there: BTreeSet::new(),
     };
     let mut left = plan.clone();
+    let mut circles_may_be = true;
     for _ in 0..PASSES_MAX {
         run.trial.failures.clear();
         let before = left.writes();
@@ -83,8 +84,15 @@ pub fn try_out(plan: &Plan, index: &Index, names: Names, rules: &TrialRules) -> 
         run.users(&mut left);
         run.user_removals(&mut left);
         run.group_removals(&mut left);
-        if run.trial.failures.is_empty() || left.writes() == before {
+        if run.trial.failures.is_empty() {
             break;
+        }
+        if left.writes() == before {
+            // As in a run: nothing moved, a circle of names is opened once.
+            if !circles_may_be || run.open_circles() == 0 {
+                break;
+            }
+            circles_may_be = false;
         }
     }
     run.memberships(&left);
@@ -214,10 +222,11 @@ impl Run<'_> {
             Some(Activation::Reactivate) => {
                 self.did(ObjectType::User, Change::Activate);
             }
-            Some(Activation::Suspend) => {
+            Some(Activation::Suspend) if self.index.is_active(guid) => {
                 self.did(ObjectType::User, Change::Deactivate);
             }
-            None => {}
+            // One more cause of a suspension is no change.
+            Some(Activation::Suspend) | None => {}
         }
         true
     }
@@ -226,7 +235,12 @@ impl Run<'_> {
         let Some((login, enabled, ended)) = self.user(guid) else {
             return true;
         };
-        let known = self.held.contains_key(&guid);
+        let held = self.held.get(&guid).cloned();
+        let known = held.is_some();
+        let active = !self
+            .names
+            .suspended
+            .contains(held.as_ref().unwrap_or(&login));
         match self.login(guid, &login, Change::Create) {
             Claim::Refused(reason) => {
                 self.failed((guid, ObjectType::User, Change::Create), reason);
@@ -236,10 +250,10 @@ impl Run<'_> {
             // It is there already, or is taken over: its values are set, then it is switched.
             Claim::Granted | Claim::Captured => {
                 self.did(ObjectType::User, Change::Update);
-                match (enabled, ended) {
-                    (true, true) => {}
-                    (true, false) => self.did(ObjectType::User, Change::Activate),
-                    (false, _) => self.did(ObjectType::User, Change::Deactivate),
+                match (enabled, active) {
+                    (true, false) if !ended => self.did(ObjectType::User, Change::Activate),
+                    (false, true) => self.did(ObjectType::User, Change::Deactivate),
+                    _ => {}
                 }
             }
         }
@@ -281,7 +295,11 @@ impl Run<'_> {
     fn user_removals(&mut self, left: &mut Plan) {
         for removal in std::mem::take(&mut left.user_removals) {
             match self.rules.behavior {
-                RemoveUserBehavior::Block => self.did(ObjectType::User, Change::Deactivate),
+                RemoveUserBehavior::Block => {
+                    if self.index.is_active(removal.guid) {
+                        self.did(ObjectType::User, Change::Deactivate);
+                    }
+                }
                 RemoveUserBehavior::Remove => {
                     if let Some(login) = self.held.remove(&removal.guid) {
                         self.names.logins.remove(&login);
@@ -298,6 +316,51 @@ impl Run<'_> {
                 self.names.groups.remove(&name);
             }
             self.did(ObjectType::Group, Change::Delete);
+        }
+    }
+
+    /// Lets one object of each circle of names step aside; tells how many did.
+    fn open_circles(&mut self) -> usize {
+        let mut opened = 0;
+        for object_type in [ObjectType::User, ObjectType::Group] {
+            let waiting: BTreeSet<Guid> = self
+                .trial
+                .failures
+                .keys()
+                .filter(|(_, of, change)| *of == object_type && *change == Change::Update)
+                .map(|(guid, ..)| *guid)
+                .take(WAITING_MAX)
+                .collect();
+            let holders = waiting.iter().filter_map(|guid| {
+                let holder = self.holder(object_type, *guid)?;
+                (holder != *guid && waiting.contains(&holder)).then_some((*guid, holder))
+            });
+            for guid in one_of_each_circle(&holders.collect()) {
+                let (held, names) = match object_type {
+                    ObjectType::Group => (&mut self.group_held, &mut self.names.groups),
+                    _ => (&mut self.held, &mut self.names.logins),
+                };
+                if let Some(name) = held.remove(&guid) {
+                    names.remove(&name);
+                }
+                opened += 1;
+            }
+        }
+        opened
+    }
+
+    /// Which object of the directory has the name that this one is to have.
+    fn holder(&self, object_type: ObjectType, guid: Guid) -> Option<Guid> {
+        let holder = match (object_type, self.index.get(guid)?.body()) {
+            (ObjectType::Group, Body::Group { values, .. }) => {
+                self.names.groups.get(&values.ok()?.name)
+            }
+            (ObjectType::User, Body::User { .. }) => self.names.logins.get(&self.user(guid)?.0),
+            _ => None,
+        };
+        match holder? {
+            Holder::Ours(holder) => Some(*holder),
+            Holder::Local | Holder::Foreign => None,
         }
     }
 

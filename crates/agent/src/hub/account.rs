@@ -13,8 +13,8 @@ use rollcall_proto::idp::{
     ResolveExternalIdsRequest, SessionType, UpdateUserRequest, User,
 };
 
-use super::Hub;
 use super::write::proto_timestamp;
+use super::{Hub, PAGES_MAX};
 use crate::engine::Guid;
 use crate::engine::account_state::HubAccount;
 
@@ -89,7 +89,7 @@ impl Hub {
             ..ListUsersRequest::default()
         };
         let mut number = 0;
-        loop {
+        for _ in 0..PAGES_MAX {
             let page = self
                 .read(request.clone(), |hub, request| async move {
                     hub.users().list(request).await
@@ -104,6 +104,7 @@ impl Hub {
             }
             request.page_token = page.next_page_token;
         }
+        Err(self.endless())
     }
 
     /// Sets or clears the end of an account.

@@ -11,7 +11,7 @@ use rollcall_proto::idp::user::Status;
 use rollcall_proto::idp::{GetUserRequest, ListUsersRequest, User};
 use rollcall_proto::organizationmanager::{GetGroupRequest, Group, ListExternalGroupsRequest};
 
-use super::{Hub, listing};
+use super::{Hub, PAGES_MAX, listing};
 use crate::engine::Guid;
 use crate::engine::index::Index;
 use crate::engine::mapping::Mapping;
@@ -96,7 +96,7 @@ impl Hub {
             page_size: PAGE_SIZE,
             ..ListUsersRequest::default()
         };
-        loop {
+        for _ in 0..PAGES_MAX {
             let page = self
                 .read(request.clone(), |hub, request| async move {
                     hub.users().list(request).await
@@ -108,6 +108,7 @@ impl Hub {
             }
             request.page_token = page.next_page_token;
         }
+        Err(self.endless())
     }
 
     async fn groups_of(&self, wanted: &HashMap<&str, Guid>) -> Result<Vec<Group>, ClientError> {
@@ -134,7 +135,7 @@ impl Hub {
             ..ListExternalGroupsRequest::default()
         };
         let mut groups = Vec::new();
-        loop {
+        for _ in 0..PAGES_MAX {
             let page = self
                 .read(request.clone(), |hub, request| async move {
                     hub.groups().list_external(request).await
@@ -147,6 +148,7 @@ impl Hub {
             }
             request.page_token = page.next_page_token;
         }
+        Err(self.endless())
     }
 }
 

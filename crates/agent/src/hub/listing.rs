@@ -13,7 +13,7 @@ use rollcall_proto::organizationmanager::{
     Group, ListExternalGroupsRequest, ListGroupMembersRequest,
 };
 
-use super::Hub;
+use super::{Hub, PAGES_MAX};
 use crate::engine::Guid;
 use crate::engine::hub_id::HubId;
 use crate::engine::index::{HubGroup, HubUser};
@@ -45,7 +45,7 @@ impl Hub {
             ..ListUsersRequest::default()
         };
         let mut foreign = 0;
-        loop {
+        for _ in 0..PAGES_MAX {
             let page = self
                 .read(request.clone(), |hub, request| async move {
                     hub.users().list(request).await
@@ -64,6 +64,7 @@ impl Hub {
             }
             request.page_token = page.next_page_token;
         }
+        Err(self.endless())
     }
 
     /// Reads the external groups of the pool with their members, in any order.
@@ -81,7 +82,7 @@ impl Hub {
             ..ListExternalGroupsRequest::default()
         };
         let mut foreign = 0;
-        loop {
+        for _ in 0..PAGES_MAX {
             let page = self
                 .read(request.clone(), |hub, request| async move {
                     hub.groups().list_external(request).await
@@ -107,6 +108,7 @@ impl Hub {
             }
             request.page_token = page.next_page_token;
         }
+        Err(self.endless())
     }
 
     pub(crate) async fn members(&self, group_id: &str) -> Result<Vec<HubId>, ClientError> {
@@ -116,7 +118,7 @@ impl Hub {
             ..ListGroupMembersRequest::default()
         };
         let mut members = Vec::new();
-        loop {
+        for _ in 0..PAGES_MAX {
             let page = self
                 .read(request.clone(), |hub, request| async move {
                     hub.groups().list_members(request).await
@@ -128,6 +130,7 @@ impl Hub {
             }
             request.page_token = page.next_page_token;
         }
+        Err(self.endless())
     }
 }
 

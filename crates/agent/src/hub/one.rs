@@ -13,8 +13,8 @@ use rollcall_proto::organizationmanager::{
     GetGroupRequest, Group, GroupMembershipInfo, ListEffectiveRequest,
 };
 
-use super::Hub;
 use super::listing;
+use super::{Hub, PAGES_MAX};
 use crate::engine::Guid;
 use crate::engine::index::{HubGroup, HubUser};
 use crate::engine::mapping::Mapping;
@@ -101,7 +101,7 @@ impl Hub {
             ..ListEffectiveRequest::default()
         };
         let mut groups = Vec::new();
-        loop {
+        for _ in 0..PAGES_MAX {
             let page = self
                 .read(request.clone(), |hub, request| async move {
                     hub.groups().list_effective(request).await
@@ -113,6 +113,7 @@ impl Hub {
             }
             request.page_token = page.next_page_token;
         }
+        Err(self.endless())
     }
 
     /// The users of the pool that have one of these external ids, with their ids in the hub.

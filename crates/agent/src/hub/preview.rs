@@ -6,10 +6,11 @@ use std::collections::HashMap;
 
 use rollcall_client::ClientError;
 use rollcall_proto::idp::domain::Status as DomainStatus;
+use rollcall_proto::idp::user::Status;
 use rollcall_proto::idp::{GetReplicationTokenRequest, ListUserpoolDomainsRequest, SessionType};
 use rollcall_proto::organizationmanager::ListGroupsRequest;
 
-use super::Hub;
+use super::{Hub, PAGES_MAX};
 use crate::engine::Guid;
 use crate::engine::trial::{Holder, Names};
 
@@ -37,9 +38,13 @@ impl Hub {
     /// [`ClientError`] when they cannot be read completely.
     pub(crate) async fn names(&self) -> Result<Names, ClientError> {
         let mut names = Names::default();
-        let logins = &mut names.logins;
+        let (logins, suspended) = (&mut names.logins, &mut names.suspended);
         let users = self.each_user(|user| {
-            logins.insert(user.username.to_lowercase(), holder(&user.external_id));
+            let login = user.username.to_lowercase();
+            if user.status() != Status::Active {
+                suspended.insert(login.clone());
+            }
+            logins.insert(login, holder(&user.external_id));
         });
         let (mut groups, mut domains) = (HashMap::new(), Vec::new());
         futures::try_join!(
@@ -58,7 +63,7 @@ impl Hub {
             page_size: PAGE_SIZE,
             ..ListGroupsRequest::default()
         };
-        loop {
+        for _ in 0..PAGES_MAX {
             let page = self
                 .read(request.clone(), |hub, request| async move {
                     hub.groups().list(request).await
@@ -78,6 +83,7 @@ impl Hub {
             }
             request.page_token = page.next_page_token;
         }
+        Err(self.endless())
     }
 
     async fn proven_domains(&self, names: &mut Vec<String>) -> Result<(), ClientError> {
@@ -86,7 +92,7 @@ impl Hub {
             page_size: PAGE_SIZE,
             ..ListUserpoolDomainsRequest::default()
         };
-        loop {
+        for _ in 0..PAGES_MAX {
             let page = self
                 .read(request.clone(), |hub, request| async move {
                     hub.userpools().list_domains(request).await
@@ -100,6 +106,7 @@ impl Hub {
             }
             request.page_token = page.next_page_token;
         }
+        Err(self.endless())
     }
 }
 

@@ -44,3 +44,39 @@ fn a_look_changes_nothing() {
     assert!(std::fs::read(&path).unwrap() == before);
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
 }
+
+#[test]
+fn a_damaged_file_is_moved_aside() {
+    let directory = tempfile::tempdir().unwrap();
+    let kept = directory.path().join(DAMAGED_FILE);
+    for damage in ["nonsense", "other nonsense"] {
+        std::fs::write(directory.path().join(FILE), damage.repeat(10_000)).unwrap();
+        let file = IndexFile::open(directory.path()).unwrap();
+        assert!(file.load(b"binding", "token").unwrap().is_none());
+        file.replace(&mut Index::default(), b"binding", CURSOR)
+            .unwrap();
+        drop(file);
+        assert!(std::fs::read_to_string(&kept).unwrap().starts_with(damage));
+        let file = IndexFile::open(directory.path()).unwrap();
+        assert!(file.load(b"binding", "token").unwrap().is_some());
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn an_index_of_which_a_record_cannot_be_read_is_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = IndexFile::open(directory.path()).unwrap();
+    file.replace(&mut Index::default(), b"binding", CURSOR)
+        .unwrap();
+    let key = [7; 16];
+    file.write(|tx| {
+        let mut objects = tx.open_table(OBJECTS)?;
+        objects.insert(key.as_slice(), b"\xff".as_slice())?;
+        Ok(())
+    })
+    .unwrap();
+    assert!(file.load(b"binding", "token").unwrap().is_none());
+    let memory = file.memory(b"binding", "token", &Index::default());
+    assert!(memory.unwrap().is_none());
+}

@@ -9,8 +9,9 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use rollcall_directory::{Change as Reported, Kind, Member, MemberChange};
+use rollcall_directory::{Change as Reported, Dn, Kind, Member, MemberChange};
 
+use super::told::Named;
 use super::{guid, guid_of, object};
 use crate::engine::Guid;
 use crate::engine::mapping::Mapping;
@@ -51,15 +52,20 @@ pub struct Changes {
     pub restored: BTreeSet<Guid>,
     /// Objects that were deleted.
     pub deleted: Vec<Guid>,
+    /// The attributes that were reported of them.
+    pub named: BTreeMap<Guid, Named>,
     /// Members of those groups whose members were reported.
     pub members: BTreeMap<Guid, Members>,
+    /// Members of groups that lie in other domains, with their names.
+    pub elsewhere: BTreeMap<Guid, String>,
     /// Where the next read begins.
     pub cookie: Vec<u8>,
 }
 
 impl Changes {
-    /// Notes one report.
-    pub fn note(&mut self, reported: Reported) {
+    /// Notes one report of the domain `base`.
+    pub fn note(&mut self, reported: Reported, base: &Dn) {
+        self.note_elsewhere(&reported.members, base);
         let entry = &reported.entry;
         let guid = guid_of(entry);
         if entry.deleted {
@@ -73,7 +79,25 @@ impl Changes {
         if entry.attributes.has("isDeleted") {
             self.restored.insert(guid);
         }
+        let named = named(entry);
         self.note_live(guid, members(reported.members));
+        match self.named.entry(guid) {
+            Entry::Occupied(mut known) => known.get_mut().then(named),
+            Entry::Vacant(free) => {
+                free.insert(named);
+            }
+        }
+    }
+
+    fn note_elsewhere(&mut self, members: &MemberChange, base: &Dn) {
+        let listed = match members {
+            MemberChange::Whole(list) => list,
+            MemberChange::Incremental { added, .. } => added,
+            MemberChange::Unchanged | MemberChange::TooLong => return,
+        };
+        let listed = listed.iter().filter(|member| is_elsewhere(member, base));
+        let listed = listed.map(|member| (guid(&member.guid), member.dn.as_str().to_owned()));
+        self.elsewhere.extend(listed);
     }
 
     fn note_live(&mut self, guid: Guid, members: Option<Members>) {
@@ -97,7 +121,8 @@ pub struct Everything {
 
 impl Everything {
     /// Takes one report: what it says of an object, unless that has to be read again.
-    pub fn take(&mut self, reported: Reported, mapping: &Mapping) -> Option<Change> {
+    pub fn take(&mut self, reported: Reported, mapping: &Mapping, base: &Dn) -> Option<Change> {
+        self.again.note_elsewhere(&reported.members, base);
         let entry = &reported.entry;
         let guid = guid_of(entry);
         let first = self.reported.insert(guid);
@@ -132,6 +157,20 @@ impl Everything {
             ..self.again
         }
     }
+}
+
+/// Whether a member lies in another domain than that of `base`.
+pub(super) fn is_elsewhere(member: &Member, base: &Dn) -> bool {
+    member.dn != *base && !member.dn.is_under(base)
+}
+
+/// What a report is about.
+fn named(entry: &rollcall_directory::Entry) -> Named {
+    if entry.kind.is_some() || entry.attributes.has("isDeleted") {
+        return Named::All;
+    }
+    let names = entry.attributes.iter();
+    Named::Some(names.map(|(name, _)| name.to_lowercase().into()).collect())
 }
 
 fn members(reported: MemberChange) -> Option<Members> {
@@ -175,6 +214,10 @@ mod tests {
         }
     }
 
+    fn base() -> Dn {
+        "DC=corp".parse().unwrap()
+    }
+
     fn mapping() -> Mapping {
         Mapping::new("corp.example", None)
     }
@@ -191,7 +234,7 @@ mod tests {
         let mut everything = Everything::default();
         let found = reports
             .into_iter()
-            .filter_map(|report| everything.take(report, &mapping()))
+            .filter_map(|report| everything.take(report, &mapping(), &base()))
             .collect();
         (found, everything.finish(b"cookie".to_vec()))
     }
@@ -263,9 +306,9 @@ mod tests {
             removed: removed.iter().map(|n| member(*n)).collect(),
         };
         let mut changes = Changes::default();
-        changes.note(group(part(&[1, 2], &[3])));
-        changes.note(group(MemberChange::Unchanged));
-        changes.note(group(part(&[3], &[1])));
+        changes.note(group(part(&[1, 2], &[3])), &base());
+        changes.note(group(MemberChange::Unchanged), &base());
+        changes.note(group(part(&[3], &[1])), &base());
         let Some(Members::Changed(difference)) = changes.members.get(&guid(&wire(2))) else {
             panic!("{changes:?}")
         };
@@ -276,12 +319,38 @@ mod tests {
     }
 
     #[test]
+    fn members_of_other_domains_are_told_apart() {
+        let mut group = reported(2, Some(Kind::Group), &[]);
+        let mut foreign = member(7);
+        foreign.dn = "CN=m,DC=other".parse().unwrap();
+        group.members = MemberChange::Whole(vec![foreign, member(8)]);
+        let mut changes = Changes::default();
+        changes.note(group, &base());
+        let expected = BTreeMap::from([(guid(&wire(7)), "CN=m,DC=other".to_owned())]);
+        assert_eq!(changes.elsewhere, expected);
+    }
+
+    #[test]
+    fn what_was_reported_is_named() {
+        let mut changes = Changes::default();
+        for number in [1, 2] {
+            changes.note(reported(1, None, &[("displayName", "x")]), &base());
+            changes.note(reported(number, None, &[("Name", "x")]), &base());
+        }
+        changes.note(reported(3, Some(Kind::User), &[]), &base());
+        let names = |number: u8| changes.named.get(&guid(&wire(number))).unwrap();
+        assert!(names(1).has("displayname") && names(1).has("cn"));
+        assert!(!names(2).has("displayname") && names(2).has("name"));
+        assert!(names(3).has("title"));
+    }
+
+    #[test]
     fn new_and_restored_objects_are_told_apart() {
         let mut changes = Changes::default();
-        changes.note(reported(1, Some(Kind::Group), &[]));
+        changes.note(reported(1, Some(Kind::Group), &[]), &base());
         let mut restored = reported(2, None, &[]);
         restored.entry.attributes = Attributes::new(vec![("isDeleted".into(), Vec::new())]);
-        changes.note(restored);
+        changes.note(restored, &base());
         assert_eq!(changes.new, [guid(&wire(1))].into());
         assert_eq!(changes.restored, [guid(&wire(2))].into());
         assert_eq!(changes.seen.len(), 2);

@@ -240,6 +240,16 @@ impl Reader {
         Ok(())
     }
 
+    /// The groups that `of` is in, directly and through others.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn groups_around(&mut self, of: Guid) -> Result<BTreeSet<Guid>, Error> {
+        let mut members = BTreeMap::new();
+        self.groups_above(of, &mut members).await?;
+        Ok(members.into_keys().collect())
+    }
+
     /// The groups that name `of` as a member.
     ///
     /// # Errors

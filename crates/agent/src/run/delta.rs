@@ -17,7 +17,7 @@ use crate::engine::object::Change;
 use crate::engine::scope::Scope;
 use crate::failure::Failure;
 use crate::index_file::Cursor;
-use crate::reader::{self, Changes, Members, Reader, Source};
+use crate::reader::{self, Changes, Members, Reader, Source, Told};
 use crate::replication_token::{cookie_of, token_of};
 use crate::session::Mode;
 use crate::settings::Settings;
@@ -233,7 +233,12 @@ pub(crate) async fn take_in(
     let sources = sources(index, changes, &restored, regained);
     let seen: BTreeSet<Guid> = changes.seen.iter().chain(sources.keys()).copied().collect();
     let seen: Vec<Guid> = seen.into_iter().collect();
-    apply(reader, settings, index, &seen, &sources).await?;
+    let told = Told::by(changes, sources);
+    apply(reader, settings, index, &seen, &told).await?;
+    for (guid, name) in &changes.elsewhere {
+        let elsewhere = Change::Elsewhere(*guid, name.clone());
+        index.apply(elsewhere, &settings.mapping);
+    }
     complete(reader, settings, scope, index).await
 }
 

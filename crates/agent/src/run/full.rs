@@ -3,12 +3,10 @@
 //! Invariant: it compares only after both were read completely; the cursor is stored after
 //! everything it covers was acknowledged. Deliberately absent: what is written (`crate::uplink`).
 
-use std::collections::BTreeMap;
-
 use rollcall_kit::clock::Clock;
 
 use super::look_up::{apply, complete, read_again};
-use super::{Held, Run, SHOW_EVERY};
+use super::{Held, Run, SHOW_EVERY, unshown_members};
 use crate::activity::Activity;
 use crate::engine::Guid;
 use crate::engine::index::Index;
@@ -19,7 +17,7 @@ use crate::engine::snapshot::Snapshot;
 use crate::failure::Failure;
 use crate::hub::{self, Foreign, Hub};
 use crate::index_file::Cursor;
-use crate::reader::{self, Reader};
+use crate::reader::{self, Reader, Told};
 use crate::replication_token::token_of;
 use crate::settings::Settings;
 
@@ -75,7 +73,7 @@ impl Run<'_> {
         // suspended somebody who would be let in again.
         let doubtful = index.to_reactivate();
         let settings = &self.settings;
-        apply(reader, settings, &mut index, &doubtful, &BTreeMap::new()).await?;
+        apply(reader, settings, &mut index, &doubtful, &Told::default()).await?;
         self.unreadable.clone_from(reader.unreadable());
         self.write(&mut index, scope).await?;
         let token = token_of(&cookie);
@@ -131,7 +129,11 @@ impl Picture<'_> {
         let guids: Vec<Guid> = again.seen.iter().copied().collect();
         let sources = again.members.iter();
         let sources = sources.map(|(group, told)| (*group, told.into())).collect();
-        read_again(reader, settings, &mut snapshot, &guids, &sources).await?;
+        let told = Told::of_members(sources);
+        read_again(reader, settings, &mut snapshot, &guids, &told).await?;
+        for (guid, name) in again.elsewhere {
+            snapshot.take(Change::Elsewhere(guid, name), mapping);
+        }
         let (mut index, deleted) = snapshot.into_parts();
         complete(reader, settings, scope, &mut index).await?;
         self.list(&mut index).await?;
@@ -142,8 +144,9 @@ impl Picture<'_> {
             index.apply(Change::Deleted(guid), mapping);
         }
         let missing = index.missing();
-        apply(reader, settings, &mut index, &missing, &BTreeMap::new()).await?;
+        apply(reader, settings, &mut index, &missing, &Told::default()).await?;
         complete(reader, settings, scope, &mut index).await?;
+        unshown_members::check(reader, scope, &index).await?;
         Ok(Compared {
             index,
             cookie: again.cookie,

@@ -4,14 +4,17 @@
 
 use std::collections::BTreeMap;
 
+use rollcall_directory::Error;
+
 use crate::engine::Guid;
 use crate::engine::index::Index;
 use crate::engine::object::{Change, ObjectClass};
 use crate::engine::plan::NestedGroups;
 use crate::engine::scope::Scope;
 use crate::engine::snapshot::Snapshot;
+use crate::engine::unshown::unshown;
 use crate::failure::Failure;
-use crate::reader::{self, Reader, Source};
+use crate::reader::{self, Reader, Told};
 use crate::settings::Settings;
 
 /// Rounds in which parents and members of objects are looked up; one round climbs one level.
@@ -25,10 +28,10 @@ pub(crate) async fn apply(
     settings: &Settings,
     index: &mut Index,
     guids: &[Guid],
-    sources: &BTreeMap<Guid, Source>,
+    told: &Told,
 ) -> Result<(), Failure> {
     for chunk in guids.chunks(OBJECTS_AT_ONCE) {
-        for change in read(reader, settings, index, chunk, sources).await? {
+        for change in read(reader, settings, index, chunk, told).await? {
             index.apply(change, &settings.mapping);
         }
     }
@@ -41,10 +44,10 @@ pub(super) async fn read_again(
     settings: &Settings,
     snapshot: &mut Snapshot,
     guids: &[Guid],
-    sources: &BTreeMap<Guid, Source>,
+    told: &Told,
 ) -> Result<(), Failure> {
     for chunk in guids.chunks(OBJECTS_AT_ONCE) {
-        for change in read(reader, settings, &snapshot.index, chunk, sources).await? {
+        for change in read(reader, settings, &snapshot.index, chunk, told).await? {
             snapshot.take(change, &settings.mapping);
         }
     }
@@ -57,17 +60,25 @@ pub(super) async fn read(
     settings: &Settings,
     index: &Index,
     guids: &[Guid],
-    sources: &BTreeMap<Guid, Source>,
+    told: &Told,
 ) -> Result<Vec<Change>, Failure> {
     let mut changes = reader
-        .objects(&settings.mapping, guids, sources)
+        .objects(&settings.mapping, guids, &told.sources)
         .await
         .map_err(|error| reader::failure(&error))?;
+    for change in &changes {
+        if let Change::Seen(object) = change {
+            let is_reported = |name: &str| told.is_reported(object.guid, name);
+            if let Some(hidden) = unshown(index, object, &settings.mapping, is_reported) {
+                return Err(not_shown(hidden, &object.dn));
+            }
+        }
+    }
     changes.retain_mut(|change| {
         let Change::Seen(object) = change else {
             return true;
         };
-        if !sources.contains_key(&object.guid) && index.keep_unreported_members(object) {
+        if !told.sources.contains_key(&object.guid) && index.keep_unreported_members(object) {
             tracing::warn!(
                 group = object.dn,
                 "no members are shown, though none was reported to have left; they are kept"
@@ -76,6 +87,17 @@ pub(super) async fn read(
         object.class != ObjectClass::Other || index.get(object.guid).is_some()
     });
     Ok(changes)
+}
+
+/// The account lost a right.
+fn not_shown(attribute: &str, dn: &str) -> Failure {
+    reader::failure(&Error::RightsMissing {
+        what: "read the attributes of every object",
+        right: "the right to read all properties of users and groups",
+        text: format!(
+            "{attribute} of {dn} is not shown any more, though no report says that it went; nothing was changed"
+        ),
+    })
 }
 
 /// Looks up what objects name but the index does not have: parents, so that every object's place
@@ -103,7 +125,7 @@ pub(crate) async fn complete(
                 .await
                 .map_err(|error| reader::failure(&error))?;
             for change in changes {
-                if matches!(change, Change::Seen(_)) {
+                if matches!(change, Change::Seen(_) | Change::Elsewhere(..)) {
                     index.apply(change, &settings.mapping);
                 }
             }

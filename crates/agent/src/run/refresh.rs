@@ -15,7 +15,7 @@ use crate::engine::scope::Scope;
 use crate::failure::Failure;
 use crate::hub;
 use crate::index_file::Cursor;
-use crate::reader::Reader;
+use crate::reader::{Reader, Told};
 use crate::resync::{Answer, Brought, Found, Mailbox, OBJECTS_MAX, Request};
 
 impl Run<'_> {
@@ -157,9 +157,13 @@ impl Run<'_> {
             }
         }
         let wanted: Vec<Guid> = wanted.into_iter().collect();
-        let changes = read(reader, &self.settings, index, &wanted, &BTreeMap::new()).await?;
+        let changes = read(reader, &self.settings, index, &wanted, &Told::default()).await?;
         for change in changes {
             let (guid, result) = match &change {
+                Change::Elsewhere(..) => {
+                    index.apply(change, &self.settings.mapping);
+                    continue;
+                }
                 Change::Seen(object) => (object.guid, Found::Compared),
                 Change::Deleted(guid) => (*guid, Found::Deleted),
                 Change::Missing(guid) => (*guid, Found::NotVisible),

@@ -10,15 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Work;
 use super::request::{group_values, user_values};
 use crate::engine::Guid;
+use crate::engine::circle::{WAITING_MAX, one_of_each_circle};
 use crate::engine::index::Index;
 use crate::engine::values::UserTarget;
 use crate::failure::Failure;
 use crate::hub;
 use crate::item_error::ItemErrors;
 use crate::progress::{Change, ObjectType};
-
-/// Objects whose names are looked up in one run.
-const WAITING_MAX: usize = 500;
 
 impl Work<'_> {
     /// Lets one object of each circle step aside. Returns how many did.
@@ -100,43 +98,5 @@ impl Work<'_> {
             _ => Ok(()),
         };
         answer.map_err(|error| hub::failure(&error))
-    }
-}
-
-/// One member of each circle of those who wait for each other.
-fn one_of_each_circle(waits_for: &BTreeMap<Guid, Guid>) -> Vec<Guid> {
-    let mut found = Vec::new();
-    let mut done = BTreeSet::new();
-    for start in waits_for.keys() {
-        let mut path = BTreeSet::new();
-        let mut at = *start;
-        while !done.contains(&at) {
-            if !path.insert(at) {
-                found.push(at);
-                break;
-            }
-            match waits_for.get(&at) {
-                Some(next) => at = *next,
-                None => break,
-            }
-        }
-        done.extend(path);
-    }
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn circles_are_found_once_and_rows_are_none() {
-        let links = [(1, 2), (2, 3), (3, 1), (4, 1), (5, 6), (7, 8), (8, 7)];
-        let guid = Guid::from_number;
-        let waits_for = links.map(|(from, to)| (guid(from), guid(to)));
-        let found = one_of_each_circle(&BTreeMap::from(waits_for));
-        assert_eq!(found.len(), 2, "{found:?}");
-        assert!([1, 2, 3].map(guid).contains(found.first().unwrap()));
-        assert!([7, 8].map(guid).contains(found.last().unwrap()));
     }
 }

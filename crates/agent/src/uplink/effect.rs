@@ -44,6 +44,8 @@ pub enum Counted {
     Alone,
     /// Part of the creation of the user.
     WithCreation,
+    /// None: the user was so before, or stays suspended for another reason.
+    NoChange,
 }
 
 /// Everything the calls for one object led to.
@@ -92,7 +94,7 @@ impl Effect {
             Self::Found(_)
             | Self::Lost
             | Self::LostMember(_)
-            | Self::Enabled(_, Counted::WithCreation) => None,
+            | Self::Enabled(_, Counted::WithCreation | Counted::NoChange) => None,
         }
     }
 }

@@ -281,15 +281,43 @@ impl Work<'_> {
     }
 
     async fn switch_user(&self, id: &str, activation: Activation, outcome: &mut Outcome) {
-        let hub = self.session.hub();
-        let (answer, enabled, change) = match activation {
-            Activation::Suspend => (hub.suspend_user(id).await, false, Change::Deactivate),
-            Activation::Reactivate => (hub.reactivate_user(id).await, true, Change::Activate),
+        let change = match activation {
+            Activation::Suspend => Change::Deactivate,
+            Activation::Reactivate => Change::Activate,
         };
-        match answer {
-            Ok(()) => outcome.did(Effect::Enabled(enabled, Counted::Alone)),
+        match self.switched(id, activation).await {
+            Ok(counted) => {
+                let enabled = activation == Activation::Reactivate;
+                outcome.did(Effect::Enabled(enabled, counted));
+            }
             Err(error) => changed_badly(ObjectType::User, change, &error, outcome),
         }
+    }
+
+    /// Switches a user and tells whether that could be seen. An administrator's block hides what
+    /// the agent adds or takes back (decision U52).
+    async fn switched(&self, id: &str, activation: Activation) -> Result<Counted, ClientError> {
+        let hub = self.session.hub();
+        let is_active = async || {
+            let account = hub.find_account(id.to_owned()).await;
+            account.map(|found| found.is_some_and(|account| account.present.active))
+        };
+        let before = is_active().await?;
+        let changed = match activation {
+            Activation::Suspend => {
+                hub.suspend_user(id).await?;
+                before
+            }
+            Activation::Reactivate => {
+                hub.reactivate_user(id).await?;
+                !before && is_active().await?
+            }
+        };
+        Ok(if changed {
+            Counted::Alone
+        } else {
+            Counted::NoChange
+        })
     }
 
     /// Changes members; a refused batch is halved until the members it is about are found. A

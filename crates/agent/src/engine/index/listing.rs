@@ -78,16 +78,43 @@ impl Index {
     /// Takes in one user of the hub's listing. One that the directory did not show, or not yet, is
     /// [`Presence::Missing`]; of its values only the name is kept.
     pub fn list_user(&mut self, user: HubUser) {
+        if user.enabled == Some(false) {
+            self.doubtful.insert(user.guid);
+        } else {
+            self.doubtful.remove(&user.guid);
+        }
         let side = HubSide {
             digest: user.values.digest(),
             id: user.id,
             enabled: user.enabled,
         };
+        self.make_user(user.guid);
         self.attach(user.guid, side, |place| {
             let name = user.values.get(UserTarget::Username);
             let values = UserValues::new([(UserTarget::Username, name)], None);
             Record::user(Place { dn: name, ..place }, Ok(&values), true, None)
         });
+    }
+
+    /// What the hub has as a user is one, also when it became the account of a machine.
+    fn make_user(&mut self, guid: Guid) {
+        let Some(record) = self.records.get_mut(&guid) else {
+            return;
+        };
+        // One without a parent is of another domain.
+        if record.kind() == Kind::Container
+            && record.presence == Presence::Seen
+            && record.parent.is_some()
+        {
+            let name = record.name().to_owned();
+            let place = Place {
+                parent: record.parent,
+                dn: &name,
+                critical: true,
+                presence: Presence::Seen,
+            };
+            **record = super::machine(place);
+        }
     }
 
     /// The users by their ids in the hub, for [`Self::list_group`] after all users were listed.
