@@ -3,13 +3,13 @@
 //!
 //! Invariant: it asks the hub about each account it changes, so it needs no index and may run in
 //! another process than the objects; users the hub does not have are the objects' matter. The
-//! cursor is stored after everything it covers was acknowledged or filed as a failed item.
+//! cursor is stored after everything it covers was acknowledged or filed as a failed item, with the
+//! controller it is of, for no other one takes it in the same way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rollcall_directory::Error as DirectoryError;
-use rollcall_kit::backoff::Backoff;
 use tokio::time::Instant;
 
 use crate::agent::Agent;
@@ -19,8 +19,9 @@ use crate::engine::account_state::{AccountState, News, compare};
 use crate::failure::Failure;
 use crate::hub::{self, Account};
 use crate::item_error::ItemErrors;
+use crate::outage::Outage;
 use crate::reader::{self, ChangedAccounts, Reader};
-use crate::replication_token::{cookie_of, token_of};
+use crate::replication_token::{cookie_of, origin_of, token_of_controller};
 use crate::run::Pace;
 use crate::session::{Mode, Opened};
 use crate::settings::Settings;
@@ -37,8 +38,6 @@ use correct::Task;
 const SESSION_LENGTH: Duration = Duration::from_secs(15 * 60);
 /// Time between two attempts at what failed.
 const RETRY_PERIOD: Duration = Duration::from_secs(60);
-/// Attempts to reach the directory again inside a session.
-const RECONNECTS_MAX: u32 = 5;
 
 /// The work of one session.
 pub struct AccountStateRun<'a> {
@@ -51,6 +50,8 @@ pub struct AccountStateRun<'a> {
     unreadable: BTreeMap<Guid, (String, String)>,
     /// What the hub was left with.
     token: String,
+    /// Whose cookie that is.
+    origin: Option<Guid>,
     retried_at: Instant,
     summary: &'a mut RunSummary,
     rest: Rest,
@@ -79,6 +80,7 @@ impl<'a> AccountStateRun<'a> {
             unreadable: BTreeMap::new(),
             brake: Brake::new(agent, Stream::AccountState),
             token: opened.token.clone(),
+            origin: None,
             retried_at: Instant::now(),
             summary,
             rest: Rest::Working,
@@ -146,10 +148,15 @@ impl<'a> AccountStateRun<'a> {
     /// Brings the hub to the present; returns where the next look begins.
     async fn first_batch(&mut self, reader: &mut Reader) -> Result<Vec<u8>, Failure> {
         let kept = self.agent.file.account_cookie()?;
+        let (origin, token) = origin_of(&self.opened.token);
+        // A cookie of an unknown controller may be of any.
         let start = match self.opened.mode {
-            Mode::Delta => cookie_of(&self.opened.token, kept.as_deref()),
-            Mode::Full => None,
+            Mode::Delta if origin.is_some() || reader.controller().is_none() => {
+                cookie_of(token, kept.as_deref())
+            }
+            Mode::Delta | Mode::Full => None,
         };
+        self.origin = origin;
         let failed = self.failed();
         match start {
             Some(cookie) => {
@@ -237,13 +244,14 @@ impl<'a> AccountStateRun<'a> {
         tried.extend(tasks.iter().map(|task| task.guid));
         self.correct(reader, tasks, Known::Counted(known), &tried)
             .await?;
+        self.origin = reader.controller();
         self.store(all.cookie).await
     }
 
     /// Stores the cursor, first here: one that is too long for the hub is kept only here.
     async fn store(&mut self, cookie: Vec<u8>) -> Result<Vec<u8>, Failure> {
         self.opened.session.report().await?;
-        let token = token_of(&cookie);
+        let token = token_of_controller(&cookie, self.origin);
         if token != self.token {
             self.agent.file.set_account_cookie(&cookie)?;
             self.opened.session.set_token(&token).await?;
@@ -258,17 +266,17 @@ impl<'a> AccountStateRun<'a> {
         reader: &mut Reader,
         cookie: &[u8],
     ) -> Result<ChangedAccounts, DirectoryError> {
-        let mut backoff = Backoff::new();
+        let mut outage = Outage::default();
         loop {
-            let error = match reader.changed_accounts(cookie).await {
+            let error = match reader.changed_accounts(cookie, self.origin).await {
                 Err(error) if error.is_transient() => error,
                 other => return other,
             };
-            if backoff.attempts() >= RECONNECTS_MAX {
+            let Some(wait) = outage.next_wait(&*self.agent.entropy) else {
                 return Err(error);
-            }
+            };
             tracing::warn!(%error, "the directory is asked again");
-            tokio::time::sleep(backoff.next_wait(&*self.agent.entropy)).await;
+            tokio::time::sleep(wait).await;
             if let Ok(new) = self.connect().await {
                 reader.replace_by(new);
             }

@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::engine::guard::Limit;
 use crate::failure::Failure;
 use crate::file_permission;
+use crate::handover;
 use crate::hub::{Hub, Patience};
 use crate::index_file::IndexFile;
 use crate::item_error::ItemErrorFile;
@@ -218,6 +219,10 @@ impl Agent {
         held: &mut Option<Held>,
         summary: &mut RunSummary,
     ) -> Result<(), Failure> {
+        if opened.session.stream() == Stream::Objects {
+            // First of all: a session that fails early is one of this agent's all the same.
+            handover::begin_session(self, &opened.session, held).await?;
+        }
         let settings = Settings::effective(&self.config, opened.settings.as_ref())?;
         if opened.settings.is_some() {
             for name in settings.differences(&Settings::of_file(&self.config)) {

@@ -140,7 +140,14 @@ impl DryRun {
     async fn look(&self, sight: &mut Sight) -> Result<Seen, Failure> {
         let token = sight.hub.replication_token().await;
         let token = token.map_err(|error| hub::failure(&error))?;
+        let newest = sight.hub.newest_objects_session(None).await;
+        let newest = newest.map_err(|error| hub::failure(&error))?;
         let file = IndexFile::look(&self.config.working_directory());
+        // What was stored before a session of another agent would be no start for a run either.
+        let file = match file {
+            Some(file) if newest.is_some() && file.session()? == newest => Some(file),
+            _ => None,
+        };
         let pool = &self.config.userpool_id;
         let binding = sight.settings.binding(pool, &self.config.ldap.host);
         let stored = file.as_ref().map(|file| Stored {

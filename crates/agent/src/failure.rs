@@ -5,7 +5,8 @@
 /// A run, or the whole program, could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The configuration, or the settings of the hub, cannot be used.
+    /// The configuration, or the settings of the hub, cannot be used. It ends a program that starts,
+    /// or runs once; a service tries again.
     #[error("{0}")]
     Config(String),
     /// Secret files are open to others.

@@ -1,7 +1,8 @@
 //! The service: in each stream one session after the other, each for its whole interval
 //! (decision U131).
 //!
-//! Invariant: it ends only when it is told to, or when only a person can help. The streams know
+//! Invariant: it ends only when it is told to: a mistake in the settings of the hub would end every
+//! agent of the pool for good, and nobody would follow once it is mended. The streams know
 //! nothing of each other: each has its own thread, so that a plan over a million objects does not
 //! hold up the account that has just been disabled.
 
@@ -23,6 +24,8 @@ use crate::stream::Stream;
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// Sleep after refused credentials: asking more often would lock the account.
 const REFUSED_SLEEP: Duration = Duration::from_secs(5 * 60);
+/// Sleep after settings that cannot be used: a person has to mend them, in the hub or in a file.
+const UNUSABLE_SLEEP: Duration = Duration::from_secs(60);
 /// Sleep of a stream that waits for the first run of the objects.
 const NOT_READY_SLEEP: Duration = Duration::from_secs(2);
 /// Random addition to a sleep, so that several agents do not ask at the same moment.
@@ -33,31 +36,28 @@ const JITTER_MILLIS: u64 = 500;
 /// against the person who starts the service.
 ///
 /// # Errors
-/// [`Failure`] that waiting cannot mend: configuration and permissions. It ends every stream.
+/// [`Failure`] when a stream broke down; it ends all of them. What a session cannot be worked with is
+/// no such thing, its settings included: they are the hub's and can be mended there at any time.
 pub async fn follow(agent: &Arc<Agent>, first: Urgency) -> Result<(), Failure> {
     let streams = agent.config.streams.iter().map(|stream| {
         let (agent, stream, runtime) = (Arc::clone(agent), *stream, Handle::current());
         tokio::task::spawn_blocking(move || {
-            let result = runtime.block_on(follow_stream(&agent, stream, first));
-            if result.is_err() {
-                agent.stop.cancel();
-            }
-            result
+            runtime.block_on(follow_stream(&agent, stream, first));
         })
     });
     let streams: Vec<_> = streams.collect();
     let mut all = Ok(());
     for (stream, ended) in agent.config.streams.iter().zip(streams) {
-        let result = ended.await.unwrap_or_else(|error| {
+        let result = ended.await.map_err(|error| {
             agent.stop.cancel();
-            Err(Failure::run(stream.name(), &error))
+            Failure::run(stream.name(), &error)
         });
         all = all.and(result);
     }
     all
 }
 
-async fn follow_stream(agent: &Agent, stream: Stream, first: Urgency) -> Result<(), Failure> {
+async fn follow_stream(agent: &Agent, stream: Stream, first: Urgency) {
     let name = stream.name();
     let mut urgency = match stream {
         Stream::Objects => handover::first_urgency(agent, first),
@@ -86,7 +86,7 @@ async fn follow_stream(agent: &Agent, stream: Stream, first: Urgency) -> Result<
                         }
                         Duration::ZERO
                     }
-                    Err(failure) => after(agent, stream, failure, &mut backoff)?,
+                    Err(failure) => after(agent, stream, &failure, &mut backoff),
                 }
             }
             Ok(Opening::NotReady) => {
@@ -103,9 +103,9 @@ async fn follow_stream(agent: &Agent, stream: Stream, first: Urgency) -> Result<
             }) => {
                 tracing::info!(stream = name, agent_id, until = %until, "another agent works; waiting");
                 let why = format!("agent {agent_id} works, at least until {until}");
-                agent.board.waits(name, &why, agent.clock.now());
+                agent.board.stands_by(name, &why, agent.clock.now());
                 tokio::select! {
-                    () = agent.stop.cancelled() => return Ok(()),
+                    () = agent.stop.cancelled() => return,
                     () = handover::until_over(agent, &session_id, until) => {}
                 }
                 if stream == Stream::Objects {
@@ -123,35 +123,34 @@ async fn follow_stream(agent: &Agent, stream: Stream, first: Urgency) -> Result<
                 if !matches!(failure, Failure::Stopped) {
                     agent.board.failed(name, &failure, agent.clock.now());
                 }
-                after(agent, stream, failure, &mut backoff)?
+                after(agent, stream, &failure, &mut backoff)
             }
         };
         tokio::select! {
-            () = agent.stop.cancelled() => return Ok(()),
+            () = agent.stop.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
         }
     }
 }
 
-/// How long to wait after a failure, if waiting can help. Refused credentials are tried again,
-/// rarely: the account may be unlocked, or the clocks set.
-fn after(
-    agent: &Agent,
-    stream: Stream,
-    failure: Failure,
-    backoff: &mut Backoff,
-) -> Result<Duration, Failure> {
+/// How long to wait after a failure. Refused credentials are tried again, rarely: the account may be
+/// unlocked, or the clocks set. So is what cannot be worked with: the settings of the hub, or a file
+/// that is just being written.
+fn after(agent: &Agent, stream: Stream, failure: &Failure, backoff: &mut Backoff) -> Duration {
     let stream = stream.name();
     match failure {
-        Failure::Stopped => Ok(Duration::ZERO),
-        Failure::Config(_) | Failure::Permission(_) => Err(failure),
+        Failure::Stopped => Duration::ZERO,
         Failure::Authentication(_) => {
             tracing::error!(stream, reason = %failure, "the credentials were refused; they are tried again later");
-            Ok(REFUSED_SLEEP)
+            REFUSED_SLEEP
+        }
+        Failure::Config(_) | Failure::Permission(_) => {
+            tracing::error!(stream, reason = %failure, "the settings cannot be used; they are tried again later");
+            UNUSABLE_SLEEP + jitter(agent)
         }
         Failure::Run(_) | Failure::LeaseLost(_) => {
             tracing::error!(stream, reason = %failure, "the run failed; it is tried again");
-            Ok(backoff.next_wait(&*agent.entropy))
+            backoff.next_wait(&*agent.entropy)
         }
     }
 }

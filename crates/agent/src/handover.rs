@@ -2,6 +2,7 @@
 //!
 //! Invariant: who takes over does not wait for the next session to be due: the brake of the hub is
 //! against loops, and between an agent that was stopped and the one that goes on there is none.
+//! An index counts only while no other agent has had a session since it was stored.
 //! Deliberately absent: what happens to a session that was not closed; its lease ends.
 
 use std::path::PathBuf;
@@ -11,7 +12,10 @@ use rollcall_kit::timestamp::Timestamp;
 use rollcall_proto::idp::SessionStatus;
 
 use crate::agent::Agent;
-use crate::session::{self, Urgency};
+use crate::failure::Failure;
+use crate::hub;
+use crate::run::Held;
+use crate::session::{self, Session, Urgency};
 
 /// How often a waiting agent looks whether the other one was stopped. A look changes nothing and
 /// leaves nothing in the hub.
@@ -50,6 +54,28 @@ pub async fn until_over(agent: &Agent, session_id: &str, mut until: Timestamp) {
 /// How long to wait for a moment that is `left` away by the own clock, but no longer than `max`.
 pub fn until_due(left: Duration, max: Duration) -> Duration {
     left.min(max).max(WAIT_MIN)
+}
+
+/// Asks whose the session of the objects before this one was. After one of another agent the index
+/// is not what the hub was left with, whatever the tokens say: they are stored after a batch, and
+/// that agent may have died in the middle of one.
+///
+/// # Errors
+/// [`Failure`] when the hub does not tell, or the file cannot be written.
+pub async fn begin_session(
+    agent: &Agent,
+    session: &Session,
+    held: &mut Option<Held>,
+) -> Result<(), Failure> {
+    let previous = session.hub().newest_objects_session(Some(session.id()));
+    let previous = previous.await.map_err(|error| hub::failure(&error))?;
+    if !agent
+        .file
+        .begin_session(session.id(), previous.as_deref())?
+    {
+        *held = None;
+    }
+    Ok(())
 }
 
 /// Notes that the service was stopped with nothing left to do.

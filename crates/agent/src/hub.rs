@@ -16,7 +16,7 @@ use rollcall_kit::backoff::Backoff;
 use rollcall_kit::entropy::Entropy;
 use rollcall_kit::timestamp::Timestamp;
 use rollcall_proto::idp::{
-    GetSessionRequest, GetUserpoolRequest, SynchronizationSession, Userpool,
+    GetSessionRequest, GetUserpoolRequest, ListSessionsRequest, SynchronizationSession, Userpool,
 };
 use rollcall_proto::operation::Operation;
 use tonic::{Request, Response, Status};
@@ -43,6 +43,7 @@ const ATTEMPTS_MAX: u32 = 20;
 const PAGES_MAX: u32 = 100_000;
 /// One attempt; a page of 1,000 users is the largest answer.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+const OBJECTS_SESSIONS: &str = "session_type = 'AD_SYNC'";
 
 /// What to do about a hub that is away when the program starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,6 +179,30 @@ impl Hub {
             })
             .await?;
         Ok(answer.session.unwrap_or_default())
+    }
+
+    /// The newest session of the objects that has another id than `except`, whoever had it.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn newest_objects_session(
+        &self,
+        except: Option<&str>,
+    ) -> Result<Option<String>, ClientError> {
+        let request = ListSessionsRequest {
+            subject_container_id: self.userpool_id(),
+            // Newest first (decision U36).
+            page_size: 2,
+            filter: OBJECTS_SESSIONS.to_owned(),
+            ..ListSessionsRequest::default()
+        };
+        let found = self
+            .read(request, |hub, request| async move {
+                hub.synchronization_sessions().list_sessions(request).await
+            })
+            .await?;
+        let mut ids = found.sessions.into_iter().map(|session| session.session_id);
+        Ok(ids.find(|id| Some(id.as_str()) != except))
     }
 
     /// A call that changes nothing.

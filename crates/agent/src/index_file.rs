@@ -1,8 +1,8 @@
 //! The index on disk, so that a restart can go on with a delta.
 //!
 //! Invariant: the file is never the truth. While a batch is being written to the hub the file
-//! carries no token; a file without the hub's token, or made under other settings, is thrown
-//! away and rebuilt from both sides.
+//! carries no token, nor after a session of another agent; a file without the hub's token, or made
+//! under other settings, is thrown away and rebuilt from both sides.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,6 +34,7 @@ const FILTER: TableDefinition<&str, &[u8]> = TableDefinition::new("filter");
 const BINDING: &str = "binding";
 const TOKEN: &str = "token";
 const COOKIE: &str = "cookie";
+const SESSION: &str = "session";
 const CONTROLLER: &str = "controller";
 const COMPARED_AT: &str = "compared at";
 const FOLLOWED_AT: &str = "followed_at";
@@ -275,6 +276,36 @@ impl IndexFile {
             tx.open_table(FACTS)?.remove(TOKEN)?;
             Ok(())
         })
+    }
+
+    /// The last session of the objects in which this agent wrote, and nobody else between the
+    /// stored index and its end.
+    ///
+    /// # Errors
+    /// [`IndexFileError`].
+    pub fn session(&self) -> Result<Option<String>, IndexFileError> {
+        let bytes = self.fact(SESSION)?;
+        Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))
+    }
+
+    /// Begins the session `id`, after `previous`; returns whether the file goes on. Unless that was one of this file, another agent
+    /// may have written since, and the file loses its token: the hub's says only what was covered
+    /// when a batch was finished, not what an agent wrote that died before.
+    ///
+    /// # Errors
+    /// [`IndexFileError`].
+    pub fn begin_session(&self, id: &str, previous: Option<&str>) -> Result<bool, IndexFileError> {
+        let known = self.session()?;
+        let goes_on = known.is_some() && known.as_deref() == previous;
+        self.write(|tx| {
+            let mut facts = tx.open_table(FACTS)?;
+            if !goes_on {
+                facts.remove(TOKEN)?;
+            }
+            facts.insert(SESSION, id.as_bytes())?;
+            Ok(())
+        })?;
+        Ok(goes_on)
     }
 
     /// Stores the changed records.

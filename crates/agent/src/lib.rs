@@ -30,6 +30,7 @@ pub mod item_error;
 pub mod logger;
 pub mod metrics;
 pub mod once;
+pub mod outage;
 pub mod progress;
 pub mod reader;
 pub mod refused_plan;

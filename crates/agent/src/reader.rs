@@ -206,6 +206,16 @@ impl Reader {
         self.controller
     }
 
+    fn check_origin(&self, origin: Option<Guid>) -> Result<(), Error> {
+        if origin.is_some() && self.controller.is_some() && origin != self.controller {
+            return Err(Error::CookieRefused {
+                text: "it is of another domain controller, or of this one before it was restored"
+                    .to_owned(),
+            });
+        }
+        Ok(())
+    }
+
     /// Asks what changed since `cookie`, which came from the controller `origin` if that is known.
     ///
     /// Another controller, or this one after a restore, may take the cookie and leave out what it
@@ -219,12 +229,7 @@ impl Reader {
         cookie: &[u8],
         origin: Option<Guid>,
     ) -> Result<Changes, Error> {
-        if origin.is_some() && self.controller.is_some() && origin != self.controller {
-            return Err(Error::CookieRefused {
-                text: "it is of another domain controller, or of this one before it was restored"
-                    .to_owned(),
-            });
-        }
+        self.check_origin(origin)?;
         let mut changes = Changes::default();
         let base = self.base.clone();
         let mut read = self
@@ -235,9 +240,7 @@ impl Reader {
             match read.next().await? {
                 // The domain itself is new to a reader only at the start.
                 Some(DirSyncEvent::Change(change)) if change.entry.kind == Some(Kind::Domain) => {
-                    return Err(Error::CookieRefused {
-                        text: "everything is reported from the start".to_owned(),
-                    });
+                    return Err(from_the_start());
                 }
                 Some(DirSyncEvent::Change(change)) => changes.note(*change, &base),
                 Some(DirSyncEvent::Page(_)) => {}
@@ -357,6 +360,13 @@ impl Read {
             all,
             elsewhere: Vec::new(),
         }
+    }
+}
+
+/// A controller that does not know the cookie and does not say so.
+fn from_the_start() -> Error {
+    Error::CookieRefused {
+        text: "everything is reported from the start".to_owned(),
     }
 }
 

@@ -9,8 +9,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
+use crate::engine::Guid;
+
 const WHOLE: &str = "rc1.";
 const FINGERPRINT: &str = "rc1f.";
+/// Before a token that says whose cookie it is.
+const ORIGIN: &str = "rc1o.";
 const TOKEN_CHARACTERS_MAX: usize = 1_000;
 
 /// The token for a cookie.
@@ -20,6 +24,37 @@ pub fn token_of(cookie: &[u8]) -> String {
     if whole.len() <= TOKEN_CHARACTERS_MAX {
         return whole;
     }
+    fingerprint(cookie)
+}
+
+/// The token for a cookie of the controller `origin`, for a stream that keeps no index: who goes on
+/// from it may be another agent, which could not tell otherwise whose cookie it is.
+#[must_use]
+pub fn token_of_controller(cookie: &[u8], origin: Option<Guid>) -> String {
+    let token = token_of(cookie);
+    let Some(origin) = origin else {
+        return token;
+    };
+    let whole = format!("{ORIGIN}{origin}.{token}");
+    if whole.len() <= TOKEN_CHARACTERS_MAX {
+        return whole;
+    }
+    format!("{ORIGIN}{origin}.{}", fingerprint(cookie))
+}
+
+/// Whose cookie a token is of, if it says so, and the token without that.
+#[must_use]
+pub fn origin_of(token: &str) -> (Option<Guid>, &str) {
+    let said = token.strip_prefix(ORIGIN);
+    let said = said.and_then(|rest| rest.split_once('.'));
+    let said = said.and_then(|(origin, token)| Some((Guid::parse(origin)?, token)));
+    match said {
+        Some((origin, token)) => (Some(origin), token),
+        None => (None, token),
+    }
+}
+
+fn fingerprint(cookie: &[u8]) -> String {
     format!("{FINGERPRINT}{}", hex::encode(Sha256::digest(cookie)))
 }
 
@@ -30,7 +65,7 @@ pub fn cookie_of(token: &str, kept: Option<&[u8]>) -> Option<Vec<u8>> {
         return URL_SAFE_NO_PAD.decode(text).ok();
     }
     let kept = kept?;
-    (token_of(kept) == token).then(|| kept.to_vec())
+    (fingerprint(kept) == token).then(|| kept.to_vec())
 }
 
 #[cfg(test)]
@@ -54,6 +89,25 @@ mod tests {
                 size <= 747,
                 "{size}"
             );
+        }
+    }
+
+    #[test]
+    fn a_token_says_whose_cookie_it_is() {
+        let controller = Guid::from_number(7);
+        for size in [0, 108, 715, 720, 747, 748, 5_000] {
+            let cookie = vec![0xa5; size];
+            let token = token_of_controller(&cookie, Some(controller));
+            assert!(token.len() <= TOKEN_CHARACTERS_MAX, "{size}");
+            let (origin, plain) = origin_of(&token);
+            assert_eq!(origin, Some(controller), "{size}");
+            assert_eq!(cookie_of(plain, Some(&cookie)), Some(cookie.clone()));
+            let plain = token_of_controller(&cookie, None);
+            assert_eq!(plain, token_of(&cookie));
+            assert_eq!(origin_of(&plain), (None, plain.as_str()));
+        }
+        for token in ["", "rc1o.", "rc1o.x.rc1.AAAA", "rc1o.rc1.AAAA"] {
+            assert_eq!(origin_of(token), (None, token));
         }
     }
 

@@ -19,7 +19,10 @@ use std::time::Duration;
 use agents::*;
 use change::*;
 use proxy::{Proxy, Way};
-use rollcall_proto::idp::{ChangeType, RelatedObjectType, SessionStatus};
+use rollcall_proto::idp::{
+    ChangeType, GetReplicationTokenRequest, RelatedObjectType, SessionStatus, SessionType,
+    SynchronizationSession,
+};
 use rollcall_proto::organizationmanager::ListExternalGroupsRequest;
 use world::{World, start_hub};
 
@@ -27,6 +30,12 @@ use world::{World, start_hub};
 const STEPS: u64 = 12;
 /// Places in the reading of the directory.
 const DIRECTORY_STEPS: u64 = 4;
+/// Places in a delta.
+const DELTA_STEPS: u64 = 8;
+/// Users that come with one round of changes and go with the next.
+const EACH: usize = 12;
+/// Users that stay and are changed.
+const STEADY: usize = 6;
 /// Tells a program of this test that it is to be the hub on these data.
 const HUB_DATA: &str = "ROLLCALL_TEST_HUB_DATA";
 const HUB_ADDRESS: &str = "ROLLCALL_TEST_HUB_ADDRESS";
@@ -241,4 +250,207 @@ async fn at_17_a_hub_killed_at_any_step_is_waited_for() {
         assert_eq!(made(RelatedObjectType::Group), found.groups);
         assert!(is_finished(&sessions[0]), "{sessions:#?}");
     }
+}
+
+/// The token of the objects at the hub.
+async fn token(world: &World) -> String {
+    let request = GetReplicationTokenRequest {
+        subject_container_id: world.pool.id.clone(),
+        session_type: SessionType::AdSync as i32,
+    };
+    let mut synchronization = world.client.synchronization();
+    let stored = synchronization.get_replication_token(request).await;
+    stored.unwrap().into_inner().replication_token
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_17_who_returns_after_another_agent_died_compares_everything() {
+    const NEWCOMERS: usize = 120;
+    let world = World::start_with(Some(people(60)), "{lease_seconds: 10}").await;
+    let hub = hub_wire(&world).await;
+    let ways = Ways {
+        hub: Some(&hub),
+        ..Ways::default()
+    };
+    let unlimited = "safety: {max_removals: 0}";
+    let anna = Agent::new(&world, "anna", &Ways::default(), "", unlimited);
+    let boris = Agent::new(&world, "boris", &ways, "", unlimited);
+    world.run(&anna.config).await;
+    let before = (world.users().await.len(), token(&world).await);
+
+    // Boris makes some of them and dies before he stores how far he read.
+    let unit = format!("OU=People,{BASE}");
+    let names: Vec<String> = (0..NEWCOMERS).map(|n| format!("newcomer{n}")).collect();
+    let all: String = names.iter().map(|name| new_user(name, &unit)).collect();
+    world.dc.admin_ldapmodify(&all).unwrap();
+    let working = boris.spawn(&["--once", "--now"]);
+    world.wait_users(before.0 + 1).await;
+    hub.set(Way::Stalled);
+    working.kill();
+    hub.set(Way::Cut);
+    assert_eq!(token(&world).await, before.1, "as if nobody had been there");
+
+    // They leave the directory, and only then Anna returns.
+    let gone: Vec<String> = names
+        .iter()
+        .map(|name| format!("CN={name},{unit}"))
+        .collect();
+    let gone: Vec<&str> = gone.iter().map(String::as_str).collect();
+    world.dc.admin_ldapdelete(&gone).unwrap();
+    let over = |session: &SynchronizationSession| session.agent_id == "boris" && !is_open(session);
+    wait_session(&world, "the end of the lease", over).await;
+    let made = world.users().await.len() - before.0;
+    println!("{made} of {NEWCOMERS} were made");
+    assert!((1..NEWCOMERS).contains(&made), "{}", boris.log());
+    let returned = world.run(&anna.config).await;
+    assert_eq!(returned["mode"], "full", "{returned:#}");
+    assert_eq!(returned["users"]["removed"], made, "{returned:#}");
+    world.assert_equal().await;
+    assert_eq!(world.run(&anna.config).await["mode"], "delta");
+}
+
+/// Creates, updates, removals and memberships at once; what came with the last round goes.
+fn change_everything(world: &World, round: usize) {
+    let unit = format!("OU=People,{BASE}");
+    let crew = format!("CN=crew,OU=Groups,{BASE}");
+    let dn = |name: &str| format!("CN={name},{unit}");
+    let coming = |round: usize| (0..EACH).map(move |at| format!("r{round}x{at}"));
+    let steady: Vec<String> = (0..STEADY).map(|at| format!("steady{at}")).collect();
+    let mut ldif: String = coming(round).map(|name| new_user(&name, &unit)).collect();
+    if round == 0 {
+        ldif.extend(steady.iter().map(|name| new_user(name, &unit)));
+        let members: Vec<String> = steady.iter().map(|name| dn(name)).collect();
+        let members: Vec<&str> = members.iter().map(String::as_str).collect();
+        ldif += &new_group("crew", &format!("OU=Groups,{BASE}"), &members);
+    } else {
+        let title = format!("Round {round}");
+        ldif.extend(
+            steady
+                .iter()
+                .map(|name| replace(&dn(name), "title", &title)),
+        );
+        let even = round.is_multiple_of(2);
+        let control = if even { "544" } else { "546" };
+        ldif += &replace(&dn("steady0"), "userAccountControl", control);
+        let member = if even { add_member } else { remove_member };
+        ldif += &member(&crew, &dn("steady1"));
+    }
+    ldif.extend(coming(round).map(|name| add_member(&crew, &dn(&name))));
+    world.dc.admin_ldapmodify(&ldif).unwrap();
+    if let Some(last) = round.checked_sub(1) {
+        let gone: Vec<String> = coming(last).map(|name| dn(&name)).collect();
+        let gone: Vec<&str> = gone.iter().map(String::as_str).collect();
+        world.dc.admin_ldapdelete(&gone).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_17_an_agent_killed_in_a_delta_is_followed_by_itself_or_by_another() {
+    let world = World::start_with(None, "{lease_seconds: 10}").await;
+    let hub = hub_wire(&world).await;
+    let ways = Ways {
+        hub: Some(&hub),
+        ..Ways::default()
+    };
+    let unlimited = "safety: {max_removals: 0}";
+    let anna = Agent::new(&world, "anna", &ways, "", unlimited);
+    let boris = Agent::new(&world, "boris", &Ways::default(), "", unlimited);
+    change_everything(&world, 0);
+    world.run(&anna.config).await;
+    change_everything(&world, 1);
+    let before = hub.bytes();
+    assert_eq!(world.run(&anna.config).await["mode"], "delta");
+    let delta = hub.bytes() - before;
+    world.assert_equal().await;
+    let mut round = 2;
+    let mut change = || {
+        change_everything(&world, round);
+        round += 1;
+    };
+    for step in 0..DELTA_STEPS {
+        change();
+        hub.stall_after(delta * step / DELTA_STEPS + 1);
+        let working = anna.spawn(&["--once", "--now"]);
+        let stalled = tokio::time::timeout(Duration::from_secs(60), hub.stalled()).await;
+        assert!(stalled.is_ok(), "the run ended before\n{}", anna.log());
+        working.kill();
+        hub.set(Way::Cut);
+        hub.open();
+        // Every third time another agent goes on, and the first one returns after that.
+        if step % 3 == 2 {
+            let over = |sessions: &[SynchronizationSession]| !sessions.iter().any(is_open);
+            let mut sessions = object_sessions(&world).await;
+            while !over(&sessions) {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                sessions = object_sessions(&world).await;
+            }
+            let other = world.run(&boris.config).await;
+            assert_eq!(other["failed_items_count"], 0, "{other:#}");
+            world.assert_equal().await;
+            change();
+        }
+        let resumed = world.run(&anna.config).await;
+        println!(
+            "step {step}: {} at {} bytes",
+            resumed["mode"],
+            delta * step / DELTA_STEPS + 1
+        );
+        assert_eq!(resumed["failed_items_count"], 0, "step {step}: {resumed:#}");
+        world.assert_equal().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_17_a_hub_killed_in_a_delta_is_waited_for() {
+    const NAME: &str = "at_17_a_hub_killed_in_a_delta_is_waited_for";
+    if let Ok(data) = std::env::var(HUB_DATA) {
+        return be_the_hub(data).await;
+    }
+    let mut world = World::start(None).await;
+    world.stop_hub().await;
+    let (data, address) = (world.hub_data.clone(), world.address.clone());
+    let mut hub = HubProcess::start(NAME, &data, &address).await;
+    let wire = hub_wire(&world).await;
+    let ways = Ways {
+        hub: Some(&wire),
+        ..Ways::default()
+    };
+    let agent = Agent::new(&world, "anna", &ways, "", "safety: {max_removals: 0}");
+    change_everything(&world, 0);
+    let service = agent.spawn(&["--now"]);
+    world.wait_equal().await;
+    let session = wait_session(&world, "a session", is_open).await;
+    let before = wire.bytes();
+    change_everything(&world, 1);
+    world.wait_equal().await;
+    let delta = wire.bytes() - before;
+    let mut rounds = 2;
+    for step in 1..=5 {
+        wire.stall_after(delta * step / 8);
+        change_everything(&world, rounds);
+        rounds += 1;
+        let stalled = tokio::time::timeout(Duration::from_secs(60), wire.stalled()).await;
+        assert!(stalled.is_ok(), "nothing was sent\n{}", agent.log());
+        hub.kill();
+        wire.set(Way::Cut);
+        hub = HubProcess::start(NAME, &data, &address).await;
+        wire.open();
+        world.wait_equal().await;
+    }
+    // The last counters and the token are on their way.
+    let made = (STEADY + EACH * rounds) as i64;
+    let gone = (EACH * (rounds - 1)) as i64;
+    let told = |session: &SynchronizationSession| {
+        let users = |change| counter(session, RelatedObjectType::User, change).0;
+        (users(ChangeType::Create), users(ChangeType::Delete)) == (made, gone)
+    };
+    let counted = wait_session(&world, "exact counters", told).await;
+    assert_eq!(
+        counted.session_id,
+        session.session_id,
+        "it went on in its session\n{}",
+        agent.log()
+    );
+    assert_eq!(service.terminate().await, Some(0), "{}", agent.log());
+    world.assert_equal().await;
 }

@@ -22,6 +22,7 @@ use rollcall_kit::entropy::{Entropy, SeededEntropy, SystemEntropy};
 use rollcall_lab::fake_directory::{
     Code, Domain, ForeignCookie, MemberRight, ObjectId, RecycleBin, Searched,
 };
+use rollcall_proto::admin::SetPasswordChangeRequiredRequest;
 use world::World;
 
 fn reads_members(search: &Searched) -> bool {
@@ -241,13 +242,33 @@ async fn at_07_members_brought_back_from_deletion() {
     }
 }
 
+/// Whether the hub wants the password changed; only its store tells.
+async fn must_change(world: &Fake, user_id: &str) -> bool {
+    let store = &world.hub.as_ref().unwrap().hub.store;
+    let id = user_id.into();
+    let found = store.read(async move |tx| tx.find_password(&id).await);
+    found.await.unwrap().unwrap().kind.to_string() == "TEMPORARY"
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn at_11_other_and_restored_controllers_and_refused_cookies() {
     let world = World::start_fake().await;
     let (users, group) = fill(&world, 45);
     let config = world.configure("", "");
+    world.dc.edit(|domain| {
+        let once = ["132000000000000000"];
+        domain.set(users[5], "pwdLastSet", &once).unwrap();
+    });
     world.run(&config).await;
     let before = ids(&world).await;
+    // An administrator wants this password changed, whatever the directory says.
+    let marked = world.id_of("u0005").await.unwrap();
+    let request = SetPasswordChangeRequiredRequest {
+        user_id: marked.clone(),
+        required: true,
+    };
+    let mut passwords = world.client.passwords();
+    passwords.set_change_required(request).await.unwrap();
     for foreign in [
         ForeignCookie::Resync,
         ForeignCookie::Trusted,
@@ -274,6 +295,10 @@ async fn at_11_other_and_restored_controllers_and_refused_cookies() {
         });
         let run = world.run(&config).await;
         assert_eq!(run["mode"], "full", "{foreign:?}");
+        let states = &run["streams"]["account_state"];
+        assert_eq!(states["mode"], "full", "{foreign:?}");
+        assert_unchanged(states);
+        assert!(must_change(&world, &marked).await, "{foreign:?}");
         for what in ["created", "removed", "activated", "deactivated"] {
             assert_eq!(run["users"][what], 0, "{foreign:?} {run:#}");
         }
@@ -284,6 +309,16 @@ async fn at_11_other_and_restored_controllers_and_refused_cookies() {
         let next = world.run(&config).await;
         assert_eq!(next["mode"], "delta", "{foreign:?}");
         assert_unchanged(&next);
+        let states = &next["streams"]["account_state"];
+        assert_eq!(states["mode"], "delta", "{foreign:?}");
+        assert_unchanged(states);
+        world.dc.edit(|domain| {
+            domain.set(users[6], "accountExpires", &["0"]).unwrap();
+        });
+        let followed = world.run(&config).await;
+        let states = &followed["streams"]["account_state"];
+        assert_eq!(states["mode"], "delta", "{foreign:?}");
+        assert!(must_change(&world, &marked).await, "{foreign:?}");
     }
 }
 

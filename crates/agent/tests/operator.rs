@@ -15,7 +15,10 @@ use std::time::Duration;
 
 use change::*;
 use rollcall_proto::idp::create_user_request::Credentials;
-use rollcall_proto::idp::{CreateUserRequest, DeleteUserRequest, PasswordSpec, SessionStatus};
+use rollcall_proto::idp::{
+    CreateSynchronizationSettingsRequest, CreateUserRequest, DeleteSynchronizationSettingsRequest,
+    DeleteUserRequest, PasswordSpec, SessionStatus, SynchronizationFilter,
+};
 use serde_json::Value as Json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use world::World;
@@ -226,6 +229,118 @@ async fn at_18_a_failure_is_never_shown_as_a_success() {
     let text = metrics_with(&world, port, users).await;
     assert!(text.contains("rollcall_agent_consecutive_failures{stream=\"objects\"} 0"));
     assert!(!text.contains("anna"), "{text}");
+    assert_eq!(agent.terminate().await, Some(0), "{}", world.log());
+}
+
+/// AT-18: waiting for the next attempt is no recovery, and a directory that shows nothing is no empty
+/// directory.
+#[tokio::test(flavor = "multi_thread")]
+async fn at_18_what_fails_goes_on_failing_until_it_works() {
+    let world = World::start(None).await;
+    let unit = format!("OU=People,{BASE}");
+    world.dc.admin_ldapmodify(&new_user("anna", &unit)).unwrap();
+    let port = free_port();
+    let top = format!("metrics: {{listen: '127.0.0.1:{port}'}}");
+    let config = world.configure("", &top);
+    world.run(&config).await;
+    let good = std::fs::read_to_string(&config).unwrap();
+    let failing = "rollcall_agent_failing{stream=\"objects\"} 1";
+
+    let no_unit = good.replace("OU=People,DC=", "OU=Nowhere,DC=");
+    std::fs::write(&config, no_unit).unwrap();
+    let agent = world.spawn(&config, &["--now"]);
+    for _ in 0..POLLS_MAX {
+        if world.log().contains("the next session is not due yet") {
+            break;
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    assert!(world.log().contains("not due yet"), "{}", world.log());
+    let text = metrics(port).await.unwrap();
+    assert!(text.lines().any(|line| line == failing), "{text}");
+    let shown = status(&world, &config, &[]).await;
+    let objects = &shown["streams"]["objects"];
+    assert_eq!(objects["phase"], "failing", "{shown:#}");
+    let reason = objects["reason"].as_str().unwrap();
+    assert!(reason.contains("OU=Nowhere"), "{reason}");
+    assert_eq!(agent.terminate().await, Some(0), "{}", world.log());
+
+    // Nothing below the unit can be read any more (MS-ADTS 5.1.3.2: list contents, read property).
+    std::fs::write(&config, &good).unwrap();
+    let account = world.sync_account_sid();
+    let sddl = format!("--sddl=(D;CI;LCRP;;;{account})");
+    let people = format!("--objectdn={unit}");
+    let set = ["dsacl", "set", &people, &sddl];
+    world.dc.samba_tool(&set).unwrap();
+    world.reset_token().await;
+    let reason = world.failing_run(&config).await;
+    let shown = status(&world, &config, &[]).await;
+    let objects = &shown["streams"]["objects"];
+    assert_eq!(objects["phase"], "failing", "{shown:#}");
+    assert_eq!(objects["reason"], reason.as_str());
+    assert_eq!(objects["last_outcome"], "failed");
+    assert_eq!(world.users().await.len(), 1, "nobody is removed");
+    let agent = world.spawn(&config, &["--now"]);
+    let text = metrics_with(&world, port, failing).await;
+    assert!(text.contains("rollcall_agent_last_run_success{stream=\"objects\"} 0"));
+    assert_eq!(agent.terminate().await, Some(0), "{}", world.log());
+}
+
+async fn set_domain(world: &World, domain: &str) {
+    let mut synchronization = world.client.synchronization();
+    let request = DeleteSynchronizationSettingsRequest {
+        subject_container_id: world.pool.id.clone(),
+    };
+    let _ = synchronization
+        .delete_synchronization_settings(request)
+        .await;
+    let request = CreateSynchronizationSettingsRequest {
+        subject_container_id: world.pool.id.clone(),
+        filter: Some(SynchronizationFilter {
+            domain: domain.to_owned(),
+            organization_units: world.units.clone(),
+            groups: Vec::new(),
+        }),
+        replacement_domain: world.domain().to_owned(),
+        ..CreateSynchronizationSettingsRequest::default()
+    };
+    let created = synchronization.create_synchronization_settings(request);
+    created.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mistake_in_the_settings_of_the_hub_ends_no_service() {
+    let world = World::start(None).await;
+    let unit = format!("OU=People,{BASE}");
+    world.dc.admin_ldapmodify(&new_user("anna", &unit)).unwrap();
+    let config = world.configure("", "");
+    set_domain(&world, "other.example.com").await;
+    assert_eq!(world.once(&config).await.0, 2, "a single run says so");
+    let agent = world.spawn(&config, &["--now"]);
+    for _ in 0..POLLS_MAX {
+        if world.log().contains("they are tried again later") {
+            break;
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    assert!(world.log().contains("other.example.com"), "{}", world.log());
+    let shown = status(&world, &config, &[]).await;
+    let objects = &shown["streams"]["objects"];
+    assert_eq!(objects["phase"], "failing", "{shown:#}");
+    let reason = objects["reason"].as_str().unwrap();
+    assert!(reason.contains("other.example.com"), "{reason}");
+    let newest = &world.sessions().await[0];
+    assert!(newest.fail_reason.contains("other.example.com"));
+
+    set_domain(&world, "corp.example.com").await;
+    for _ in 0..4 * POLLS_MAX {
+        if world.id_of("anna").await.is_some() {
+            break;
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    world.wait_equal().await;
+    assert!(world.id_of("anna").await.is_some(), "{}", world.log());
     assert_eq!(agent.terminate().await, Some(0), "{}", world.log());
 }
 

@@ -327,3 +327,34 @@ async fn a_signal_ends_an_agent_soon_in_every_phase() {
         "it will expire by itself"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_restarts_does_not_end_the_session() {
+    const REFUSED_BEFORE_IT_IS_BACK: usize = 7;
+    let world = World::start_with(Some(people(20)), "{lease_seconds: 10}").await;
+    let directory = directory_wire(&world).await;
+    let ways = Ways {
+        directory: Some(&directory),
+        ..Ways::default()
+    };
+    let agent = Agent::new(&world, "anna", &ways, "", "streams: [objects]");
+    let service = agent.spawn(&[]);
+    world.wait_equal().await;
+    directory.set(Way::Cut);
+    add(&world, "meanwhile");
+    let again = "the directory is asked again";
+    for _ in 0..2_400 {
+        if agent.log().matches(again).count() >= REFUSED_BEFORE_IT_IS_BACK {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(agent.log().matches(again).count() >= REFUSED_BEFORE_IT_IS_BACK);
+    directory.open();
+    wait_login(&world, "meanwhile").await;
+    world.wait_equal().await;
+    let sessions = object_sessions(&world).await;
+    assert_eq!(sessions.len(), 1, "{sessions:#?}");
+    assert!(is_open(&sessions[0]), "{sessions:#?}");
+    assert_eq!(service.terminate().await, Some(0), "{}", agent.log());
+}

@@ -2,8 +2,8 @@
 //!
 //! Invariant: everything that decides what is written is the real engine; this loop only fetches
 //! its inputs and carries out its plan, by the rules that the agent's own loop has to keep:
-//! the stored index counts only while the hub holds the token that it covers, and it covers
-//! nothing while a batch is being written. Deliberately absent: concurrency inside an agent.
+//! the stored index counts only while the hub holds the token that it covers and nobody else has had
+//! a session since, and it covers nothing while a batch is being written. Deliberately absent: concurrency inside an agent.
 
 mod reader;
 mod writer;
@@ -49,6 +49,8 @@ pub struct Agent {
 struct Stored {
     binding: String,
     token: Option<String>,
+    /// The last session of this agent through which it stayed current.
+    session: SessionId,
     cookie: Cookie,
     index: Index,
 }
@@ -183,6 +185,7 @@ fn attend(world: &mut World, agent: &mut Agent) -> Result<Outcome, Interrupt> {
 impl Run<'_> {
     fn work(&mut self, session: &SyncSession) -> Result<(), Interrupt> {
         self.world.begin_window(&self.session);
+        self.begin_session();
         let stored = self.agent.stored.clone();
         match stored.filter(|stored| self.is_current(stored)) {
             Some(stored) if session.sync_mode == SyncMode::Delta => {
@@ -209,6 +212,23 @@ impl Run<'_> {
             self.act()?;
         }
         Ok(())
+    }
+
+    /// After a session of another agent, or of another process, the stored index covers nothing:
+    /// that one may have died after it wrote and before it stored its token.
+    fn begin_session(&mut self) {
+        let others = self.world.hub.sessions().iter().rev();
+        let mut others = others.filter(|session| session.id != self.session);
+        let previous = others.next().map(|session| session.id.clone());
+        let Some(stored) = &mut self.agent.stored else {
+            return;
+        };
+        if self.world.flaw != Flaw::TrustsTheTokenAlone
+            && previous.as_ref() != Some(&stored.session)
+        {
+            stored.token = None;
+        }
+        stored.session = self.session.clone();
     }
 
     /// Whether nobody has written to the hub since the index was saved.
@@ -266,6 +286,7 @@ impl Run<'_> {
         self.agent.stored = Some(Stored {
             binding: self.mapping.fingerprint(),
             token: Some(token),
+            session: self.session.clone(),
             cookie: self.cookie,
             index: self.index.clone(),
         });
@@ -296,9 +317,9 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The token says who wrote last, too: the same cookie under another agent is another token.
+    /// The token says how far the directory was read, and not by whom.
     fn token(&self) -> String {
-        format!("{:?} {}", self.cookie, self.session)
+        format!("{:?}", self.cookie)
     }
 
     fn close(&mut self, verdict: &Verdict) -> Result<(), Interrupt> {

@@ -2,7 +2,8 @@
 //!
 //! Invariant: names come from small pools, so that they collide. Whatever repairs itself only by
 //! a full run (a change behind the agent's back in the hub, rights that were gone for a while)
-//! is followed by an administrator's demand for one, as the manual asks.
+//! is followed by an administrator's demand for one, as the manual asks; in worlds in which nothing
+//! of that kind happens nobody demands one.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +16,7 @@ use rollcall_kit::timestamp::Span;
 
 use crate::directory::{Class, Object, Visibility};
 use crate::hub::{Call, DOMAIN};
-use crate::world::World;
+use crate::world::{Interference, World};
 
 const UNITS_AT_FIRST: usize = 4;
 const GROUPS_AT_FIRST: usize = 5;
@@ -43,8 +44,10 @@ pub fn populate(world: &mut World) {
 
 /// Something happens anywhere.
 pub fn any(world: &mut World) {
+    let undisturbed = world.interference == Interference::Nobody;
     match world.dice.below(20) {
         0..14 => directory(world),
+        14..17 | 18.. if undisturbed => directory(world),
         14..17 => hub(world),
         17 => settings(world),
         _ => rights(world),
@@ -334,8 +337,10 @@ pub fn repair(world: &mut World) {
     for guid in all {
         world.directory.set_visibility(guid, Visibility::Visible);
     }
-    let now = world.now();
-    world.hub.demand_full_run(now);
+    if world.interference == Interference::Administrators {
+        let now = world.now();
+        world.hub.demand_full_run(now);
+    }
     let units = world.directory.live(Class::Unit);
     let groups = world.directory.live(Class::Group);
     world.settings.units.retain(|unit| units.contains(unit));

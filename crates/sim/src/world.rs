@@ -44,6 +44,15 @@ pub enum Weather {
     Calm,
 }
 
+/// Who changes the hub beside the agents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interference {
+    /// Administrators, and those who take rights away; at the end they demand a full run.
+    Administrators,
+    /// Nobody: the agents have to find their way without a demand for a full run.
+    Nobody,
+}
+
 /// A mistake put into the agent on purpose, to show that the judgement finds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flaw {
@@ -61,6 +70,8 @@ pub enum Flaw {
     ForgetsChildrenOfMovedUnits,
     /// An index is taken for current although another agent may have worked since.
     TrustsAnyStoredIndex,
+    /// An index is taken for current when its token is the hub's, whoever had a session since.
+    TrustsTheTokenAlone,
     /// What an index says about activation is believed although others may have changed it.
     TrustsStaleActivation,
 }
@@ -123,6 +134,8 @@ pub struct World {
     pub settings: Settings,
     /// Whether faults happen.
     pub weather: Weather,
+    /// Whether somebody else changes the hub.
+    pub interference: Interference,
     /// The mistake under test.
     pub flaw: Flaw,
     /// The rare things so far.
@@ -218,6 +231,7 @@ impl World {
                 nested_groups: dice.one_of(NestedGroups::Direct, &[NestedGroups::Flatten]),
                 replacement_domain: None,
             },
+            interference: dice.one_of(Interference::Administrators, &[Interference::Nobody]),
             dice,
             weather: Weather::Storm,
             flaw,

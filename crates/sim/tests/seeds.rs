@@ -99,6 +99,11 @@ fn trust_in_a_stale_index_is_found() {
 }
 
 #[test]
+fn trust_in_a_token_that_another_agent_left_behind_is_found() {
+    check_found(Flaw::TrustsTheTokenAlone, Promise::Convergence);
+}
+
+#[test]
 fn trust_in_stale_activation_is_found() {
     check_found(Flaw::TrustsStaleActivation, Promise::Convergence);
 }

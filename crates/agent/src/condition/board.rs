@@ -52,8 +52,10 @@ impl Board {
         let mut state = self.lock();
         let mut condition = Condition::load(directory).unwrap_or_default();
         for stream in condition.streams.values_mut() {
-            stream.phase = Phase::Starting;
-            stream.reason = None;
+            if stream.phase != Phase::Failing {
+                stream.phase = Phase::Starting;
+                stream.reason = None;
+            }
             stream.runs_completed = 0;
             stream.runs_failed = 0;
             stream.done = super::Done::default();
@@ -140,8 +142,20 @@ impl Board {
         });
     }
 
-    /// It is not its time, or another agent works.
+    /// It is not its time. After a failure nobody follows the directory meanwhile, so it goes on
+    /// failing, for the reason it had.
     pub fn waits(&self, stream: &str, reason: &str, now: Timestamp) {
+        self.change(stream, now, |condition| {
+            if condition.phase == Phase::Failing {
+                return;
+            }
+            condition.phase = Phase::Waiting;
+            condition.reason = Some(reason.to_owned());
+        });
+    }
+
+    /// Another agent works: the directory is followed.
+    pub fn stands_by(&self, stream: &str, reason: &str, now: Timestamp) {
         self.change(stream, now, |condition| {
             condition.phase = Phase::Waiting;
             condition.reason = Some(reason.to_owned());
@@ -274,6 +288,37 @@ mod tests {
         );
         assert_eq!(condition.streams["objects"].runs_completed, 0);
         assert_eq!(condition.streams["objects"].phase, Phase::Starting);
+    }
+
+    #[test]
+    fn waiting_after_a_failure_is_failing_unless_another_agent_works() {
+        let directory = tempfile::tempdir().unwrap();
+        let board = Board::default();
+        board.own(directory.path(), "a", "h");
+        let shown = |board: &Board| {
+            let stream = board.condition().streams["objects"].clone();
+            (stream.phase, stream.reason.unwrap())
+        };
+        board.waits("objects", "not due", NOW);
+        assert_eq!(shown(&board), (Phase::Waiting, "not due".into()));
+        board.began("objects", "s1", NOW);
+        board.ended("objects", &run(Outcome::Failed, Some("no DC")), NOW);
+        board.waits("objects", "not due", NOW);
+        assert_eq!(shown(&board), (Phase::Failing, "no DC".into()));
+        // So it is after a restart.
+        let next = Board::default();
+        next.own(directory.path(), "a", "h");
+        next.waits("objects", "not due", NOW);
+        assert_eq!(shown(&next), (Phase::Failing, "no DC".into()));
+        // What another agent follows is followed, also when it is done and nothing is due.
+        next.stands_by("objects", "agent b works", NOW);
+        assert_eq!(shown(&next), (Phase::Waiting, "agent b works".into()));
+        next.waits("objects", "not due", NOW);
+        assert_eq!(shown(&next), (Phase::Waiting, "not due".into()));
+        next.began("objects", "s2", NOW);
+        next.ended("objects", &run(Outcome::Completed, None), NOW);
+        next.waits("objects", "not due", NOW);
+        assert_eq!(shown(&next), (Phase::Waiting, "not due".into()));
     }
 
     #[test]

@@ -80,3 +80,32 @@ fn an_index_of_which_a_record_cannot_be_read_is_none() {
     let memory = file.memory(b"binding", "token", &Index::default());
     assert!(memory.unwrap().is_none());
 }
+
+#[test]
+fn a_session_of_somebody_else_ends_what_the_file_covers() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = IndexFile::open(directory.path()).unwrap();
+    let covers = |file: &IndexFile| file.load(b"binding", "token").unwrap().is_some();
+    let filled = || {
+        let cursor = CURSOR;
+        file.replace(&mut Index::default(), b"binding", cursor)
+            .unwrap();
+    };
+    // A file from before sessions were noted says nothing about who wrote since.
+    filled();
+    file.begin_session("s1", None).unwrap();
+    assert!(!covers(&file));
+    filled();
+    file.begin_session("s2", Some("s1")).unwrap();
+    file.begin_session("s3", Some("s2")).unwrap();
+    assert!(covers(&file), "nobody else had a session");
+    for previous in [Some("other"), Some("s2"), None] {
+        filled();
+        file.begin_session("s4", previous).unwrap();
+        assert!(!covers(&file), "{previous:?}");
+        // Nor does it cover anything later, when the run that had to compare everything died.
+        file.begin_session("s5", Some("s4")).unwrap();
+        assert!(!covers(&file), "{previous:?}");
+        file.begin_session("s3", Some("s5")).unwrap();
+    }
+}

@@ -57,7 +57,7 @@ fn per_stream(text: &mut Text, condition: &Condition) {
         (
             "failing",
             "gauge",
-            "Whether the last attempt failed and is tried again.",
+            "Whether the last attempt failed and no other agent works; it is tried again.",
             |stream| Some(flag(stream.phase == Phase::Failing)),
         ),
         (

@@ -9,7 +9,7 @@ use rollcall_directory::{
     Access, Cookie, DirSyncEvent, DirSyncRequest, Entry, Error, Filter, Kind, MemberDetail,
 };
 
-use super::{Reader, guid_of, number};
+use super::{Reader, from_the_start, guid_of, number};
 use crate::engine::Guid;
 use crate::engine::account_state::{AccountState, News};
 
@@ -80,16 +80,26 @@ impl Reader {
         Ok(all)
     }
 
-    /// Asks whose state changed since `cookie`.
+    /// Asks whose state changed since `cookie`, which came from the controller `origin` if that is
+    /// known; as in [`Self::changes`], another one may take it and report everything, or too little.
     ///
     /// # Errors
     /// [`Error::CookieRefused`] when only a full read helps, or any other.
-    pub async fn changed_accounts(&mut self, cookie: &[u8]) -> Result<ChangedAccounts, Error> {
+    pub async fn changed_accounts(
+        &mut self,
+        cookie: &[u8],
+        origin: Option<Guid>,
+    ) -> Result<ChangedAccounts, Error> {
+        self.check_origin(origin)?;
         let mut changed = ChangedAccounts::default();
         let request = self.account_request(Some(cookie));
         let mut read = self.connection.dirsync(request).await?;
         loop {
             match read.next().await? {
+                // The domain itself is new to a reader only at the start.
+                Some(DirSyncEvent::Change(change)) if change.entry.kind == Some(Kind::Domain) => {
+                    return Err(from_the_start());
+                }
                 Some(DirSyncEvent::Change(change)) if change.entry.deleted => {}
                 Some(DirSyncEvent::Change(change)) => {
                     let news = changed
@@ -129,10 +139,14 @@ impl Reader {
     fn account_request(&self, cookie: Option<&[u8]>) -> DirSyncRequest {
         DirSyncRequest {
             base: self.base.clone(),
-            // objectCategory would not match tombstones, which end what was reported before.
-            filter: Filter::And(vec![
-                Filter::equal("objectClass", "user"),
-                Filter::Not(Box::new(Filter::equal("objectClass", "computer"))),
+            // objectCategory would not match tombstones, which end what was reported before. The
+            // domain shows where a read begins.
+            filter: Filter::Or(vec![
+                Filter::And(vec![
+                    Filter::equal("objectClass", "user"),
+                    Filter::Not(Box::new(Filter::equal("objectClass", "computer"))),
+                ]),
+                Filter::equal("objectClass", "domainDNS"),
             ]),
             attributes: [CONTROL, EXPIRES, PASSWORD].map(str::to_owned).to_vec(),
             cookie: cookie.map(|bytes| Cookie::from_bytes(bytes.to_vec())),

@@ -1,10 +1,10 @@
 //! What changed since the last batch, and where a delta can start from.
 //!
-//! Invariant: a delta starts only from an index that corresponds to the token of the hub; the
-//! cursor moves only after everything it covers was acknowledged.
+//! Invariant: a delta starts only from an index that corresponds to the token of the hub, and only
+//! when nobody else has had a session since it was stored; the cursor moves only after everything
+//! it covers was acknowledged.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use rollcall_directory::Error as DirectoryError;
 
@@ -17,13 +17,11 @@ use crate::engine::object::Change;
 use crate::engine::scope::Scope;
 use crate::failure::Failure;
 use crate::index_file::Cursor;
+use crate::outage::Outage;
 use crate::reader::{self, Changes, Members, Reader, Source, Told};
 use crate::replication_token::{cookie_of, token_of};
 use crate::session::Mode;
 use crate::settings::Settings;
-
-/// Attempts to reach the directory again inside a session in follow mode.
-const RECONNECTS_MAX: u32 = 5;
 
 /// What a batch is to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,17 +187,16 @@ impl Run<'_> {
     /// Changes since the cookie, over a new connection if the present one broke.
     async fn changes(&self, reader: &mut Reader, held: &Held) -> Result<Changes, DirectoryError> {
         let mapping = &self.settings.mapping;
-        let mut backoff = rollcall_kit::backoff::Backoff::new();
+        let mut outage = Outage::default();
         loop {
             let error = match reader.changes(mapping, &held.cookie, held.controller).await {
                 Err(error) if error.is_transient() => error,
                 other => return other,
             };
-            if backoff.attempts() >= RECONNECTS_MAX {
+            let Some(wait) = outage.next_wait(&*self.agent.entropy) else {
                 return Err(error);
-            }
+            };
             tracing::warn!(%error, "the directory is asked again");
-            let wait: Duration = backoff.next_wait(&*self.agent.entropy);
             tokio::time::sleep(wait).await;
             if let Ok(new) = self.connect().await {
                 reader.replace_by(new);

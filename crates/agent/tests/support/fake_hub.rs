@@ -8,7 +8,7 @@
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -28,8 +28,9 @@ use rollcall_proto::iam::CreateIamTokenResponse;
 use rollcall_proto::idp::open_session_response::SessionInfo;
 use rollcall_proto::idp::user::Status as UserStatus;
 use rollcall_proto::idp::{
-    CreateUserRequest, ListUsersRequest, ListUsersResponse, OpenSessionResponse, OpenSessionResult,
-    SetReplicationTokenRequest, SyncMode, SynchronizationSession, User, Userpool,
+    CreateUserRequest, ListSessionsResponse, ListUsersRequest, ListUsersResponse,
+    OpenSessionResponse, OpenSessionResult, SetReplicationTokenRequest, SyncMode,
+    SynchronizationSession, User, Userpool,
 };
 use rollcall_proto::operation::Operation;
 use rollcall_proto::operation::operation::Result as Outcome;
@@ -44,7 +45,6 @@ use tonic::transport::{Identity, Server, ServerTlsConfig};
 /// Id of the pool.
 pub const POOL: &str = "ajepool0000000000000";
 const GROUP: &str = "ajegroup000000000000";
-const SESSION: &str = "ajesession0000000000";
 /// Bytes before a message: a flag and its length (gRPC over HTTP/2, Length-Prefixed-Message).
 const PREFIX_BYTES: usize = 5;
 const LEASE_SECONDS: i64 = 60;
@@ -67,6 +67,7 @@ struct Shared {
     has_users: AtomicBool,
     group: Mutex<Option<Group>>,
     token: Mutex<String>,
+    sessions: AtomicU64,
 }
 
 impl FakeHub {
@@ -122,6 +123,7 @@ pub async fn start(
         has_users: AtomicBool::new(false),
         group: Mutex::default(),
         token: Mutex::default(),
+        sessions: AtomicU64::new(0),
     });
     let routes = axum::Router::new()
         .fallback(serve)
@@ -212,6 +214,11 @@ impl Shared {
         self.group.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Sessions opened so far.
+    fn sessions(&self) -> u64 {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
     fn answer(&self, method: &str, message: &[u8]) -> Result<Vec<u8>, Code> {
         match method {
             "IamTokenService/Create" => Ok(CreateIamTokenResponse {
@@ -230,8 +237,16 @@ impl Shared {
             "idp.SynchronizationSessionService/Heartbeat" => done(&()),
             "idp.SynchronizationSessionService/ReportSessionProgress"
             | "idp.SynchronizationSessionService/CloseSession" => {
-                done(&session(SyncMode::FullSync))
+                done(&session(SyncMode::FullSync, self.sessions()))
             }
+            "idp.SynchronizationSessionService/ListSessions" => Ok(ListSessionsResponse {
+                sessions: (1..=self.sessions())
+                    .rev()
+                    .map(|number| session(SyncMode::FullSync, number))
+                    .collect(),
+                ..ListSessionsResponse::default()
+            }
+            .encode_to_vec()),
             "idp.SynchronizationService/SetReplicationToken" => {
                 *self.token() = read::<SetReplicationTokenRequest>(message)?.replication_token;
                 done(&())
@@ -293,6 +308,7 @@ impl Shared {
     }
 
     fn open(&self) -> OpenSessionResponse {
+        self.sessions.fetch_add(1, Ordering::Relaxed);
         let token = self.token().clone();
         let mode = match token.is_empty() {
             true => SyncMode::FullSync,
@@ -300,7 +316,7 @@ impl Shared {
         };
         OpenSessionResponse {
             result: OpenSessionResult::Success as i32,
-            session_info: Some(SessionInfo::OpenedSession(session(mode))),
+            session_info: Some(SessionInfo::OpenedSession(session(mode, self.sessions()))),
             replication_token: token,
             ..OpenSessionResponse::default()
         }
@@ -352,9 +368,9 @@ fn page(token: &str, size: i64, all: u64) -> (std::ops::Range<u64>, String) {
     (first..end, next)
 }
 
-fn session(mode: SyncMode) -> SynchronizationSession {
+fn session(mode: SyncMode, number: u64) -> SynchronizationSession {
     SynchronizationSession {
-        session_id: SESSION.into(),
+        session_id: format!("ajesession{number:010}"),
         created_at: moment(0),
         expires_at: moment(LEASE_SECONDS),
         sync_mode: mode as i32,

@@ -147,20 +147,17 @@ fn next_due(
     if !request.session_type.is_main() || facts.full_run_demanded_at.is_some() {
         return None;
     }
-    let after_success = facts
-        .last_successful
-        .as_ref()
-        .map(|last| last.created_at.plus(facts.interval));
-    let after_failure = just_expired
+    let last_successful = facts.last_successful.as_ref();
+    let failed_since = just_expired
         .or(facts.last_failed.as_ref())
-        .filter(|failed| failed.agent_id == request.agent_id)
-        .filter(|failed| {
-            facts
-                .last_successful
-                .as_ref()
-                .is_none_or(|last| last.created_at < failed.created_at)
-        })
-        .and_then(|failed| failed.closed_at)
-        .map(|closed_at| closed_at.plus(FAILURE_BRAKE.min(facts.interval)));
-    after_success.max(after_failure)
+        .filter(|failed| last_successful.is_none_or(|last| last.created_at < failed.created_at));
+    // Since a failure nobody follows the directory: the interval of the last success says
+    // nothing about that.
+    if let Some(failed) = failed_since {
+        return Some(failed)
+            .filter(|failed| failed.agent_id == request.agent_id)
+            .and_then(|failed| failed.closed_at)
+            .map(|closed_at| closed_at.plus(FAILURE_BRAKE.min(facts.interval)));
+    }
+    last_successful.map(|last| last.created_at.plus(facts.interval))
 }

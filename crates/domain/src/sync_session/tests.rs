@@ -193,6 +193,54 @@ fn a_failure_brakes_only_its_agent_and_only_for_a_minute() {
 }
 
 #[test]
+fn a_failure_soon_after_a_success_does_not_wait_for_the_interval() {
+    // The success began at 0, so its interval ends at 900; the failure came right after it.
+    let since = |status| {
+        let start = |session: SyncSession| SyncSession {
+            created_at: at(20),
+            ..session
+        };
+        OpenFacts {
+            last_successful: Some(ended(SessionStatus::Completed)),
+            last_failed: Some(start(ended(status))),
+            ..facts()
+        }
+    };
+    let lapsed = || OpenFacts {
+        last_successful: Some(SyncSession {
+            created_at: at(-20),
+            ..ended(SessionStatus::Completed)
+        }),
+        opened: Some(session()),
+        ..facts()
+    };
+    for (agent, facts, now, expected) in [
+        ("a", since(SessionStatus::Failed), 69, "too early until 70"),
+        ("a", since(SessionStatus::Failed), 70, "DELTA"),
+        ("b", since(SessionStatus::Failed), 20, "DELTA"),
+        (
+            "a",
+            since(SessionStatus::Expired),
+            119,
+            "too early until 120",
+        ),
+        ("a", since(SessionStatus::Expired), 120, "DELTA"),
+        ("b", since(SessionStatus::Expired), 60, "DELTA"),
+        ("a", lapsed(), 119, "too early until 120, sys1 EXPIRED"),
+        ("a", lapsed(), 120, "DELTA, sys1 EXPIRED"),
+        ("b", lapsed(), 60, "DELTA, sys1 EXPIRED"),
+    ] {
+        check_open(request("sys2", agent), facts, now, expected);
+    }
+    // An interval shorter than a minute is the brake itself.
+    let short = OpenFacts {
+        interval: Span::seconds(30),
+        ..since(SessionStatus::Failed)
+    };
+    check_open(request("sys2", "a"), short, 39, "too early until 40");
+}
+
+#[test]
 fn an_old_failure_does_not_brake_after_a_success() {
     let success = SyncSession {
         created_at: at(2_000),
