@@ -272,7 +272,7 @@ impl<'a> AccountStateRun<'a> {
                 Err(error) if error.is_transient() => error,
                 other => return other,
             };
-            let Some(wait) = outage.next_wait(&*self.agent.entropy) else {
+            let Some(wait) = outage.next_wait(Instant::now(), &*self.agent.entropy) else {
                 return Err(error);
             };
             tracing::warn!(%error, "the directory is asked again");

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_directory::Error as DirectoryError;
+use tokio::time::Instant;
 
 use super::look_up::{apply, complete};
 use super::{Held, Rest, Run};
@@ -193,7 +194,7 @@ impl Run<'_> {
                 Err(error) if error.is_transient() => error,
                 other => return other,
             };
-            let Some(wait) = outage.next_wait(&*self.agent.entropy) else {
+            let Some(wait) = outage.next_wait(Instant::now(), &*self.agent.entropy) else {
                 return Err(error);
             };
             tracing::warn!(%error, "the directory is asked again");
