@@ -101,7 +101,7 @@ impl Tally {
 mod tests {
     use super::*;
     use crate::id::UserId;
-    use crate::user::{Actor, InitialState, NewUser};
+    use crate::user::{Actor, InitialState, NewUser, Profile};
     use crate::userpool_domain::UserpoolDomain;
     use rollcall_kit::timestamp::Span;
 
@@ -149,6 +149,10 @@ mod tests {
         let user = |state, expires_at| {
             let new = NewUser {
                 username: "a@corp.example".into(),
+                profile: Profile {
+                    full_name: "A".into(),
+                    ..Profile::default()
+                },
                 state,
                 expires_at,
                 ..NewUser::default()
