@@ -187,7 +187,7 @@ async fn signs_of_life_extend_no_session_beyond_the_greatest_length() {
     ] {
         expect(&status, Code::FailedPrecondition, "SYNC_SESSION_NOT_OPEN");
     }
-    let next = hub.open(&agent, "agent-1", SessionType::AdSync).await;
+    let next = hub.open(&agent, "agent-2", SessionType::AdSync).await;
     assert_eq!(next.result(), OpenSessionResult::Success);
 }
 
