@@ -32,7 +32,7 @@ use world::{World, start_hub};
 const STEPS: u64 = 12;
 /// Accounts that are switched, and places in the runs that do it.
 const SWITCHED: u32 = 40;
-const SWITCH_STEPS: u64 = 7;
+const SWITCH_STEPS: usize = 7;
 /// Places in the reading of the directory.
 const DIRECTORY_STEPS: u64 = 4;
 /// Tells a program of this test that it is to be the hub on these data.
@@ -110,12 +110,11 @@ async fn audited(world: &World, kind: &str) -> i64 {
 }
 
 /// What was changed: everything that is in a pool that was empty, and the calls that wrote a user
-/// or a group anew or said whether a password must change.
+/// or a group anew. No password that must be changed became another.
 async fn made(world: &World) -> Told {
     let all = left(world, None).await;
     let members = all.members + world.hidden_memberships().await as i64;
-    let updates = audited(world, "idp.UpdateUser").await
-        + audited(world, "idp.SetUserPasswordChangeRequired").await;
+    let updates = audited(world, "idp.UpdateUser").await;
     let mut made = Told::from_iter([
         ("USER CREATE".to_owned(), all.users),
         ("USER UPDATE".to_owned(), updates),
@@ -200,9 +199,15 @@ async fn active(world: &World) -> BTreeSet<String> {
     active.map(|user| user.username).collect()
 }
 
-/// Users that are switched on and off by one kill of an agent after another: each counts once.
-#[tokio::test(flavor = "multi_thread")]
-async fn at_17_accounts_switched_around_a_kill_are_counted_once() {
+/// One run of each stream that the agent works in.
+async fn run_all(world: &World, agent: &Agent) {
+    let (code, summary) = world.once(&agent.config).await;
+    assert_eq!(code, 0, "{summary:#}");
+}
+
+/// Users that are switched off and on, by an agent of one stream that is killed again and again:
+/// each switch counts once.
+async fn kill_and_switch(stream: &str) {
     let world = World::start(None).await;
     let (hub, people) = (hub_wire(&world).await, format!("OU=People,{BASE}"));
     let ways = Ways {
@@ -212,32 +217,43 @@ async fn at_17_accounts_switched_around_a_kill_are_counted_once() {
     let names: Vec<String> = (0..SWITCHED).map(|n| format!("case{n}")).collect();
     let new: String = names.iter().map(|name| new_user(name, &people)).collect();
     world.dc.admin_ldapmodify(&new).unwrap();
-    // Half of the accounts at once are more than the brake lets pass.
-    let agent = Agent::new(&world, "switches", &ways, "", "safety: {max_removals: 0}");
-    world.run(&agent.config).await;
+    let first = Agent::new(&world, "first", &ways, "", "");
+    world.run(&first.config).await;
+    // All accounts at once are more than the brake lets pass.
+    let top = format!("safety: {{max_removals: 0}}\nstreams: [{stream}]");
+    let agent = Agent::new(&world, stream, &ways, "", &top);
+    run_all(&world, &agent).await;
     let mut made = told(&world).await;
-    let mut all = 0;
-    for step in 0..=SWITCH_STEPS {
-        let control = if step % 2 == 0 { 546 } else { 544 };
-        let dn = |name: &String| format!("CN={name},{people}");
-        let change = |name| replace(&dn(name), "userAccountControl", &control.to_string());
+    let mut measured = Vec::new();
+    for step in 0..SWITCH_STEPS + 2 {
+        let control = if step % 2 == 0 { "546" } else { "544" };
+        let change = |name| {
+            replace(
+                &format!("CN={name},{people}"),
+                "userAccountControl",
+                control,
+            )
+        };
         let changes: String = names.iter().map(change).collect();
         world.dc.admin_ldapmodify(&changes).unwrap();
         let before = active(&world).await;
-        if step == 0 {
+        if step < 2 {
             let begin = hub.bytes();
-            world.run(&agent.config).await;
-            all = hub.bytes() - begin;
+            run_all(&world, &agent).await;
+            measured.push(hub.bytes() - begin);
         } else {
-            hub.stall_after(all * step / (SWITCH_STEPS + 1));
+            let all = measured[step % 2];
+            hub.stall_after(all * (step as u64 - 1) / (SWITCH_STEPS as u64 + 2));
             let working = agent.spawn(&["--once", "--now"]);
             let stalled = tokio::time::timeout(Duration::from_secs(60), hub.stalled()).await;
             assert!(stalled.is_ok(), "the run ended before\n{}", agent.log());
             working.kill();
             hub.set(Way::Cut);
             hub.open();
-            println!("step {step}: {} switched", active(&world).await.len());
-            world.run(&agent.config).await;
+            let at_kill = active(&world).await;
+            let switched = before.symmetric_difference(&at_kill).count();
+            println!("{stream} {step}: killed with {switched} switched");
+            run_all(&world, &agent).await;
         }
         let after = active(&world).await;
         assert_eq!(before.symmetric_difference(&after).count(), names.len());
@@ -245,20 +261,22 @@ async fn at_17_accounts_switched_around_a_kill_are_counted_once() {
             ("USER DEACTIVATE", before.difference(&after).count()),
             ("USER ACTIVATE", after.difference(&before).count()),
         ];
-        for (cell, number) in cells {
+        for (cell, number) in cells.into_iter().filter(|(_, number)| *number > 0) {
             *made.entry(cell.to_owned()).or_default() += number as i64;
         }
-        made.retain(|_, number| *number != 0);
-        let mut told = told(&world).await;
-        // Values are written anew as the streams see fit, each time as the audit trail says.
-        assert_eq!(
-            told.remove("USER UPDATE").unwrap_or_default(),
-            audited(&world, "idp.UpdateUser").await
-                + audited(&world, "idp.SetUserPasswordChangeRequired").await
-        );
-        made.remove("USER UPDATE");
-        assert_eq!(told, made, "step {step}\n{}", agent.log());
+        let told = told(&world).await;
+        assert_eq!(told, made, "{stream} {step}\n{}", agent.log());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_17_switches_by_the_objects_around_a_kill_are_counted_once() {
+    kill_and_switch("objects").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_17_switches_by_the_account_state_around_a_kill_are_counted_once() {
+    kill_and_switch("account_state").await;
 }
 
 /// A hub in a process of its own: this very program, asked for by its environment. It ends with

@@ -157,7 +157,7 @@ async fn a_session_that_expires_unreported_counts_what_was_changed() {
     };
     let method = "SynchronizationSessionService/ListSessions";
     let page: idp::ListSessionsResponse = agent.call(method, &list).await.unwrap();
-    assert_eq!(page.sessions, [expired.clone()]);
+    assert_eq!(page.sessions, std::slice::from_ref(&expired));
 
     // The operations may be forgotten, the counters stay.
     hub.advance(Span::days(31));
