@@ -2,9 +2,10 @@
 //! succeed or cannot.
 //!
 //! Invariant: every mutating call inside a session carries the session's id, so that the hub
-//! refuses it once the session is over (decision U121). Deliberately absent: what to call when.
+//! refuses it once the session is over (decision U121), and what the hub says it changed is counted
+//! with the answer. Deliberately absent: what to call when.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prost::{Message, Name};
@@ -24,6 +25,8 @@ use tonic::{Request, Response, Status};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::fault_count::Side;
+use crate::progress::Progress;
+use crate::tally;
 
 mod account;
 mod before;
@@ -60,7 +63,15 @@ pub struct Hub {
     client: Client,
     userpool_id: Arc<str>,
     organization_id: Arc<str>,
-    session_id: Option<Arc<str>>,
+    session: Option<InSession>,
+}
+
+/// The session that calls are made in.
+#[derive(Debug, Clone)]
+struct InSession {
+    id: Arc<str>,
+    /// Its counters.
+    progress: Arc<Mutex<Progress>>,
 }
 
 /// The options to reach the hub of the configuration.
@@ -117,18 +128,21 @@ impl Hub {
             client,
             userpool_id: config.userpool_id.as_str().into(),
             organization_id: "".into(),
-            session_id: None,
+            session: None,
         };
         let pool = hub.pool().await?;
         hub.organization_id = pool.organization_id.into();
         Ok(hub)
     }
 
-    /// This connection, working inside a session.
+    /// This connection, working inside a session with these counters.
     #[must_use]
-    pub fn in_session(&self, session_id: &str) -> Self {
+    pub fn in_session(&self, session_id: &str, progress: &Arc<Mutex<Progress>>) -> Self {
         Self {
-            session_id: Some(session_id.into()),
+            session: Some(InSession {
+                id: session_id.into(),
+                progress: Arc::clone(progress),
+            }),
             ..self.clone()
         }
     }
@@ -226,11 +240,7 @@ impl Hub {
         F: FnMut(AuthorizedChannel, Request<Q>) -> Fut,
         Fut: Future<Output = Result<Response<Operation>, Status>>,
     {
-        let mut context = CallContext::mutation();
-        if let Some(session_id) = &self.session_id {
-            context = context.in_session(session_id);
-        }
-        self.mutate_as(context, message, call).await
+        self.mutate_as(self.context(), message, call).await
     }
 
     /// As [`Self::mutate`], but tried only once and for no longer than `limit`, for a call that is
@@ -247,16 +257,11 @@ impl Hub {
         F: FnMut(AuthorizedChannel, Request<Q>) -> Fut,
         Fut: Future<Output = Result<Response<Operation>, Status>>,
     {
-        let mut context = CallContext::mutation()
+        let context = self
+            .context()
             .with_attempts_max(1)
             .with_attempt_timeout(limit);
-        if let Some(session_id) = &self.session_id {
-            context = context.in_session(session_id);
-        }
-        let work = async {
-            let operation = self.client.call_with_retry(&context, message, call).await?;
-            self.client.wait(operation).await
-        };
+        let work = self.counted(&context, message, call);
         tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
             let late = Status::deadline_exceeded(format!("no answer in {limit:?}"));
             Err(self.client.error(&late))
@@ -279,7 +284,46 @@ impl Hub {
         let context = context
             .with_attempts_max(ATTEMPTS_MAX)
             .with_attempt_timeout(ATTEMPT_TIMEOUT);
-        let operation = self.client.call_with_retry(&context, message, call).await?;
+        self.counted(&context, message, call).await
+    }
+
+    fn context(&self) -> CallContext {
+        let context = CallContext::mutation();
+        match &self.session {
+            Some(session) => context.in_session(&session.id),
+            None => context,
+        }
+    }
+
+    /// Makes a call and counts what its answer says was changed.
+    async fn counted<Q, R, F, Fut>(
+        &self,
+        context: &CallContext,
+        message: Q,
+        mut call: F,
+    ) -> Result<R, ClientError>
+    where
+        Q: Clone,
+        R: Message + Name + Default,
+        F: FnMut(AuthorizedChannel, Request<Q>) -> Fut,
+        Fut: Future<Output = Result<Response<Operation>, Status>>,
+    {
+        let call = |hub, request| {
+            let answer = call(hub, request);
+            async move {
+                let response = answer.await?;
+                if let Some(session) = &self.session
+                    && let Some(cells) = tally::parse(response.metadata())
+                {
+                    let progress = session.progress.lock();
+                    progress
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .told(&cells);
+                }
+                Ok(response)
+            }
+        };
+        let operation = self.client.call_with_retry(context, message, call).await?;
         self.client.wait(operation).await
     }
 }

@@ -43,4 +43,5 @@ pub mod settings;
 pub mod sight;
 pub mod stream;
 pub mod summary;
+pub mod tally;
 pub mod uplink;

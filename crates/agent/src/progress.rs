@@ -1,7 +1,9 @@
 //! The counters of a session: (object, change) to done and failed.
 //!
 //! Invariant: totals since the session began, which only grow; that is how the hub merges them
-//! (decision U27). A failed item counts once per session, however often it is tried again.
+//! (decision U27). A failed item counts once per session, however often it is tried again. Once the
+//! hub has told what a call changed, what it tells is what counts: it sees which calls changed
+//! nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,6 +11,7 @@ use rollcall_proto::idp::{ChangeInfo, ProgressEntry};
 use serde::{Deserialize, Serialize};
 
 use crate::item_error::Key;
+use crate::tally::Cell;
 
 /// What a change is about (RelatedObjectType).
 #[derive(
@@ -83,12 +86,28 @@ pub struct Count {
 pub struct Progress {
     cells: BTreeMap<(ObjectType, Change), Count>,
     failed: BTreeSet<Key>,
+    told_by_hub: bool,
 }
 
 impl Progress {
-    /// Counts `number` done changes.
+    /// Counts `number` done changes, unless the hub tells them itself.
     pub fn done(&mut self, object: ObjectType, change: Change, number: u64) {
-        self.cells.entry((object, change)).or_default().successful += number;
+        if !self.told_by_hub {
+            self.add(object, change, number);
+        }
+    }
+
+    /// Counts what the hub says a call changed.
+    pub fn told(&mut self, cells: &[Cell]) {
+        self.told_by_hub = true;
+        for (object, change, number) in cells {
+            self.add(*object, *change, *number);
+        }
+    }
+
+    fn add(&mut self, object: ObjectType, change: Change, number: u64) {
+        let cell = self.cells.entry((object, change)).or_default();
+        cell.successful = cell.successful.saturating_add(number);
     }
 
     /// Counts a failed item, once.
@@ -144,6 +163,24 @@ impl Progress {
 mod tests {
     use super::*;
     use crate::engine::Guid;
+
+    #[test]
+    fn what_the_hub_tells_goes_before_what_was_asked_for() {
+        let mut progress = Progress::default();
+        progress.done(ObjectType::User, Change::Create, 2);
+        progress.told(&[(ObjectType::User, Change::Create, 1)]);
+        progress.done(ObjectType::User, Change::Create, 9);
+        progress.told(&[]);
+        let count = |successful| Count {
+            successful,
+            failed: 0,
+        };
+        let found = progress.count(ObjectType::User, Change::Create);
+        assert_eq!(found, count(3));
+        progress.told(&[(ObjectType::User, Change::Create, u64::MAX)]);
+        let found = progress.count(ObjectType::User, Change::Create);
+        assert_eq!(found, count(u64::MAX));
+    }
 
     #[test]
     fn a_failed_item_counts_once() {

@@ -190,9 +190,9 @@ impl Session {
             Duration::ZERO => LEASE_DEFAULT,
             lease => lease.max(LEASE_MIN),
         };
-        let hub = hub.in_session(&opened.session_id);
-        let fence = Fence::new(lease, asked_at);
         let progress = Arc::new(Mutex::new(Progress::default()));
+        let hub = hub.in_session(&opened.session_id, &progress);
+        let fence = Fence::new(lease, asked_at);
         let beat = heartbeats(
             hub.clone(),
             opened.session_id.clone(),

@@ -1,4 +1,5 @@
-//! Agent and hub killed at every step of a run: what is left is finished, once.
+//! Agent and hub killed at every step of a run: what is left is finished, once, and what all
+//! sessions count together is exactly what was changed.
 
 // Helpers of tests fail by panicking, as tests do.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
@@ -12,6 +13,7 @@ mod proxy;
 #[path = "support/world.rs"]
 mod world;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -19,6 +21,9 @@ use std::time::Duration;
 use agents::*;
 use change::*;
 use proxy::{Proxy, Way};
+use rollcall_proto::admin::ListAuditEventsRequest;
+use rollcall_proto::admin::audit_event::EventStatus;
+use rollcall_proto::idp::user::Status;
 use rollcall_proto::idp::{
     ChangeType, GetReplicationTokenRequest, RelatedObjectType, SessionStatus, SessionType,
     SynchronizationSession,
@@ -28,6 +33,9 @@ use world::{World, start_hub};
 
 /// Places of a run, spread over all that goes between agent and hub.
 const STEPS: u64 = 12;
+/// Accounts that are switched, and places in the runs that do it.
+const SWITCHED: u32 = 40;
+const SWITCH_STEPS: usize = 7;
 /// Places in the reading of the directory.
 const DIRECTORY_STEPS: u64 = 4;
 /// Places in a delta.
@@ -72,6 +80,64 @@ async fn left(world: &World, before: Option<f64>) -> Left {
     }
 }
 
+/// Counters of all sessions together, as `USER CREATE`; what is zero is absent.
+type Told = BTreeMap<String, i64>;
+
+/// What all sessions of both streams count.
+async fn told(world: &World) -> Told {
+    let mut told = Told::new();
+    for stream in ["AD_SYNC", "AD_USER_CONTROL"] {
+        for session in world.sessions_of(stream).await {
+            for entry in &session.progress_entries {
+                let object = entry.object_type().as_str_name();
+                for info in &entry.change_info {
+                    let cell = format!("{object} {}", info.change_type().as_str_name());
+                    *told.entry(cell).or_default() += info.successful;
+                }
+            }
+        }
+    }
+    told.retain(|_, number| *number != 0);
+    told
+}
+
+/// Calls of a kind that changed something in the pool, as the audit trail has them.
+async fn audited(world: &World, kind: &str) -> i64 {
+    let request = ListAuditEventsRequest {
+        organization_id: world.pool.organization_id.clone(),
+        userpool_id: world.pool.id.clone(),
+        page_size: 1_000,
+        filter: format!("event_type = 'yandex.cloud.audit.organizationmanager.{kind}'"),
+        ..ListAuditEventsRequest::default()
+    };
+    let listed = world.client.audit().list(request).await.unwrap();
+    let listed = listed.into_inner();
+    assert_eq!(listed.next_page_token, "", "one page holds all");
+    let done = listed.events.iter();
+    done.filter(|event| event.event_status() == EventStatus::Done)
+        .count() as i64
+}
+
+/// What was changed: everything that is in a pool that was empty, and the calls that wrote a user
+/// or a group anew. No password that must be changed became another.
+async fn made(world: &World) -> Told {
+    let all = left(world, None).await;
+    let members = all.members + world.hidden_memberships().await as i64;
+    let updates = audited(world, "idp.UpdateUser").await;
+    let mut made = Told::from_iter([
+        ("USER CREATE".to_owned(), all.users),
+        ("USER UPDATE".to_owned(), updates),
+        ("GROUP CREATE".to_owned(), all.groups),
+        (
+            "GROUP UPDATE".to_owned(),
+            audited(world, "UpdateGroup").await,
+        ),
+        ("MEMBERSHIP CREATE".to_owned(), members),
+    ]);
+    made.retain(|_, number| *number != 0);
+    made
+}
+
 /// Runs an agent through `wire` until it has carried `bytes`, kills it, and lets it run again.
 async fn kill_and_resume(world: &World, ways: &Ways<'_>, wire: &Proxy, name: &str, bytes: u64) {
     let agent = Agent::new(world, name, ways, "", "");
@@ -94,18 +160,10 @@ async fn kill_and_resume(world: &World, ways: &Ways<'_>, wire: &Proxy, name: &st
     let groups = counter(resumed, RelatedObjectType::Group, ChangeType::Create).0;
     assert_eq!(users, all.users - before.users, "{name}: {summary:#}");
     assert_eq!(groups, all.groups - before.groups, "{name}: {summary:#}");
-    let told = |object| {
-        let made = sessions.iter();
-        made.map(|s| counter(s, object, ChangeType::Create).0)
-            .sum::<i64>()
-    };
-    let told = (
-        told(RelatedObjectType::User),
-        told(RelatedObjectType::Group),
-    );
     assert!(at_kill.members <= all.members, "{at_kill:?}");
+    let told = told(world).await;
     println!("{name}: killed at {bytes} bytes with {at_kill:?}; {told:?} of {all:?} counted");
-    assert!(told.0 <= all.users && told.1 <= all.groups, "{sessions:#?}");
+    assert_eq!(told, made(world).await, "{sessions:#?}");
     if let Some(killed) = sessions.get(1) {
         // Superseded, unless the objects were done and it was the account state that was cut.
         let superseded = killed.status() == SessionStatus::Failed;
@@ -141,6 +199,93 @@ async fn at_17_an_agent_killed_at_any_step_goes_on() {
         let bytes = to_directory * step / DIRECTORY_STEPS + 1;
         kill_and_resume(&world, &ways, &directory, &name, bytes).await;
     }
+}
+
+/// Logins of the pool whose users may sign in.
+async fn active(world: &World) -> BTreeSet<String> {
+    let users = world.users().await.into_iter();
+    let active = users.filter(|user| user.status == Status::Active as i32);
+    active.map(|user| user.username).collect()
+}
+
+/// One run of each stream that the agent works in.
+async fn run_all(world: &World, agent: &Agent) {
+    let (code, summary) = world.once(&agent.config).await;
+    assert_eq!(code, 0, "{summary:#}");
+}
+
+/// Users that are switched off and on, by an agent of one stream that is killed again and again:
+/// each switch counts once.
+async fn kill_and_switch(stream: &str) {
+    let world = World::start(None).await;
+    let (hub, people) = (hub_wire(&world).await, format!("OU=People,{BASE}"));
+    let ways = Ways {
+        hub: Some(&hub),
+        ..Ways::default()
+    };
+    let names: Vec<String> = (0..SWITCHED).map(|n| format!("case{n}")).collect();
+    let new: String = names.iter().map(|name| new_user(name, &people)).collect();
+    world.dc.admin_ldapmodify(&new).unwrap();
+    let first = Agent::new(&world, "first", &ways, "", "");
+    world.run(&first.config).await;
+    // All accounts at once are more than the brake lets pass.
+    let top = format!("safety: {{max_removals: 0}}\nstreams: [{stream}]");
+    let agent = Agent::new(&world, stream, &ways, "", &top);
+    run_all(&world, &agent).await;
+    let mut made = told(&world).await;
+    let mut measured = Vec::new();
+    for step in 0..SWITCH_STEPS + 2 {
+        let control = if step % 2 == 0 { "546" } else { "544" };
+        let change = |name| {
+            replace(
+                &format!("CN={name},{people}"),
+                "userAccountControl",
+                control,
+            )
+        };
+        let changes: String = names.iter().map(change).collect();
+        world.dc.admin_ldapmodify(&changes).unwrap();
+        let before = active(&world).await;
+        if step < 2 {
+            let begin = hub.bytes();
+            run_all(&world, &agent).await;
+            measured.push(hub.bytes() - begin);
+        } else {
+            let all = measured[step % 2];
+            hub.stall_after(all * (step as u64 - 1) / (SWITCH_STEPS as u64 + 2));
+            let working = agent.spawn(&["--once", "--now"]);
+            let stalled = tokio::time::timeout(Duration::from_secs(60), hub.stalled()).await;
+            assert!(stalled.is_ok(), "the run ended before\n{}", agent.log());
+            working.kill();
+            hub.set(Way::Cut);
+            hub.open();
+            let at_kill = active(&world).await;
+            let switched = before.symmetric_difference(&at_kill).count();
+            println!("{stream} {step}: killed with {switched} switched");
+            run_all(&world, &agent).await;
+        }
+        let after = active(&world).await;
+        assert_eq!(before.symmetric_difference(&after).count(), names.len());
+        let cells = [
+            ("USER DEACTIVATE", before.difference(&after).count()),
+            ("USER ACTIVATE", after.difference(&before).count()),
+        ];
+        for (cell, number) in cells.into_iter().filter(|(_, number)| *number > 0) {
+            *made.entry(cell.to_owned()).or_default() += number as i64;
+        }
+        let told = told(&world).await;
+        assert_eq!(told, made, "{stream} {step}\n{}", agent.log());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_17_switches_by_the_objects_around_a_kill_are_counted_once() {
+    kill_and_switch("objects").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_17_switches_by_the_account_state_around_a_kill_are_counted_once() {
+    kill_and_switch("account_state").await;
 }
 
 /// A hub in a process of its own: this very program, asked for by its environment. It ends with
@@ -238,6 +383,7 @@ async fn at_17_a_hub_killed_at_any_step_is_waited_for() {
             "it went on in its session: {sessions:#?}"
         );
         assert_eq!(sessions[0].session_id, session.session_id);
+        assert_eq!(told(&world).await, made(&world).await, "{sessions:#?}");
         let made = |object| counter(&sessions[0], object, ChangeType::Create).0;
         let found = left(&world, None).await;
         println!("{name}: killed at {bytes} bytes; {found:?}");

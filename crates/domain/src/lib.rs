@@ -35,6 +35,7 @@ pub mod service_account;
 pub mod supported_attribute;
 pub mod sync_session;
 pub mod sync_settings;
+pub mod tally;
 pub mod text_size;
 pub mod user;
 pub mod username;

@@ -5,8 +5,9 @@
 
 use rollcall_kit::timestamp::{Span, Timestamp};
 
-use crate::id::{OperationId, OrganizationId, SubjectId};
+use crate::id::{OperationId, OrganizationId, SessionId, SubjectId};
 use crate::named::named_enum;
+use crate::tally::Tally;
 
 /// Operations are kept that long (decision U74).
 pub const RETENTION: Span = Span::days(30);
@@ -30,6 +31,18 @@ pub struct Operation {
     pub outcome: Outcome,
     /// The thing it is about, for lists by resource.
     pub resource: OperationResource,
+    /// What it changed under a synchronization session; `None` when it changed nothing that such
+    /// a session counts.
+    pub session_work: Option<SessionWork>,
+}
+
+/// What an operation changed, and the session that it counts for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionWork {
+    /// The session that the call named.
+    pub session_id: SessionId,
+    /// What changed; never empty.
+    pub tally: Tally,
 }
 
 /// A message of the interface: its full name and its encoded bytes.
@@ -125,6 +138,26 @@ impl Operation {
             metadata,
             outcome,
             resource,
+            session_work: None,
+        }
+    }
+
+    /// The operation, counted for the session that its call named.
+    #[must_use]
+    pub fn under(self, session_id: SessionId, tally: Tally) -> Self {
+        let session_work = (!tally.is_empty()).then_some(SessionWork { session_id, tally });
+        Self {
+            session_work,
+            ..self
+        }
+    }
+
+    /// What it changed under session `session_id`.
+    #[must_use]
+    pub fn tally_of(&self, session_id: &SessionId) -> Tally {
+        match &self.session_work {
+            Some(work) if work.session_id == *session_id => work.tally.clone(),
+            _ => Tally::default(),
         }
     }
 

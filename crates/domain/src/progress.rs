@@ -1,12 +1,14 @@
 //! Counters of a synchronization session: one cell per kind of object and kind of change.
 //!
 //! Invariant: a cell never shrinks, because reports are totals since the session began and are
-//! merged by maximum (decision U27); so a repeated or late report changes nothing.
+//! merged by maximum (decision U27); so a repeated or late report changes nothing. What the hub
+//! itself saw being done in the session is a total too, and merged alike.
 
 use std::collections::BTreeMap;
 
 use crate::named::named_enum;
 use crate::refusal::Refusal;
+use crate::tally::Tally;
 
 named_enum! {
     /// What was changed.
@@ -137,6 +139,20 @@ impl Progress {
         cell.failed = cell.failed.max(counts.failed);
     }
 
+    /// These counters, with at least the changes of `tally`.
+    #[must_use]
+    pub fn raised(&self, tally: &Tally) -> Self {
+        let mut raised = self.clone();
+        for (object, change, successful) in tally.cells() {
+            let counts = Counts {
+                successful,
+                failed: 0,
+            };
+            raised.raise(object, change, counts);
+        }
+        raised
+    }
+
     /// The counts of one cell, if it was ever reported.
     #[must_use]
     pub fn get(&self, object: ObjectType, change: ChangeType) -> Option<Counts> {
@@ -246,6 +262,30 @@ mod tests {
         );
         assert_eq!(merged.entries().len(), 1);
         assert_eq!(merged.get(ObjectType::Group, ChangeType::Create), None);
+    }
+
+    #[test]
+    fn what_the_hub_saw_is_never_undercut() {
+        use ChangeType::{Create, Delete, Update};
+        use ObjectType::User;
+        let report = entry(User, &[(Create, 5, 2), (Update, 3, 0)]);
+        let reported = Progress::default().merged(&[report]).unwrap();
+        let mut tally = Tally::of(User, Create, 7);
+        tally.add(User, Update, 1);
+        tally.add(User, Delete, 4);
+        let raised = reported.raised(&tally);
+        let expected = [
+            (User, Create, (7, 2)),
+            (User, Update, (3, 0)),
+            (User, Delete, (4, 0)),
+        ];
+        let found: Vec<_> = raised
+            .cells()
+            .map(|(object, change, counts)| (object, change, (counts.successful, counts.failed)))
+            .collect();
+        assert_eq!(found, expected);
+        assert_eq!(raised.raised(&tally), raised);
+        assert_eq!(reported.raised(&Tally::default()), reported);
     }
 
     fn any_report() -> impl Strategy<Value = Vec<ProgressEntry>> {

@@ -13,6 +13,7 @@ use crate::id::{SessionId, SubjectId, UserpoolId};
 use crate::named::named_enum;
 use crate::progress::{Progress, ProgressEntry};
 use crate::refusal::Refusal;
+use crate::tally::Tally;
 use crate::text_size::{self, TEXT_CHARACTERS_MAX};
 
 pub use opening::{Brake, OpenFacts, OpenOutcome, OpenRequest, open};
@@ -252,6 +253,16 @@ impl SyncSession {
             },
             ..self.clone()
         })
+    }
+
+    /// The session with at least what the hub saw being done in it, whether or not the agent lived
+    /// to report it.
+    #[must_use]
+    pub fn counted(&self, seen: &Tally) -> Self {
+        Self {
+            progress: self.progress.raised(seen),
+            ..self.clone()
+        }
     }
 
     /// Extends the lease (decision U4).

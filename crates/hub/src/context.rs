@@ -14,12 +14,13 @@ use rollcall_domain::access::{
     self, AccessBinding, Permission, ResourceKind, ResourceRef, Subject,
 };
 use rollcall_domain::group::Group;
-use rollcall_domain::id::{OperationId, OrganizationId, UserpoolId};
+use rollcall_domain::id::{OperationId, OrganizationId, SessionId, UserpoolId};
 use rollcall_domain::operation::{Operation, OperationResource, Payload};
 use rollcall_domain::quota::QuotaScope;
 use rollcall_domain::refusal::Refusal;
 use rollcall_domain::service_account::ServiceAccount;
 use rollcall_domain::sync_session::{self, SyncSession};
+use rollcall_domain::tally::Tally;
 use rollcall_domain::user::User;
 use rollcall_kit::id::new_id;
 use rollcall_store::Tx;
@@ -110,6 +111,8 @@ pub struct Done {
     pub standing: Standing,
     /// What the operation is about.
     pub resource: OperationResource,
+    /// What the call changed, as sessions count it.
+    pub tally: Tally,
 }
 
 /// How the operation of a mutation stands when the call answers.
@@ -136,6 +139,7 @@ impl Done {
             metadata: to_payload(metadata),
             standing: Standing::Finished(to_payload(response)),
             resource,
+            tally: Tally::default(),
         }
     }
 
@@ -149,6 +153,7 @@ impl Done {
             metadata: to_payload(metadata),
             standing: Standing::Started(id),
             resource,
+            tally: Tally::default(),
         }
     }
 
@@ -159,6 +164,7 @@ impl Done {
             metadata: operation.metadata.clone(),
             resource: operation.resource.clone(),
             standing: Standing::Earlier(Box::new(operation)),
+            tally: Tally::default(),
         }
     }
 
@@ -169,7 +175,14 @@ impl Done {
             metadata: operation.metadata.clone(),
             resource: operation.resource.clone(),
             standing: Standing::Ended(Box::new(operation)),
+            tally: Tally::default(),
         }
+    }
+
+    /// The outcome, having changed what `tally` says.
+    #[must_use]
+    pub fn counting(self, tally: Tally) -> Self {
+        Self { tally, ..self }
     }
 }
 
@@ -413,7 +426,7 @@ impl Context {
     /// # Errors
     /// `Precondition` when it is over, of another pool or of another caller.
     pub async fn check_fence(&self, tx: &Tx, scope: Scope<'_>) -> Result<(), Error> {
-        let Some(named) = self.call.session_id.as_ref().filter(|_| self.needs_fence) else {
+        let Some(named) = self.fence() else {
             return Ok(());
         };
         let pool_id = match scope {
@@ -438,6 +451,12 @@ impl Context {
         // A session is of one pool, so a second answer is the same.
         let _same = self.fenced_pool.set(pool_id);
         Ok(())
+    }
+
+    /// The session that the work of the call counts for.
+    #[must_use]
+    pub fn fence(&self) -> Option<&SessionId> {
+        self.call.session_id.as_ref().filter(|_| self.needs_fence)
     }
 
     /// Whether the fence of the call was checked, if it has one.

@@ -117,7 +117,7 @@ impl Service {
                 .await
         };
         let operation = self.carry_out(&call, attempt, change).await?;
-        Ok(Response::new(operation::render(operation)))
+        Ok(operation::answer(&call, operation))
     }
 
     /// The operation of an earlier call with the same key, for handlers that prepare much before
@@ -415,6 +415,10 @@ async fn record(
         outcome,
         cx.call.now,
     );
+    let operation = match cx.fence() {
+        Some(session_id) => operation.under(session_id.clone(), done.tally),
+        None => operation,
+    };
     tx.insert_operation(&operation).await?;
     save_key(cx, tx, caller, digest, &operation.id).await?;
     Ok(operation)

@@ -33,5 +33,6 @@ pub mod service_account_key;
 pub mod sign_in;
 mod strengthening;
 pub mod sweeper;
+pub mod tally;
 pub mod token;
 pub mod wire;

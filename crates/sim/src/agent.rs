@@ -8,7 +8,7 @@
 mod reader;
 mod writer;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use rollcall_agent::engine::Guid;
 use rollcall_agent::engine::guard::{self, Limit, Removals, Removed};
@@ -20,6 +20,7 @@ use rollcall_domain::id::SessionId;
 use rollcall_domain::progress::{ChangeType, ObjectType, Progress};
 use rollcall_domain::refusal::Refusal;
 use rollcall_domain::sync_session::{self, OpenOutcome, SyncMode, SyncSession, Verdict};
+use rollcall_domain::tally::Tally;
 use rollcall_kit::timestamp::{Span, Timestamp};
 
 use crate::directory::Cookie;
@@ -92,7 +93,7 @@ struct Run<'w> {
     index: Index,
     cookie: Cookie,
     progress: Progress,
-    totals: BTreeMap<(ObjectType, ChangeType), i64>,
+    totals: Tally,
     failed: BTreeSet<(Guid, ObjectType, ChangeType)>,
     failures: usize,
     removed: Removed,
@@ -157,7 +158,7 @@ fn attend(world: &mut World, agent: &mut Agent) -> Result<Outcome, Interrupt> {
         index: Index::default(),
         cookie: world.directory.cookie(),
         progress: Progress::default(),
-        totals: BTreeMap::new(),
+        totals: Tally::default(),
         failed: BTreeSet::new(),
         failures: 0,
         removed: Removed::default(),
@@ -326,7 +327,7 @@ impl Run<'_> {
         let id = self.session.clone();
         self.about_session(|hub, now| hub.close(&id, verdict, now).map(drop))?;
         if *verdict == Verdict::Successful {
-            self.world.judge_counters(&id);
+            self.world.coverage.sessions_completed += 1;
         }
         Ok(())
     }

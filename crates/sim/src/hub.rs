@@ -16,9 +16,11 @@ use rollcall_domain::id::{GroupId, OrganizationId, SessionId, SubjectId, UserId,
 use rollcall_domain::idempotency::{self, IdempotencyRecord, Repetition};
 use rollcall_domain::mask::Mask;
 use rollcall_domain::membership::{self, MemberAction, MemberDelta, MembershipFacts};
+use rollcall_domain::progress::{ChangeType, ObjectType};
 use rollcall_domain::refusal::Refusal;
 use rollcall_domain::replication_token::ReplicationToken;
-use rollcall_domain::sync_session::{self, SessionType, SyncSession};
+use rollcall_domain::sync_session::{self, SessionStatus, SessionType, SyncSession};
+use rollcall_domain::tally::Tally;
 use rollcall_domain::user::{Actor, NewUser, User, UserField, UserInput};
 use rollcall_domain::userpool_domain::UserpoolDomain;
 use rollcall_kit::timestamp::{Span, Timestamp};
@@ -75,8 +77,23 @@ pub enum Call {
     DeleteGroup(GroupId),
 }
 
-/// The response of a successful call: the id of what was made or changed.
-pub type Answer = String;
+/// The response of a successful call, with its metadata.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The id of what was made or changed.
+    pub id: String,
+    /// The metadata `x-sync-session-changes`.
+    pub tally: Tally,
+}
+
+/// Whether the hub counts what is done in a session (decision 20).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counting {
+    /// As it should.
+    On,
+    /// The counters are what agents report.
+    Off,
+}
 
 /// What a call really changed, by external id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +139,10 @@ pub struct Write {
     pub at: Timestamp,
     /// What changed.
     pub effect: Effect,
+    /// Whether anything is different now.
+    pub changed: bool,
+    /// The idempotency key of the call.
+    pub key: String,
 }
 
 /// An agent's call with its metadata.
@@ -147,8 +168,13 @@ pub struct Hub {
     token: ReplicationToken,
     remembered: BTreeMap<String, (IdempotencyRecord, Answer)>,
     writes: Vec<Write>,
+    counting: Counting,
+    tallies: BTreeMap<SessionId, Tally>,
     ids: u64,
 }
+
+/// An effect, and whether anything is different now.
+type Effects = Vec<(Effect, bool)>;
 
 /// The subject that agents call as.
 #[must_use]
@@ -161,7 +187,7 @@ impl Hub {
     ///
     /// # Errors
     /// Never, as long as [`DOMAIN`] is a domain name.
-    pub fn new(now: Timestamp) -> Result<Self, Refusal> {
+    pub fn new(counting: Counting, now: Timestamp) -> Result<Self, Refusal> {
         let pool = UserpoolId::from("ek0pool");
         let name = DnsName::parse("domain", DOMAIN)?;
         Ok(Self {
@@ -174,6 +200,8 @@ impl Hub {
             sessions: Vec::new(),
             remembered: BTreeMap::new(),
             writes: Vec::new(),
+            counting,
+            tallies: BTreeMap::new(),
             ids: 0,
         })
     }
@@ -219,6 +247,15 @@ impl Hub {
         &self.sessions
     }
 
+    /// A session with what was done in it.
+    #[must_use]
+    pub fn counted(&self, session: &SyncSession) -> SyncSession {
+        match self.tallies.get(&session.id) {
+            Some(seen) if session.status == SessionStatus::Opened => session.counted(seen),
+            _ => session.clone(),
+        }
+    }
+
     /// The agents' effects since the last call.
     pub fn take_writes(&mut self) -> Vec<Write> {
         std::mem::take(&mut self.writes)
@@ -226,9 +263,8 @@ impl Hub {
 
     /// Ends leases and accounts whose time has come.
     pub fn sweep(&mut self, now: Timestamp) {
-        for session in &mut self.sessions {
-            *session = session.at(now);
-        }
+        let swept = self.sessions.iter();
+        self.sessions = swept.map(|session| self.counted(session).at(now)).collect();
         for user in self.users.values_mut() {
             if let Some(expired) = user.expire(now) {
                 *user = expired;
@@ -246,7 +282,7 @@ impl Hub {
     /// # Errors
     /// As the domain's rules.
     pub fn administer(&mut self, call: &Call, now: Timestamp) -> Result<Answer, Refusal> {
-        let mut effects = Vec::new();
+        let mut effects = Effects::new();
         self.apply(call, Actor::Administrator, &mut effects, now)
     }
 
@@ -270,13 +306,19 @@ impl Hub {
             }
             None => Actor::Administrator,
         };
-        let mut effects = Vec::new();
+        let mut effects = Effects::new();
         let answer = self.apply(&envelope.call, actor, &mut effects, now)?;
         let session = envelope.fence.clone();
-        let writes = effects.into_iter().map(|effect| Write {
+        if let (Some(session), Counting::On) = (&session, self.counting) {
+            let seen = self.tallies.entry(session.clone()).or_default();
+            seen.add_times(&answer.tally, 1);
+        }
+        let writes = effects.into_iter().map(|(effect, changed)| Write {
             session: session.clone(),
             at: now,
             effect,
+            changed,
+            key: envelope.key.clone(),
         });
         self.writes.extend(writes);
         let record = IdempotencyRecord {
@@ -320,7 +362,7 @@ impl Hub {
         &mut self,
         call: &Call,
         actor: Actor,
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
         now: Timestamp,
     ) -> Result<Answer, Refusal> {
         match call {
@@ -329,22 +371,28 @@ impl Hub {
                 let pool = self.pool.clone();
                 let new = NewUser::clone(new);
                 let user = User::create(pool, Some(&self.domain), new, actor, id, now)?;
-                self.put_user(user, Effect::UserCreated, effects)
+                let made = Tally::one(ObjectType::User, ChangeType::Create);
+                self.put_user(user, Effect::UserCreated, made, now, effects)
             }
             Call::UpdateUser { id, input, mask } => {
                 let input = UserInput::clone(input);
                 let user = self
                     .user(id)?
                     .update(input, mask, Some(&self.domain), now)?;
-                self.put_user(user, Effect::UserUpdated, effects)
+                let written = Tally::one(ObjectType::User, ChangeType::Update);
+                self.put_user(user, Effect::UserUpdated, written, now, effects)
             }
             Call::SuspendUser(id) => {
-                let user = self.user(id)?.suspend(actor, "", None, now)?;
-                self.put_user(user, Effect::UserSuspended, effects)
+                let before = self.user(id)?;
+                let user = before.suspend(actor, "", None, now)?;
+                let tally = Tally::of_switch(before, &user, now);
+                self.put_user(user, Effect::UserSuspended, tally, now, effects)
             }
             Call::ReactivateUser(id) => {
-                let user = self.user(id)?.reactivate(actor, now)?;
-                self.put_user(user, Effect::UserReactivated, effects)
+                let before = self.user(id)?;
+                let user = before.reactivate(actor, now)?;
+                let tally = Tally::of_switch(before, &user, now);
+                self.put_user(user, Effect::UserReactivated, tally, now, effects)
             }
             Call::DeleteUser(id) => {
                 let user = self.user(id)?.clone();
@@ -352,27 +400,36 @@ impl Hub {
                 for members in self.members.values_mut() {
                     members.remove(id);
                 }
-                effects.extend(guid_of_user(&user).map(Effect::UserDeleted));
-                Ok(id.to_string())
+                effects.extend(guid_of_user(&user).map(|guid| (Effect::UserDeleted(guid), true)));
+                Ok(Answer {
+                    id: id.to_string(),
+                    tally: Tally::one(ObjectType::User, ChangeType::Delete),
+                })
             }
             Call::CreateGroup { external_id, input } => {
                 let id = GroupId::new(self.new_id("g"));
                 let key = ExternalKey::new(self.pool.clone(), external_id.clone())?;
                 let organization = OrganizationId::from("bpf");
                 let group = Group::create(organization, input.clone(), Some(key), id, now)?;
-                self.put_group(group, Effect::GroupCreated, effects)
+                let made = Tally::one(ObjectType::Group, ChangeType::Create);
+                self.put_group(group, Effect::GroupCreated, made, effects)
             }
             Call::UpdateGroup { id, input, mask } => {
                 let group = self.group(id)?.update(input.clone(), mask, now)?;
-                self.put_group(group, Effect::GroupUpdated, effects)
+                let written = Tally::one(ObjectType::Group, ChangeType::Update);
+                self.put_group(group, Effect::GroupUpdated, written, effects)
             }
             Call::UpdateMembers { id, deltas } => self.update_members(id, deltas, effects),
             Call::DeleteGroup(id) => {
                 let group = self.group(id)?.clone();
                 self.groups.remove(id);
                 self.members.remove(id);
-                effects.extend(guid_of_group(&group).map(Effect::GroupDeleted));
-                Ok(id.to_string())
+                effects
+                    .extend(guid_of_group(&group).map(|guid| (Effect::GroupDeleted(guid), true)));
+                Ok(Answer {
+                    id: id.to_string(),
+                    tally: Tally::one(ObjectType::Group, ChangeType::Delete),
+                })
             }
         }
     }
@@ -381,7 +438,7 @@ impl Hub {
         &mut self,
         id: &GroupId,
         deltas: &[MemberDelta],
-        effects: &mut Vec<Effect>,
+        effects: &mut Effects,
     ) -> Result<Answer, Refusal> {
         let group = guid_of_group(self.group(id)?);
         let present = self.members.entry(id.clone()).or_default();
@@ -389,29 +446,35 @@ impl Hub {
             known: self.users.keys().cloned().collect(),
             members: present.iter().cloned().collect(),
         };
-        membership::update_members(deltas, &facts)?;
+        let change = membership::update_members(deltas, &facts)?;
         for delta in deltas {
             let user = self.users.get(&delta.user_id).and_then(guid_of_user);
-            let effect = match delta.action {
-                MemberAction::Add => {
-                    present.insert(delta.user_id.clone());
-                    |group, user| Effect::MemberAdded { group, user }
-                }
-                MemberAction::Remove => {
-                    present.remove(&delta.user_id);
-                    |group, user| Effect::MemberRemoved { group, user }
-                }
+            let (effect, changed): (fn(Guid, Guid) -> Effect, bool) = match delta.action {
+                MemberAction::Add => (
+                    |group, user| Effect::MemberAdded { group, user },
+                    present.insert(delta.user_id.clone()),
+                ),
+                MemberAction::Remove => (
+                    |group, user| Effect::MemberRemoved { group, user },
+                    present.remove(&delta.user_id),
+                ),
             };
-            effects.extend(group.zip(user).map(|(group, user)| effect(group, user)));
+            let pair = group.zip(user);
+            effects.extend(pair.map(|(group, user)| (effect(group, user), changed)));
         }
-        Ok(id.to_string())
+        Ok(Answer {
+            id: id.to_string(),
+            tally: Tally::of_members(&change),
+        })
     }
 
     fn put_user(
         &mut self,
         user: User,
         effect: fn(Guid) -> Effect,
-        effects: &mut Vec<Effect>,
+        tally: Tally,
+        now: Timestamp,
+        effects: &mut Effects,
     ) -> Result<Answer, Refusal> {
         let folded = user.username.folded();
         for other in self.users.values().filter(|other| other.id != user.id) {
@@ -423,16 +486,28 @@ impl Hub {
             }
         }
         let id = user.id.clone();
-        effects.extend(guid_of_user(&user).map(effect));
+        let effect = guid_of_user(&user).map(effect);
+        let is_switch = matches!(
+            effect,
+            Some(Effect::UserSuspended(_) | Effect::UserReactivated(_))
+        );
+        // A switch that is not seen from outside changes nothing; everything else is written anew.
+        let before = self.users.get(&id).map(|before| before.status(now));
+        let changed = !is_switch || before != Some(user.status(now));
+        effects.extend(effect.map(|effect| (effect, changed)));
         self.users.insert(id.clone(), user);
-        Ok(id.into_string())
+        Ok(Answer {
+            id: id.into_string(),
+            tally,
+        })
     }
 
     fn put_group(
         &mut self,
         group: Group,
         effect: fn(Guid) -> Effect,
-        effects: &mut Vec<Effect>,
+        tally: Tally,
+        effects: &mut Effects,
     ) -> Result<Answer, Refusal> {
         for other in self.groups.values().filter(|other| other.id != group.id) {
             if other.name == group.name {
@@ -443,9 +518,12 @@ impl Hub {
             }
         }
         let id = group.id.clone();
-        effects.extend(guid_of_group(&group).map(effect));
+        effects.extend(guid_of_group(&group).map(|guid| (effect(guid), true)));
         self.groups.insert(id.clone(), group);
-        Ok(id.into_string())
+        Ok(Answer {
+            id: id.into_string(),
+            tally,
+        })
     }
 
     fn user(&self, id: &UserId) -> Result<&User, Refusal> {

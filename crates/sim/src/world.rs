@@ -19,7 +19,7 @@ use crate::agent::{self, Agent, Outcome};
 use crate::dice::Dice;
 use crate::directory::Directory;
 use crate::events;
-use crate::hub::{Effect, Envelope, Hub};
+use crate::hub::{Counting, Effect, Envelope, Hub, Write};
 use crate::oracle::{Promise, Settings, Truth, Violation};
 
 /// A session lives that long without a sign of life (decision U2). Told again here, so that the
@@ -74,6 +74,8 @@ pub enum Flaw {
     TrustsTheTokenAlone,
     /// What an index says about activation is believed although others may have changed it.
     TrustsStaleActivation,
+    /// The hub leaves counting to agents, which may die before they report.
+    HubDoesNotCount,
 }
 
 /// How often the rare things happened, so that a test can demand that they did.
@@ -150,6 +152,8 @@ pub struct World {
     windows: BTreeMap<SessionId, Vec<Truth>>,
     tallies: BTreeMap<SessionId, BTreeMap<(ObjectType, ChangeType), i64>>,
     removals: BTreeMap<(SessionId, ObjectType), usize>,
+    /// The attempt by which each call was carried out.
+    carried_out: BTreeMap<String, String>,
     violation: Option<Violation>,
 }
 
@@ -210,6 +214,7 @@ pub fn simulate(seed: u64, flaw: Flaw) -> Result<Coverage, Failure> {
     })?;
     world.storm();
     world.calm_down();
+    world.judge_counters();
     match world.violation.take() {
         Some(violation) => Err(failed(violation)),
         None => Ok(world.coverage),
@@ -222,7 +227,13 @@ impl World {
         let mut world = Self {
             clock: ManualClock::at(START),
             directory: Directory::default(),
-            hub: Hub::new(START)?,
+            hub: Hub::new(
+                match flaw {
+                    Flaw::HubDoesNotCount => Counting::Off,
+                    _ => Counting::On,
+                },
+                START,
+            )?,
             settings: Settings {
                 units: BTreeSet::new(),
                 groups: BTreeSet::new(),
@@ -245,6 +256,7 @@ impl World {
             windows: BTreeMap::new(),
             tallies: BTreeMap::new(),
             removals: BTreeMap::new(),
+            carried_out: BTreeMap::new(),
             violation: None,
         };
         events::populate(&mut world);
@@ -353,6 +365,7 @@ impl World {
     pub fn judge_writes(&mut self) {
         for write in self.hub.take_writes() {
             self.coverage.effects += usize::from(!self.is_vain(write.effect));
+            self.judge_key(&write);
             let Some(session) = write.session else {
                 self.violate(
                     Promise::OneWriter,
@@ -376,7 +389,9 @@ impl World {
                 self.violate(Promise::NoUnrequestedRemoval, what);
             }
             let tally = self.tallies.entry(session.clone()).or_default();
-            *tally.entry(cell(write.effect)).or_default() += 1;
+            if write.changed {
+                *tally.entry(cell(write.effect)).or_default() += 1;
+            }
             self.judge_removal(session, write.effect);
         }
     }
@@ -389,6 +404,19 @@ impl World {
         };
         let user = self.hub.resolve_user(guid);
         user.is_some_and(|user| user.suspension.has(SuspensionCause::Admin))
+    }
+
+    /// Judges that a call which was made several times was carried out once.
+    fn judge_key(&mut self, write: &Write) {
+        let call = write.key.split(' ').next().unwrap_or_default();
+        let carried_out = self.carried_out.entry(call.to_owned());
+        if *carried_out.or_insert_with(|| write.key.clone()) != write.key {
+            let what = format!(
+                "{:?} was carried out by two attempts of {call}",
+                write.effect
+            );
+            self.violate(Promise::ExactCounters, what);
+        }
     }
 
     fn judge_removal(&mut self, session: SessionId, effect: Effect) {
@@ -405,26 +433,27 @@ impl World {
         }
     }
 
-    /// Judges the counters of a session that ended well.
-    pub fn judge_counters(&mut self, session: &SessionId) {
-        self.coverage.sessions_completed += 1;
-        let Some(stored) = self
-            .hub
-            .sessions()
-            .iter()
-            .find(|stored| stored.id == *session)
-        else {
-            return;
-        };
-        let reported: BTreeMap<_, _> = stored
-            .progress
-            .cells()
-            .filter(|(.., counts)| counts.successful > 0)
-            .map(|(object, change, counts)| ((object, change), counts.successful))
-            .collect();
-        let done = self.tallies.get(session).cloned().unwrap_or_default();
-        if reported != done {
-            let what = format!("session {session} reported {reported:?}, but did {done:?}");
+    /// Judges the counters of all sessions, however they ended: each counts what was done in it.
+    fn judge_counters(&mut self) {
+        self.judge_writes();
+        let mut wrong = Vec::new();
+        for session in self.hub.sessions() {
+            let counted = self.hub.counted(session);
+            let shown: BTreeMap<_, _> = counted
+                .progress
+                .cells()
+                .filter(|(.., counts)| counts.successful > 0)
+                .map(|(object, change, counts)| ((object, change), counts.successful))
+                .collect();
+            let done = self.tallies.get(&session.id).cloned().unwrap_or_default();
+            if shown != done {
+                let (id, status) = (&session.id, session.status);
+                wrong.push(format!(
+                    "session {id}, {status}, shows {shown:?}, but did {done:?}"
+                ));
+            }
+        }
+        for what in wrong {
             self.violate(Promise::ExactCounters, what);
         }
     }

@@ -81,6 +81,11 @@ fn repetitions_under_a_new_key_are_found() {
 }
 
 #[test]
+fn counters_that_die_with_their_agent_are_found() {
+    check_found(Flaw::HubDoesNotCount, Promise::ExactCounters);
+}
+
+#[test]
 fn one_bad_object_that_stops_the_others_is_found() {
     check_found(Flaw::StopsAtRefusedItem, Promise::Convergence);
 }

@@ -25,6 +25,7 @@ mod replication_token;
 mod service_account;
 mod sync_session;
 mod sync_settings;
+mod tally;
 mod user;
 mod userpool;
 mod userpool_domain;

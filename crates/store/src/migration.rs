@@ -25,6 +25,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "0002_whole_contract",
         sql: include_str!("../migrations/0002_whole_contract.sql"),
     },
+    Migration {
+        number: 3,
+        name: "0003_session_changes",
+        sql: include_str!("../migrations/0003_session_changes.sql"),
+    },
 ];
 
 const MIGRATIONS_TABLE: &str = "create table if not exists schema_migrations (\

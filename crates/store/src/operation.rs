@@ -13,11 +13,13 @@ use crate::db::Tx;
 use crate::db::value::{Param, Row, params};
 use crate::error::Error;
 use crate::list::{self, Listed, Order, placeholders};
+use crate::tally::{self, read_work};
 
 impl Listed for Operation {
     const SELECT: &'static str = "select id, description, created_at, created_by, modified_at, \
          metadata_type, metadata_bytes, outcome, response_type, response_bytes, error_code, \
-         error_message, resource_kind, resource_id, parent_id from operations";
+         error_message, resource_kind, resource_id, parent_id, session_id, session_tally \
+         from operations";
     const KEY: [&'static str; 2] = ["created_at", "id"];
 
     fn read(row: &mut Row) -> Result<Self, Error> {
@@ -37,6 +39,7 @@ impl Listed for Operation {
                 id: row.text()?,
                 parent_id: row.text()?,
             },
+            session_work: read_work(row)?,
         })
     }
 
@@ -58,11 +61,14 @@ impl Tx {
             error_code,
             error_message,
         ] = outcome_columns(&operation.outcome);
+        let work = operation.session_work.as_ref();
+        let session_id = work.map(|work| work.session_id.as_str());
+        let tally = work.map(|work| tally::pack(&work.tally));
         self.execute(
             "insert into operations (id, description, created_at, created_by, modified_at, \
              metadata_type, metadata_bytes, outcome, response_type, response_bytes, error_code, \
-             error_message, resource_kind, resource_id, parent_id) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+             error_message, resource_kind, resource_id, parent_id, session_id, session_tally) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
             params![
                 &operation.id,
                 &operation.description,
@@ -79,6 +85,8 @@ impl Tx {
                 operation.resource.kind.name(),
                 &operation.resource.id,
                 &operation.resource.parent_id,
+                session_id,
+                tally.as_ref(),
             ],
         )
         .await?;
@@ -142,11 +150,14 @@ impl Tx {
         list::page(self, &condition, &scope, &filter, Order::NewestFirst, page).await
     }
 
-    /// Deletes up to `limit` operations created before `before`; tells how many.
+    /// Deletes up to `limit` operations created before `before`, but none that an open session
+    /// still counts; tells how many.
     pub async fn delete_old_operations(&self, before: Timestamp, limit: u32) -> Result<u64, Error> {
         self.execute(
             "delete from operations where id in (select id from operations \
-             where created_at < $1 order by created_at limit $2)",
+             where created_at < $1 and (session_id is null or session_id not in \
+             (select s.id from sync_sessions s where s.status = 'OPENED')) \
+             order by created_at limit $2)",
             params![before, limit],
         )
         .await

@@ -14,6 +14,7 @@ use crate::db::value::{Row, params};
 use crate::error::Error;
 use crate::list::{self, Listed, Order};
 use crate::password::SHELVED;
+use crate::tally::{change_letter, object_letter, split_cell};
 
 impl Listed for SyncSession {
     const SELECT: &'static str = "select id, subject_container_id, session_type, agent_id, \
@@ -130,7 +131,8 @@ impl Tx {
         Ok(())
     }
 
-    /// The session `id`, as stored: an open one may have lost its lease.
+    /// The session `id`, as stored: an open one may have lost its lease, and its counters are those
+    /// that were reported; see [`Tx::count_sync_session`].
     pub async fn find_sync_session(&self, id: &SessionId) -> Result<Option<SyncSession>, Error> {
         let sql = format!("{} where id = $1", SyncSession::SELECT);
         self.one(&sql, params![id], SyncSession::read).await
@@ -154,7 +156,7 @@ impl Tx {
         .await
     }
 
-    /// Everything that opening a session of a stream must know.
+    /// Everything that opening a session of a stream must know; the open one is counted.
     pub async fn find_open_facts(
         &self,
         container: &UserpoolId,
@@ -162,10 +164,14 @@ impl Tx {
     ) -> Result<OpenFacts, Error> {
         let settings = self.find_sync_settings(container).await?;
         let token = self.find_replication_token(container, session_type).await?;
+        let opened = self
+            .find_opened_sync_session(container, session_type)
+            .await?;
         Ok(OpenFacts {
-            opened: self
-                .find_opened_sync_session(container, session_type)
-                .await?,
+            opened: match opened {
+                Some(session) => Some(self.count_sync_session(session).await?),
+                None => None,
+            },
             last_successful: self
                 .find_last(container, session_type, "'COMPLETED', 'PENDING'")
                 .await?,
@@ -219,7 +225,7 @@ impl Tx {
     }
 
     /// A page of the sessions of a container, newest first (decision U36). They are returned as
-    /// stored, but filtered by the status they have at `now`.
+    /// stored and counted, but filtered by the status they have at `now`.
     pub async fn list_sync_sessions(
         &self,
         container: &UserpoolId,
@@ -231,13 +237,17 @@ impl Tx {
         let condition = "subject_container_id = $1";
         let page: Page<ListedSession> =
             list::page(self, condition, scope, filter, Order::NewestFirst, page).await?;
+        let mut items = Vec::with_capacity(page.items.len());
+        for row in page.items {
+            items.push(self.count_sync_session(row.session).await?);
+        }
         Ok(Page {
-            items: page.items.into_iter().map(|row| row.session).collect(),
+            items,
             next: page.next,
         })
     }
 
-    /// Sessions stored as open whose lease has ended, for the sweeper.
+    /// Sessions stored as open whose lease has ended, counted, for the sweeper.
     pub async fn list_lapsed_sync_sessions(
         &self,
         now: Timestamp,
@@ -247,7 +257,14 @@ impl Tx {
             "{} where status = 'OPENED' and expires_at <= $1 order by expires_at, id limit $2",
             SyncSession::SELECT
         );
-        self.all(&sql, params![now, limit], SyncSession::read).await
+        let lapsed = self
+            .all(&sql, params![now, limit], SyncSession::read)
+            .await?;
+        let mut counted = Vec::with_capacity(lapsed.len());
+        for session in lapsed {
+            counted.push(self.count_sync_session(session).await?);
+        }
+        Ok(counted)
     }
 
     /// Pending sessions none of whose imported hashes waits any more: the hub can complete them.
@@ -336,39 +353,13 @@ fn unpack_progress(packed: &str) -> Result<Progress, Error> {
 }
 
 fn unpack_cell(cell: &str) -> Option<(ObjectType, ChangeType, Counts)> {
-    let mut chars = cell.chars();
-    let (object, change) = (chars.next()?, chars.next()?);
-    let object = *ObjectType::ALL
-        .iter()
-        .find(|known| object_letter(**known) == object)?;
-    let change = *ChangeType::ALL
-        .iter()
-        .find(|known| change_letter(**known) == change)?;
-    let (successful, failed) = chars.as_str().split_once('/')?;
+    let (object, change, counts) = split_cell(cell)?;
+    let (successful, failed) = counts.split_once('/')?;
     let counts = Counts {
         successful: successful.parse().ok()?,
         failed: failed.parse().ok()?,
     };
     Some((object, change, counts))
-}
-
-fn object_letter(object: ObjectType) -> char {
-    match object {
-        ObjectType::User => 'U',
-        ObjectType::Group => 'G',
-        ObjectType::Membership => 'M',
-    }
-}
-
-fn change_letter(change: ChangeType) -> char {
-    match change {
-        ChangeType::Create => 'C',
-        ChangeType::Update => 'U',
-        ChangeType::Delete => 'D',
-        ChangeType::Activate => 'A',
-        ChangeType::Deactivate => 'X',
-        ChangeType::PasswordHashUpdate => 'P',
-    }
 }
 
 #[cfg(test)]

@@ -6,8 +6,10 @@ use rollcall_domain::group::{ExternalKey, Group, GroupField, GroupInput};
 use rollcall_domain::id::{GroupId, OrganizationId, UserpoolId};
 use rollcall_domain::mask::Mask;
 use rollcall_domain::operation::{OperationResource, OperationResourceKind};
+use rollcall_domain::progress::{ChangeType, ObjectType};
 use rollcall_domain::quota::QuotaScope;
 use rollcall_domain::refusal::Refusal;
+use rollcall_domain::tally::Tally;
 use rollcall_proto::access as wire_access;
 use rollcall_proto::operation::Operation;
 use rollcall_proto::organizationmanager as om;
@@ -258,7 +260,8 @@ async fn create(cx: &Context, tx: &Tx, request: &om::CreateGroupRequest) -> Resu
         group_id: group.id.to_string(),
     };
     let resource = resource(&group);
-    Ok(Done::new(&metadata, &render(group), resource))
+    let made = Tally::one(ObjectType::Group, ChangeType::Create);
+    Ok(Done::new(&metadata, &render(group), resource).counting(made))
 }
 
 async fn create_external(
@@ -299,7 +302,8 @@ async fn create_external(
         make_editor: request.make_editor,
     };
     let resource = resource(&group);
-    Ok(Done::new(&metadata, &render(group), resource))
+    let made = Tally::one(ObjectType::Group, ChangeType::Create);
+    Ok(Done::new(&metadata, &render(group), resource).counting(made))
 }
 
 async fn convert_to_external(
@@ -307,13 +311,13 @@ async fn convert_to_external(
     tx: &Tx,
     request: &om::ConvertToExternalGroupRequest,
 ) -> Result<Done, Error> {
-    let group = find(cx, tx, &request.group_id, Permission::GroupsConvertExternal).await?;
+    let before = find(cx, tx, &request.group_id, Permission::GroupsConvertExternal).await?;
     let pool_id = UserpoolId::from(request.subject_container_id.as_str());
     cx.authorize(tx, Permission::ExtGroupsBind, Scope::Userpool(&pool_id))
         .await?;
-    require_pool_of(tx, &pool_id, &group.organization_id).await?;
+    require_pool_of(tx, &pool_id, &before.organization_id).await?;
     let key = ExternalKey::new(pool_id, request.external_id.as_str())?;
-    let group = group.convert_to_external(key, cx.call.now)?;
+    let group = before.convert_to_external(key, cx.call.now)?;
     tx.save_group(&group).await?;
     if request.make_editor {
         tx.insert_access_binding(&group.editor_binding(cx.caller()?.clone()))
@@ -326,7 +330,8 @@ async fn convert_to_external(
         make_editor: request.make_editor,
     };
     let resource = resource(&group);
-    Ok(Done::new(&metadata, &render(group), resource))
+    let tally = Tally::one_if(group != before, ObjectType::Group, ChangeType::Update);
+    Ok(Done::new(&metadata, &render(group), resource).counting(tally))
 }
 
 /// Unties every group of a pool in one step, however many there are; groups and members stay
@@ -342,7 +347,7 @@ async fn convert_all_to_basic(
     let Some(pool) = tx.find_userpool(&pool_id).await? else {
         return Err(Refusal::not_found("user pool", pool_id).into());
     };
-    tx.convert_groups_to_basic(&pool.id, cx.call.now).await?;
+    let untied = tx.convert_groups_to_basic(&pool.id, cx.call.now).await?;
     let metadata = om::ConvertAllToBasicGroupsMetadata {
         subject_container_id: pool.id.to_string(),
     };
@@ -351,7 +356,8 @@ async fn convert_all_to_basic(
         id: pool.id.into_string(),
         parent_id: pool.organization_id.into_string(),
     };
-    Ok(Done::new(&metadata, &(), resource))
+    let tally = Tally::of(ObjectType::Group, ChangeType::Update, untied);
+    Ok(Done::new(&metadata, &(), resource).counting(tally))
 }
 
 async fn list_operations(
@@ -387,7 +393,8 @@ async fn update(cx: &Context, tx: &Tx, request: &om::UpdateGroupRequest) -> Resu
         group_id: group.id.to_string(),
     };
     let resource = resource(&group);
-    Ok(Done::new(&metadata, &render(group), resource))
+    let written = Tally::one(ObjectType::Group, ChangeType::Update);
+    Ok(Done::new(&metadata, &render(group), resource).counting(written))
 }
 
 /// Name and description of an external group belong to its managers, its labels to ordinary
@@ -420,7 +427,8 @@ async fn delete(cx: &Context, tx: &Tx, request: &om::DeleteGroupRequest) -> Resu
     let metadata = om::DeleteGroupMetadata {
         group_id: group.id.to_string(),
     };
-    Ok(Done::new(&metadata, &(), resource(&group)))
+    let gone = Tally::one(ObjectType::Group, ChangeType::Delete);
+    Ok(Done::new(&metadata, &(), resource(&group)).counting(gone))
 }
 
 async fn insert(cx: &Context, tx: &Tx, group: &Group) -> Result<(), Error> {

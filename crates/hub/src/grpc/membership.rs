@@ -10,6 +10,7 @@ use rollcall_domain::membership::{self, MemberDelta};
 use rollcall_domain::page::Page;
 use rollcall_domain::quota::{Quota, QuotaScope};
 use rollcall_domain::refusal::Refusal;
+use rollcall_domain::tally::Tally;
 use rollcall_proto::organizationmanager as om;
 use rollcall_store::{MemberScope, Tx};
 
@@ -72,7 +73,8 @@ pub async fn update_members(
     let metadata = om::UpdateGroupMembersMetadata {
         group_id: group.id.to_string(),
     };
-    Ok(Done::new(&metadata, &(), group::resource(&group)))
+    let tally = Tally::of_members(&change);
+    Ok(Done::new(&metadata, &(), group::resource(&group)).counting(tally))
 }
 
 /// Requires room for these new members: in the group, and in the number of groups of each.

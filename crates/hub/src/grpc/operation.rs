@@ -11,11 +11,13 @@ use rollcall_proto::rpc;
 use rollcall_store::Tx;
 use tonic::{Request, Response, Status};
 
+use crate::call::Call;
 use crate::context::{Context, Done, Scope};
 use crate::domain_validation::end_operation;
 use crate::error::{Error, cancelled};
 use crate::grpc::Service;
 use crate::page_token::ListKey;
+use crate::tally::{self, SYNC_SESSION_CHANGES};
 use crate::wire::{render_payload, render_timestamp};
 
 #[tonic::async_trait]
@@ -214,6 +216,17 @@ async fn require_view(cx: &Context, tx: &Tx, operation: &Operation) -> Result<()
             require(Permission::GroupsGet, scope).await
         }
     }
+}
+
+/// The answer of a changing call; under a session it tells what was counted.
+pub fn answer(call: &Call, operation: Operation) -> Response<wire::Operation> {
+    let counted = call.session_id.as_ref().map(|id| operation.tally_of(id));
+    let mut response = Response::new(render(operation));
+    if let Some(counted) = counted {
+        let metadata = response.metadata_mut();
+        metadata.insert(SYNC_SESSION_CHANGES, tally::render(&counted));
+    }
+    response
 }
 
 /// An operation in the form of the wire.

@@ -14,7 +14,9 @@ use rollcall_domain::password::{
     self, HashType, ImportOutcome, ImportedHash, NewImport, Password, PasswordKind, Sameness,
     StoredForm,
 };
+use rollcall_domain::progress::{ChangeType, ObjectType};
 use rollcall_domain::refusal::Refusal;
+use rollcall_domain::tally::Tally;
 use rollcall_kit::secret::{SecretBytes, SecretString};
 use rollcall_kit::timestamp::Timestamp;
 use rollcall_proto::admin;
@@ -42,7 +44,7 @@ pub async fn create_user(
     let (call, request) = accept(request)?;
     match service.find_earlier(&call, &request).await {
         Ok(None) => {}
-        Ok(Some(operation)) => return Ok(Response::new(operation::render(operation))),
+        Ok(Some(operation)) => return Ok(operation::answer(&call, operation)),
         Err(error) => return Err(service.refuse_early(&call, &request, error).await),
     }
     let user_id = UserId::new(service.0.new_id(UserId::PREFIX, call.now));
@@ -95,11 +97,9 @@ async fn create(
         user_id: user.id.to_string(),
     };
     let resource = user::resource(&user);
-    Ok(Done::new(
-        &metadata,
-        &user::render(user, Phone::Shown, cx.call.now),
-        resource,
-    ))
+    let response = user::render(user, Phone::Shown, cx.call.now);
+    let made = Tally::one(ObjectType::User, ChangeType::Create);
+    Ok(Done::new(&metadata, &response, resource).counting(made))
 }
 
 /// What a new user signs in with, ready to be stored.
@@ -188,7 +188,7 @@ pub async fn set_hash(
     let (call, request) = accept(request)?;
     match service.find_earlier(&call, &request).await {
         Ok(None) => {}
-        Ok(Some(operation)) => return Ok(Response::new(operation::render(operation))),
+        Ok(Some(operation)) => return Ok(operation::answer(&call, operation)),
         Err(error) => return Err(service.refuse_early(&call, &request, error).await),
     }
     let prepared = match prepare_import(service, &call, &request).await {
@@ -264,16 +264,19 @@ async fn import(
     };
     let id = PasswordId::new(cx.new_id(PasswordId::PREFIX));
     let new = prepared.import.to_new(id, user.id.clone(), cx);
-    match password::import(stored.as_ref(), new, sameness, cx.call.now) {
+    let outcome = password::import(stored.as_ref(), new, sameness, cx.call.now);
+    let replaced = matches!(outcome, ImportOutcome::Replaced(_));
+    match outcome {
         ImportOutcome::Older => {}
         ImportOutcome::Kept(password) | ImportOutcome::Replaced(password) => {
             tx.save_password(&password).await?;
         }
     }
+    let tally = Tally::one_if(replaced, ObjectType::User, ChangeType::PasswordHashUpdate);
     let metadata = idp::SetPasswordHashMetadata {
         user_id: user.id.to_string(),
     };
-    Ok(Done::new(&metadata, &(), user::resource(&user)))
+    Ok(Done::new(&metadata, &(), user::resource(&user)).counting(tally))
 }
 
 #[tonic::async_trait]
@@ -309,7 +312,8 @@ async fn set_kind(
     let response = admin::SetPasswordChangeRequiredResponse {
         changed: changed.is_some(),
     };
-    Ok(Done::new(&metadata, &response, user::resource(&user)))
+    let tally = Tally::one_if(response.changed, ObjectType::User, ChangeType::Update);
+    Ok(Done::new(&metadata, &response, user::resource(&user)).counting(tally))
 }
 
 fn parse_hash(field: &str, hash: &idp::PasswordHash) -> Result<ImportedHash, Error> {

@@ -131,6 +131,7 @@ async fn save_outcome(tx: &Tx, outcome: &OpenOutcome) -> Result<(), Error> {
 
 async fn close(cx: &Context, tx: &Tx, request: &idp::CloseSessionRequest) -> Result<Done, Error> {
     let session = find(cx, tx, &request.session_id, Permission::SyncSessionsGet).await?;
+    let session = tx.count_sync_session(session).await?;
     let pool_id = session.subject_container_id.clone();
     let bindings = cx
         .authorize(tx, Permission::SyncSessionsGet, Scope::Userpool(&pool_id))
@@ -208,6 +209,7 @@ async fn get(
     request: &idp::GetSessionRequest,
 ) -> Result<idp::GetSessionResponse, Error> {
     let session = find(cx, tx, &request.session_id, Permission::SyncSessionsGet).await?;
+    let session = tx.count_sync_session(session).await?;
     Ok(idp::GetSessionResponse {
         session: Some(render(&session.at(cx.call.now))),
     })

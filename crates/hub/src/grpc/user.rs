@@ -6,7 +6,9 @@ use rollcall_domain::filter::{Filter, USER_FIELDS};
 use rollcall_domain::id::{SubjectId, UserId, UserpoolId};
 use rollcall_domain::mask::Mask;
 use rollcall_domain::operation::{OperationResource, OperationResourceKind};
+use rollcall_domain::progress::{ChangeType, ObjectType};
 use rollcall_domain::quota::{Quota, QuotaScope};
+use rollcall_domain::tally::Tally;
 use rollcall_domain::user::{InitialState, NewUser, Profile, User, UserInput};
 use rollcall_domain::username::Username;
 use rollcall_domain::userpool_domain::UserpoolDomain;
@@ -247,7 +249,8 @@ async fn update(cx: &Context, tx: &Tx, request: &idp::UpdateUserRequest) -> Resu
     let metadata = idp::UpdateUserMetadata {
         user_id: user.id.to_string(),
     };
-    Ok(done(cx, &metadata, user))
+    let written = Tally::one(ObjectType::User, ChangeType::Update);
+    Ok(done(cx, &metadata, user).counting(written))
 }
 
 async fn delete(cx: &Context, tx: &Tx, request: &idp::DeleteUserRequest) -> Result<Done, Error> {
@@ -256,18 +259,20 @@ async fn delete(cx: &Context, tx: &Tx, request: &idp::DeleteUserRequest) -> Resu
     let metadata = idp::DeleteUserMetadata {
         user_id: user.id.to_string(),
     };
-    Ok(Done::new(&metadata, &(), resource(&user)))
+    let gone = Tally::one(ObjectType::User, ChangeType::Delete);
+    Ok(Done::new(&metadata, &(), resource(&user)).counting(gone))
 }
 
 async fn suspend(cx: &Context, tx: &Tx, request: &idp::SuspendUserRequest) -> Result<Done, Error> {
-    let user = find_managed(cx, tx, &request.user_id).await?;
+    let before = find_managed(cx, tx, &request.user_id).await?;
     let expires_at = request.expires_at.as_ref().map(parse_timestamp);
-    let user = user.suspend(cx.call.actor(), &request.reason, expires_at, cx.call.now)?;
+    let user = before.suspend(cx.call.actor(), &request.reason, expires_at, cx.call.now)?;
     tx.save_user(&user).await?;
     let metadata = idp::SuspendUserMetadata {
         user_id: user.id.to_string(),
     };
-    Ok(Done::new(&metadata, &(), resource(&user)))
+    let tally = Tally::of_switch(&before, &user, cx.call.now);
+    Ok(Done::new(&metadata, &(), resource(&user)).counting(tally))
 }
 
 async fn reactivate(
@@ -275,13 +280,14 @@ async fn reactivate(
     tx: &Tx,
     request: &idp::ReactivateUserRequest,
 ) -> Result<Done, Error> {
-    let user = find_managed(cx, tx, &request.user_id).await?;
-    let user = user.reactivate(cx.call.actor(), cx.call.now)?;
+    let before = find_managed(cx, tx, &request.user_id).await?;
+    let user = before.reactivate(cx.call.actor(), cx.call.now)?;
     tx.save_user(&user).await?;
     let metadata = idp::ReactivateUserMetadata {
         user_id: user.id.to_string(),
     };
-    Ok(Done::new(&metadata, &(), resource(&user)))
+    let tally = Tally::of_switch(&before, &user, cx.call.now);
+    Ok(Done::new(&metadata, &(), resource(&user)).counting(tally))
 }
 
 async fn convert_to_external(
@@ -289,14 +295,15 @@ async fn convert_to_external(
     tx: &Tx,
     request: &idp::ConvertToExternalUserRequest,
 ) -> Result<Done, Error> {
-    let user = find_managed(cx, tx, &request.user_id).await?;
-    let user = user.convert_to_external(&request.external_id, cx.call.now)?;
+    let before = find_managed(cx, tx, &request.user_id).await?;
+    let user = before.convert_to_external(&request.external_id, cx.call.now)?;
     tx.save_user(&user).await?;
     let metadata = idp::ConvertToExternalUserMetadata {
         user_id: user.id.to_string(),
         external_id: request.external_id.clone(),
     };
-    Ok(done(cx, &metadata, user))
+    let tally = Tally::one_if(user != before, ObjectType::User, ChangeType::Update);
+    Ok(done(cx, &metadata, user).counting(tally))
 }
 
 /// Only those found, in the order asked for, each once (decision U67).

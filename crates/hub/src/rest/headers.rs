@@ -5,6 +5,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::tally::SYNC_SESSION_CHANGES;
+
 /// The header that names a request in answers and logs.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -27,7 +29,12 @@ const INWARD: [&str; 9] = [
 const INWARD_PREFIX: &str = "x-sync-";
 
 /// Metadata of the answer that becomes headers.
-const OUTWARD: [&str; 3] = ["x-request-id", "retry-after", "x-server-trace-id"];
+const OUTWARD: [&str; 4] = [
+    "x-request-id",
+    "retry-after",
+    "x-server-trace-id",
+    SYNC_SESSION_CHANGES,
+];
 
 /// Copies the request headers a call may carry.
 pub(super) fn carry_inward(from: &HeaderMap, to: &mut HeaderMap) {

@@ -21,6 +21,7 @@ mod service_account;
 mod service_account_key;
 mod sync_session;
 mod sync_settings;
+mod tally;
 mod user;
 mod userpool;
 mod userpool_domain;

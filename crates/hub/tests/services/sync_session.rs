@@ -151,6 +151,46 @@ async fn a_lease_is_renewed_by_signs_of_life_and_ends_without() {
     assert_eq!(get(&agent, id).await.unwrap(), expired);
 }
 
+/// A session that the hub's configuration limits ends although its agent is alive (decision U6).
+#[tokio::test]
+async fn signs_of_life_extend_no_session_beyond_the_greatest_length() {
+    let limit = "sessions: {max_session_duration_seconds: 100}\n";
+    let hub = Harness::start_with(None, limit).await;
+    let agent = hub.agent().await;
+    let opened = session(&hub.open(&agent, "agent-1", SessionType::AdSync).await);
+    let id = opened.session_id.as_str();
+    let seconds = |at: Option<prost_types::Timestamp>| at.unwrap().seconds;
+    let end = seconds(opened.created_at) + 100;
+    hub.advance(Span::seconds(30));
+    heartbeat(&agent, id).await.unwrap();
+    let renewed = get(&agent, id).await.unwrap();
+    assert_eq!(seconds(renewed.expires_at), end - 10);
+    for _ in 0..2 {
+        hub.advance(Span::seconds(30));
+        heartbeat(&agent, id).await.unwrap();
+        send(&agent, &report(id, 1, 0)).await.unwrap();
+        let renewed = get(&agent, id).await.unwrap();
+        assert_eq!(renewed.status(), SessionStatus::Opened);
+        assert_eq!(seconds(renewed.expires_at), end);
+    }
+
+    hub.advance(Span::seconds(10));
+    let ended = get(&agent, id).await.unwrap();
+    assert_eq!(ended.status(), SessionStatus::Expired);
+    assert_eq!(seconds(ended.closed_at), end);
+    assert!(ended.fail_reason.contains("as long as"), "{ended:?}");
+    let fenced = agent.with("x-sync-session-id", id);
+    let create = "UserService/Create";
+    for status in [
+        heartbeat(&agent, id).await.unwrap_err(),
+        fenced.refused(create, &hub.new_user("ann")).await,
+    ] {
+        expect(&status, Code::FailedPrecondition, "SYNC_SESSION_NOT_OPEN");
+    }
+    let next = hub.open(&agent, "agent-2", SessionType::AdSync).await;
+    assert_eq!(next.result(), OpenSessionResult::Success);
+}
+
 #[tokio::test]
 async fn one_agent_works_and_the_same_agent_takes_over() {
     let hub = Harness::start().await;

@@ -67,7 +67,7 @@ impl Harness {
         Self::start_with(database, "").await
     }
 
-    /// As [`Harness::start_on`], with these lines added to `hub.yaml`.
+    /// As [`Harness::start_on`], with this section added to `hub.yaml`, in place of one of that name.
     pub async fn start_with(database: Option<String>, configuration: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
@@ -82,7 +82,7 @@ impl Harness {
             .unwrap();
         let path = directory.path().join("hub/hub.yaml");
         let lines = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(&path, lines + configuration).unwrap();
+        std::fs::write(&path, with_section(&lines, configuration)).unwrap();
         let entropy = Arc::new(OrderedEntropy(AtomicU64::new(1)));
         let transcript = Transcript::new(clock.now());
         let (running, administrator) =
@@ -316,6 +316,23 @@ impl Harness {
             .unwrap();
         response
     }
+}
+
+/// The lines of a configuration, with a section instead of the one of its name.
+fn with_section(lines: &str, section: &str) -> String {
+    let name = section.split_inclusive(':').next().unwrap_or_default();
+    let mut kept = String::new();
+    let mut is_replaced = false;
+    for line in lines.lines() {
+        if !line.starts_with(' ') {
+            is_replaced = !name.is_empty() && line.starts_with(name);
+        }
+        if !is_replaced {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept + section
 }
 
 async fn serve(

@@ -18,7 +18,7 @@ use rollcall_domain::refusal::Refusal;
 use rollcall_domain::user::{InitialState, NewUser, Profile, UserInput};
 
 use super::{Interrupt, Run, is_lease_lost};
-use crate::hub::{Answer, Call, Envelope};
+use crate::hub::{Call, Envelope};
 use crate::world::Flaw;
 
 /// Small, so that a group needs several calls.
@@ -67,7 +67,7 @@ impl Run<'_> {
             external_id: guid.to_string(),
             input: input(&values),
         };
-        match self.item(guid, ObjectType::Group, ChangeType::Create, &call, 1)? {
+        match self.item(guid, ObjectType::Group, ChangeType::Create, &call)? {
             Ok(id) => self.index.written(guid, &id, values.digest()),
             Err(Refusal::AlreadyExists { .. }) => {
                 let id = self
@@ -95,7 +95,7 @@ impl Run<'_> {
             mask: Mask::All,
         };
         if self
-            .item(guid, ObjectType::Group, ChangeType::Update, &call, 1)?
+            .item(guid, ObjectType::Group, ChangeType::Update, &call)?
             .is_ok()
         {
             self.index.written(guid, &id, values.digest());
@@ -119,7 +119,7 @@ impl Run<'_> {
             expires_at: values.expires_at,
         };
         let call = Call::CreateUser(Box::new(new));
-        match self.item(guid, ObjectType::User, ChangeType::Create, &call, 1)? {
+        match self.item(guid, ObjectType::User, ChangeType::Create, &call)? {
             Ok(id) => {
                 self.index.written(guid, &id, values.digest());
                 self.index.activated(guid, enabled);
@@ -164,7 +164,7 @@ impl Run<'_> {
                 mask: Mask::All,
             };
             if self
-                .item(guid, ObjectType::User, ChangeType::Update, &call, 1)?
+                .item(guid, ObjectType::User, ChangeType::Update, &call)?
                 .is_ok()
             {
                 self.index.written(guid, &id, values.digest());
@@ -174,7 +174,7 @@ impl Run<'_> {
             Some(Activation::Reactivate) => {
                 let call = Call::ReactivateUser(id.into());
                 if self
-                    .item(guid, ObjectType::User, ChangeType::Activate, &call, 1)?
+                    .item(guid, ObjectType::User, ChangeType::Activate, &call)?
                     .is_ok()
                 {
                     self.index.activated(guid, true);
@@ -189,7 +189,7 @@ impl Run<'_> {
     fn suspend(&mut self, guid: Guid, id: &str) -> Result<(), Interrupt> {
         let call = Call::SuspendUser(id.into());
         if self
-            .item(guid, ObjectType::User, ChangeType::Deactivate, &call, 1)?
+            .item(guid, ObjectType::User, ChangeType::Deactivate, &call)?
             .is_ok()
         {
             self.index.activated(guid, false);
@@ -244,7 +244,7 @@ impl Run<'_> {
             MemberAction::Remove => ChangeType::Delete,
         };
         if self
-            .item(group, ObjectType::Membership, kind, &call, users.len())?
+            .item(group, ObjectType::Membership, kind, &call)?
             .is_err()
         {
             return Ok(users.len() <= 1);
@@ -265,7 +265,7 @@ impl Run<'_> {
             return self.suspend(guid, &id);
         }
         let call = Call::DeleteUser(id.into());
-        match self.item(guid, ObjectType::User, ChangeType::Delete, &call, 1)? {
+        match self.item(guid, ObjectType::User, ChangeType::Delete, &call)? {
             Ok(_) | Err(Refusal::NotFound { .. }) => self.index.removed(guid),
             Err(_) => {}
         }
@@ -278,22 +278,21 @@ impl Run<'_> {
             return Ok(());
         };
         let call = Call::DeleteGroup(id.into());
-        match self.item(guid, ObjectType::Group, ChangeType::Delete, &call, 1)? {
+        match self.item(guid, ObjectType::Group, ChangeType::Delete, &call)? {
             Ok(_) | Err(Refusal::NotFound { .. }) => self.index.removed(guid),
             Err(_) => {}
         }
         Ok(())
     }
 
-    /// One changing call, counted as `weight` changes.
+    /// One changing call, counted as the hub says.
     fn item(
         &mut self,
         guid: Guid,
         object: ObjectType,
         change: ChangeType,
         call: &Call,
-        weight: usize,
-    ) -> Result<Result<Answer, Refusal>, Interrupt> {
+    ) -> Result<Result<String, Refusal>, Interrupt> {
         self.beat()?;
         self.calls += 1;
         let key = self.world.new_key();
@@ -308,15 +307,9 @@ impl Run<'_> {
             fence: fence.clone(),
         })?;
         match &answer {
-            Ok(_) => {
-                let weight = i64::try_from(weight).unwrap_or(i64::MAX);
-                let total = self.totals.entry((object, change)).or_default();
-                *total = total.saturating_add(weight);
-                let counts = Counts {
-                    successful: *total,
-                    failed: 0,
-                };
-                self.progress.raise(object, change, counts);
+            Ok(answer) => {
+                self.totals.add_times(&answer.tally, 1);
+                self.progress = self.progress.raised(&self.totals);
             }
             Err(refusal) if is_lease_lost(refusal) => return Err(Interrupt::LeaseLost),
             Err(refusal) if flaw == Flaw::StopsAtRefusedItem => {
@@ -327,7 +320,7 @@ impl Run<'_> {
         if self.calls.is_multiple_of(CALLS_BETWEEN_REPORTS) {
             self.report()?;
         }
-        Ok(answer)
+        Ok(answer.map(|answer| answer.id))
     }
 
     /// A failed item counts once per session, however often it is tried again.

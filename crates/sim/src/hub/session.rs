@@ -28,7 +28,7 @@ impl Hub {
                 .cloned()
         };
         let facts = OpenFacts {
-            opened: newest(&[SessionStatus::Opened]),
+            opened: newest(&[SessionStatus::Opened]).map(|session| self.counted(&session)),
             last_successful: newest(&[SessionStatus::Completed, SessionStatus::Pending]),
             last_failed: newest(&[SessionStatus::Failed, SessionStatus::Expired]),
             has_token: self.token.token.is_some(),
@@ -94,7 +94,7 @@ impl Hub {
         verdict: &Verdict,
         now: Timestamp,
     ) -> Result<SyncSession, Refusal> {
-        let session = self.session(id)?;
+        let session = self.counted(self.session(id)?);
         let closed = session
             .close(
                 &agent_subject(),

@@ -19,6 +19,7 @@ mod schema;
 mod service_account;
 mod sync_session;
 mod sync_settings;
+mod tally;
 mod transaction;
 mod user;
 mod userpool;

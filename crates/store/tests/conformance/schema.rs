@@ -22,7 +22,10 @@ async fn opening_again_changes_nothing(world: &World) {
     let applied = world
         .query_sql("select name from schema_migrations order by number")
         .await;
-    assert_eq!(applied, ["0001_first", "0002_whole_contract"]);
+    assert_eq!(
+        applied,
+        ["0001_first", "0002_whole_contract", "0003_session_changes"]
+    );
 }
 
 async fn a_newer_schema_is_refused(world: &World) {
@@ -157,7 +160,9 @@ async fn upgrade(database: &Unopened) {
         ))
     })
     .await;
-    assert_eq!(found.0.unwrap().resource.id, "aje1");
+    let kept = found.0.unwrap();
+    assert_eq!(kept.resource.id, "aje1");
+    assert_eq!(kept.session_work, None);
     assert_eq!(found.1.unwrap().name, "acme");
 }
 
