@@ -448,7 +448,10 @@ async fn set_cursor(world: &World, token: &str) {
 async fn at_11_a_cursor_of_another_controller_is_no_news_of_passwords() {
     let world = World::start(Some(change::people(60))).await;
     let config = world.configure("", "");
-    let made = [new_user("anna", &accounts()), new_user("boris", &accounts())];
+    let made = [
+        new_user("anna", &accounts()),
+        new_user("boris", &accounts()),
+    ];
     world.dc.admin_ldapmodify(&made.concat()).unwrap();
     world.run(&config).await;
     let anna = user(&world, "anna").await.id;
