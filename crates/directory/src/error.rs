@@ -8,6 +8,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::security::SecurityError;
+
 /// Why the directory could not be used. `Display` is one sentence with the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -76,6 +78,9 @@ pub enum Error {
         /// What is wrong with it.
         problem: BindProblem,
     },
+    /// Kerberos or NTLM did not let us in, or a sealed message was not authentic.
+    #[error("{0}")]
+    Security(#[from] SecurityError),
     /// The account may not do this (result 50).
     #[error("the account may not {what}; grant it {right} ({text})")]
     RightsMissing {
@@ -184,6 +189,7 @@ impl Error {
             | Self::ServerLimit { .. }
             | Self::ConnectionLost { .. }
             | Self::Silent { .. } => true,
+            Self::Security(error) => error.is_transient(),
             Self::InvalidUrl { .. }
             | Self::Unsafe(_)
             | Self::CaFile { .. }

@@ -27,6 +27,7 @@ mod origin;
 mod rights;
 mod root_dse;
 mod search;
+mod security;
 mod sid;
 mod tls;
 mod transport;
@@ -49,4 +50,8 @@ pub use origin::Origin;
 pub use rights::MissingRight;
 pub use root_dse::RootDse;
 pub use search::{Base, Deleted, Links, Search, SearchRequest};
+pub use security::{
+    Credential, InvalidKdc, Kdc, KdcRefusal, KdcRequest, Keytab, KeytabEntry, KeytabKey,
+    KeytabProblem, Krb5Config, Krb5ConfigProblem, Mechanism, SecurityError, SecurityOptions,
+};
 pub use sid::Sid;
