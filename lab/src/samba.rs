@@ -8,6 +8,7 @@ mod configuration;
 mod deleted;
 mod dirsync;
 mod invocation;
+mod replication;
 mod template;
 
 use std::fs;

@@ -100,6 +100,13 @@ impl ReplicationOptions {
             call_timeout: Duration::from_secs(120),
         }
     }
+
+    fn patience(&self) -> Patience {
+        Patience {
+            connect: self.connect_timeout,
+            call: self.call_timeout,
+        }
+    }
 }
 
 /// One page of changes.
@@ -131,23 +138,29 @@ impl Replication {
     /// # Errors
     /// Any arm of [`Error`] that concerns names, network, account or replication.
     pub async fn open(options: &ReplicationOptions) -> Result<Self, Error> {
-        let patience = Patience {
-            connect: options.connect_timeout,
-            call: options.call_timeout,
-        };
-        let host = options.host.as_str();
-        let port = match options.port {
-            Some(port) => port,
-            None => find_port(host, mapper::PORT, &bind::DRSUAPI, patience).await?,
-        };
+        let patience = options.patience();
+        let port = Self::find_port(options).await?;
         let mut security = options.security.clone();
         if let Some(name) = &options.name {
             security.target.clone_from(name);
         }
         let security = SecContext::new(&security, Purpose::Rpc)?;
-        let mut association = Association::connect(host, port, patience).await?;
+        let mut association = Association::connect(&options.host, port, patience).await?;
         association.bind(&bind::DRSUAPI, Some(security)).await?;
         Self::start(association, options.naming_context.clone()).await
+    }
+
+    /// The TCP port of replication: the configured one, else that of the endpoint mapper. Tells
+    /// apart which of the two ports a firewall closes.
+    ///
+    /// # Errors
+    /// When the endpoint mapper cannot be reached or knows of no replication.
+    pub async fn find_port(options: &ReplicationOptions) -> Result<u16, Error> {
+        let host = &options.host;
+        match options.port {
+            Some(port) => Ok(port),
+            None => find_port(host, mapper::PORT, &bind::DRSUAPI, options.patience()).await,
+        }
     }
 
     /// DsBind on an association that is bound to the interface.

@@ -8,6 +8,8 @@
 
 #[path = "replication/domain.rs"]
 mod domain;
+#[path = "replication/tampering.rs"]
+mod tampering;
 
 use std::collections::{BTreeMap, HashMap};
 
