@@ -1,7 +1,7 @@
 //! Rollcall: reading and writing directories over LDAP.
 //!
-//! A small LDAP client of our own for Active Directory (Windows and Samba): LDAPS with simple bind,
-//! paged searches, DirSync, ranged members. Invariant: an incomplete read is always an error; see
+//! A small LDAP client of our own for Active Directory (Windows and Samba): LDAPS with simple bind or
+//! LDAP sealed by Kerberos, paged searches, DirSync, ranged members. Invariant: an incomplete read is always an error; see
 //! [`Search::next`] and [`DirSync::next`]. Bytes from the network never panic and never cost more
 //! memory than was received. Deliberately absent: nouns of the hub, retries, and all policy.
 //!
@@ -26,6 +26,7 @@ mod options;
 mod origin;
 mod rights;
 mod root_dse;
+mod sasl;
 mod search;
 mod security;
 mod sid;
