@@ -51,6 +51,20 @@ def relax_password_policy(db):
     db.modify(message)
 
 
+def register_services(db, parameters):
+    """What samba_spnupdate registers once the server runs: without it Kerberos knows no ldap service."""
+    host = parameters.get("netbios name")
+    full = f"{host}.{parameters.get('realm')}".lower()
+    found = db.search(base=db.domain_dn(), expression=f"(sAMAccountName={host}$)", attrs=["servicePrincipalName"])
+    present = {str(name).lower() for name in found[0].get("servicePrincipalName", [])}
+    wanted = [f"ldap/{name}" for name in (full, host) if f"ldap/{name}".lower() not in present]
+    if not wanted:
+        return
+    message = ldb.Message(found[0].dn)
+    message["spn"] = ldb.MessageElement(wanted, ldb.FLAG_MOD_ADD, "servicePrincipalName")
+    db.modify(message)
+
+
 def main():
     conf, sync_password = sys.argv[1:3]
     parameters = LoadParm()
@@ -59,6 +73,7 @@ def main():
     base = db.domain_dn()
 
     relax_password_policy(db)
+    register_services(db, parameters)
     for unit in ("Service", "People", "Groups"):
         db.create_ou(f"OU={unit},{base}")
     db.newuser(SYNC_ACCOUNT, sync_password, userou="OU=Service")

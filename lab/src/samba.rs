@@ -8,6 +8,7 @@ mod configuration;
 mod deleted;
 mod dirsync;
 mod invocation;
+mod keytab;
 mod replication;
 mod template;
 

@@ -103,6 +103,7 @@ impl Agent {
             stop,
         } = means;
         check_permissions(&config, config_path)?;
+        crate::kerberos::warn(&config);
         let agent_id = agent_id(&config, &*entropy)?;
         // Cloned machines share an agent id; the host name tells them apart (decision U104).
         let host = host_name();
@@ -320,7 +321,7 @@ impl Agent {
 }
 
 /// The name of this machine, for people.
-fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     let variable = |name| std::env::var(name).ok();
     std::fs::read_to_string(HOST_NAME_FILE)
         .ok()

@@ -4,6 +4,8 @@
 //! one is left out, so every cross is a cause and not a consequence. The hub comes first, because
 //! its settings say which part of the directory counts.
 
+mod kerberos;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +30,8 @@ use crate::reader::{self, Reader};
 use crate::settings::Settings;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const DIRECTORY_PORT: u16 = 636;
+const TLS_PORT: u16 = 636;
+const SEALED_PORT: u16 = 389;
 
 /// The verdict on one thing.
 #[derive(Debug, Clone, Serialize)]
@@ -124,22 +127,32 @@ async fn directory(
     settings: Option<&Settings>,
     findings: &mut Findings,
 ) {
-    let address = directory_address(&config.ldap.host);
-    if !reach(
-        ["directory name", "directory port"],
-        "ldap.host",
-        &address,
-        findings,
-    )
-    .await
-    {
+    let options = match reader::options(config) {
+        Ok(options) => options,
+        Err(failure) => return findings.bad("Kerberos keytab", &failure),
+    };
+    let (key, host) = match &config.ldap.address {
+        Some(address) => ("ldap.address", address),
+        None => ("ldap.host", &config.ldap.host),
+    };
+    let port = match config.ldap.use_kerberos {
+        true => SEALED_PORT,
+        false => TLS_PORT,
+    };
+    let address = directory_address(host, port);
+    let names = ["directory name", "directory port"];
+    if !reach(names, key, &address, findings).await {
         return;
     }
-    let opened = Connection::open(&reader::options(config)).await;
+    let opened = Connection::open(&options).await;
     let mut connection = match opened {
         Ok(connection) => connection,
         Err(error) => {
             let name = match &error {
+                DirectoryError::Security(error) => kerberos::name_of(error),
+                DirectoryError::BindRefused { .. } if config.ldap.use_kerberos => {
+                    "directory account"
+                }
                 DirectoryError::BindRefused { .. } => {
                     findings.good("directory certificate", "accepted");
                     "directory account"
@@ -150,7 +163,9 @@ async fn directory(
         }
     };
     let expiry = accepted(connection.certificate_expires(), clock);
-    if config.ldap.insecure_skip_verify {
+    if config.ldap.use_kerberos {
+        kerberos::signed_in(&connection, findings);
+    } else if config.ldap.insecure_skip_verify {
         findings.good(
             "directory certificate",
             "NOT VERIFIED (ldap.insecure_skip_verify)",
@@ -411,15 +426,15 @@ async fn reach(
     false
 }
 
-/// `host:port` of an `ldaps://` URL.
-fn directory_address(url: &str) -> String {
+/// `host:port` of a URL or a bare host.
+fn directory_address(url: &str, port: u16) -> String {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let rest = rest.trim_end_matches('/');
     let after_host = rest.rsplit_once(']').map_or(rest, |(_, after)| after);
     if after_host.contains(':') {
         rest.to_owned()
     } else {
-        format!("{rest}:{DIRECTORY_PORT}")
+        format!("{rest}:{port}")
     }
 }
 
@@ -435,7 +450,7 @@ mod tests {
             ("ldaps://[::1]", "[::1]:636"),
             ("ldaps://[::1]:1636", "[::1]:1636"),
         ] {
-            assert_eq!(directory_address(url), address);
+            assert_eq!(directory_address(url, TLS_PORT), address);
         }
     }
 

@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer};
 use crate::stream::Stream;
 
 mod check;
+mod kerberos;
 mod log;
 mod nearest;
 mod period;
@@ -160,8 +161,10 @@ pub struct Drsr {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ldap {
-    /// `ldaps://host:636`.
+    /// `ldaps://host:636`; with Kerberos `ldap://host:389` or the full name of the host.
     pub host: String,
+    /// `HOST[:PORT]` to connect to in place of that of `host`, which still has to prove its name.
+    pub address: Option<String>,
     /// Distinguished name (or user principal name) of the account.
     pub username: Option<String>,
     /// Its password.
@@ -187,8 +190,8 @@ pub struct Kerberos {
     pub principal: Option<String>,
     /// krb5.conf.
     pub krb5_config_path: Option<PathBuf>,
-    /// Switches FAST pre-authentication off.
-    pub disable_pa_fx_fast: bool,
+    /// FAST pre-authentication is never used; `false` is accepted with a warning.
+    pub disable_pa_fx_fast: Option<bool>,
 }
 
 /// `safety`.

@@ -27,6 +27,7 @@ pub mod handover;
 pub mod hub;
 pub mod index_file;
 pub mod item_error;
+pub mod kerberos;
 pub mod logger;
 pub mod metrics;
 pub mod once;

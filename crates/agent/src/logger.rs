@@ -14,7 +14,7 @@ use rollcall_kit::timestamp::Timestamp;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -29,6 +29,9 @@ mod rotation;
 pub use rotation::RotatingFile;
 
 const MEGABYTE: u64 = 1024 * 1024;
+/// Libraries that write keys and whole messages when they are asked for details. Nothing of the
+/// configuration or the environment makes them talk.
+const SILENCED: [&str; 4] = ["sspi", "picky", "picky_krb", "picky_asn1_der"];
 
 /// Where lines go when no file is configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,15 +60,20 @@ pub fn start(config: &Config, console: Console, bars: &MultiProgress) -> Result<
             format: config.logger.format,
         })
         .with_writer(sink);
-    let targets = tracing_subscriber::filter::Targets::new()
-        .with_default(LevelFilter::WARN)
-        .with_target("rollcall", level(config.logger.level));
+    let targets = targets(config.logger.level);
     // A second start, as in tests, keeps the first one.
     let _ = tracing_subscriber::registry()
         .with(targets)
         .with(layer)
         .try_init();
     Ok(())
+}
+
+fn targets(threshold: LogLevel) -> Targets {
+    Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target("rollcall", level(threshold))
+        .with_targets(SILENCED.map(|name| (name, LevelFilter::WARN)))
 }
 
 fn open(path: &Path, bytes_max: u64, backups: u32) -> Result<RotatingFile, Failure> {
@@ -265,6 +273,20 @@ mod tests {
             assert_eq!(level(parsed), threshold, "{name}");
         }
         assert!(serde_json::from_value::<LogLevel>("trace".into()).is_err());
+    }
+
+    #[test]
+    fn libraries_that_know_keys_say_no_details_at_any_level() {
+        for threshold in [LogLevel::Debug, LogLevel::Error] {
+            let targets = targets(threshold);
+            for name in SILENCED {
+                for inner in [name.to_owned(), format!("{name}::kerberos::client")] {
+                    assert!(!targets.would_enable(&inner, &Level::INFO), "{inner}");
+                    assert!(targets.would_enable(&inner, &Level::WARN), "{inner}");
+                }
+            }
+        }
+        assert!(targets(LogLevel::Debug).would_enable("rollcall_directory", &Level::DEBUG));
     }
 
     #[test]

@@ -94,10 +94,24 @@ impl From<&Members> for Source {
     }
 }
 
-/// How the directory of the configuration is reached.
-#[must_use]
-pub fn options(config: &Config) -> Options {
+/// How the directory of the configuration is reached. The keytab is read each time, so that a new one
+/// counts at once.
+///
+/// # Errors
+/// [`Failure`] when something of Kerberos cannot be used.
+pub fn options(config: &Config) -> Result<Options, Failure> {
     let ldap = &config.ldap;
+    if ldap.use_kerberos {
+        let host = crate::kerberos::host_name(&ldap.host);
+        let security = crate::kerberos::security(config, host)?;
+        let url = match ldap.host.contains("://") {
+            true => ldap.host.clone(),
+            false => format!("ldap://{}", ldap.host),
+        };
+        let mut options = Options::new(url, Bind::Sealed(Box::new(security)));
+        options.address.clone_from(&ldap.address);
+        return Ok(options);
+    }
     let bind = match (&ldap.username, &ldap.password) {
         (Some(account), Some(password)) => Bind::Simple {
             account: account.clone(),
@@ -106,6 +120,7 @@ pub fn options(config: &Config) -> Options {
         _ => Bind::Anonymous,
     };
     let mut options = Options::new(ldap.host.clone(), bind);
+    options.address.clone_from(&ldap.address);
     options.ca_path = ldap
         .certificate_path
         .as_ref()
@@ -113,7 +128,7 @@ pub fn options(config: &Config) -> Options {
     if ldap.insecure_skip_verify {
         options.verification = Verification::DangerouslyOff;
     }
-    options
+    Ok(options)
 }
 
 /// What a failed read means for the whole run.
@@ -123,6 +138,7 @@ pub fn failure(error: &Error) -> Failure {
     let text = crate::failure::chain(error);
     match error {
         Error::BindRefused { .. } => Failure::Authentication(text),
+        Error::Security(error) => crate::kerberos::failure(error, text),
         Error::InvalidUrl { .. } | Error::Unsafe(_) | Error::CaFile { .. } => Failure::Config(text),
         _ => Failure::Run(text),
     }
@@ -134,7 +150,7 @@ impl Reader {
     /// # Errors
     /// [`Failure`] with what to do.
     pub async fn connect(config: &Config, domain: &str) -> Result<Self, Failure> {
-        let mut connection = Connection::open(&options(config))
+        let mut connection = Connection::open(&options(config)?)
             .await
             .map_err(|error| failure(&error))?;
         let root = connection

@@ -44,8 +44,6 @@ async fn main() -> Result<()> {
     };
     println!("sweep of {fill:?}");
     let dc = Dc::start(&DcOptions { fill: Some(fill) })?;
-    let service = format!("ldap/{}", dc.host_name());
-    dc.samba_tool(&["spn", "add", &service, "DC1$"])?;
     let (mut ours, mut theirs) = (f64::INFINITY, f64::INFINITY);
     for _ in 0..ROUNDS {
         let samba = dc.replicate_with_samba()?;

@@ -4,11 +4,13 @@
 //! can be taken for that of another request. Deliberately absent: reconnecting; the caller decides,
 //! because a read that was interrupted has to start over.
 
+mod sign_in;
+
 use rollcall_kit::timestamp::Timestamp;
 use tracing::warn;
 
 use crate::entry::Entry;
-use crate::error::{BindProblem, Error, Unsafe};
+use crate::error::{Error, Unsafe};
 use crate::message::{self, Answer, Message, Operation, Outcome};
 use crate::options::{Bind, Channel, Options, PlainText, Url};
 use crate::root_dse::RootDse;
@@ -29,6 +31,7 @@ pub struct Connection {
     /// A request whose answers have not all been read.
     outstanding: Option<i64>,
     certificate_expires: Option<Timestamp>,
+    clock_ahead_seconds: Option<i64>,
     pub(crate) root_dse: Option<RootDse>,
 }
 
@@ -58,10 +61,15 @@ impl Connection {
             last_id: 0,
             outstanding: None,
             certificate_expires: channeled.certificate_expires,
+            clock_ahead_seconds: None,
             root_dse: None,
         };
-        if let Bind::Simple { account, password } = &options.bind {
-            connection.bind(account, password.expose()).await?;
+        match &options.bind {
+            Bind::Anonymous => {}
+            Bind::Simple { account, password } => {
+                connection.bind(account, password.expose()).await?;
+            }
+            Bind::Sealed(security) => connection.bind_sealed(security).await?,
         }
         Ok(connection)
     }
@@ -72,27 +80,10 @@ impl Connection {
         self.certificate_expires
     }
 
-    async fn bind(&mut self, account: &str, password: &str) -> Result<(), Error> {
-        let during = "signing in";
-        let id = self.next_id();
-        let request = message::bind(id, account, password);
-        self.begin(id, &request, during).await?;
-        let outcome = match self.answer(id, during).await?.answer {
-            Answer::Bind(outcome) => outcome,
-            _ => return Err(self.unexpected()),
-        };
-        self.finished();
-        let problem = match outcome.code {
-            0 => return Ok(()),
-            7 | 8 | 13 => BindProblem::StrongerNeeded,
-            // Some servers say noSuchObject or invalidDNSyntax for an unknown account.
-            49 | 32 | 34 => BindProblem::from_text(&outcome.text),
-            _ => return Err(outcome.into_error(during, "to sign in", "the right to sign in")),
-        };
-        Err(Error::BindRefused {
-            account: account.to_owned(),
-            problem,
-        })
+    /// The clock of the key distribution centre minus ours; `None` without Kerberos.
+    #[must_use]
+    pub fn clock_ahead_seconds(&self) -> Option<i64> {
+        self.clock_ahead_seconds
     }
 
     /// Who the directory thinks we are, such as `u:CORP\svc-sync` (RFC 4532); `None` when it does
@@ -245,15 +236,18 @@ fn refuse_unsafe(options: &Options, url: &Url) -> Result<(), Error> {
     {
         return Err(Error::Unsafe(Unsafe::EmptyPassword));
     }
-    if url.channel == Channel::Tls {
-        return Ok(());
-    }
-    match (options.plain_text, &options.bind) {
-        (PlainText::Refused, _) => Err(Error::Unsafe(Unsafe::PlainText)),
-        (PlainText::WithoutPassword, Bind::Simple { .. }) => {
+    let with_password = match (url.channel, &options.bind) {
+        (Channel::Tls, Bind::Sealed(_)) => return Err(Error::Unsafe(Unsafe::SealedTwice)),
+        (Channel::Tls, _) | (Channel::Plain, Bind::Sealed(_)) => return Ok(()),
+        (Channel::Plain, Bind::Simple { .. }) => true,
+        (Channel::Plain, Bind::Anonymous) => false,
+    };
+    match options.plain_text {
+        PlainText::Refused => Err(Error::Unsafe(Unsafe::PlainText)),
+        PlainText::WithoutPassword if with_password => {
             Err(Error::Unsafe(Unsafe::PasswordInPlainText))
         }
-        (PlainText::WithoutPassword, Bind::Anonymous) | (PlainText::WithPassword, _) => {
+        PlainText::WithoutPassword | PlainText::WithPassword => {
             warn!(
                 url = options.url,
                 "the connection to the directory is NOT encrypted: whoever is on the way can read \

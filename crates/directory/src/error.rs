@@ -221,6 +221,8 @@ pub enum Unsafe {
     PasswordInPlainText,
     /// A simple bind without a password "succeeds" as anonymous (RFC 4513 5.1.2).
     EmptyPassword,
+    /// A sealed sign-in over `ldaps://`, which Active Directory refuses.
+    SealedTwice,
 }
 
 impl fmt::Display for Unsafe {
@@ -237,6 +239,10 @@ impl fmt::Display for Unsafe {
             Self::EmptyPassword => {
                 "the password of the directory account is empty; a directory would take this for \
                  an anonymous visitor; configure the password"
+            }
+            Self::SealedTwice => {
+                "Kerberos encrypts the connection itself, and a domain controller refuses that \
+                 inside of ldaps://; write ldap:// for it"
             }
         })
     }

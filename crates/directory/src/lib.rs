@@ -1,7 +1,7 @@
 //! Rollcall: reading and writing directories over LDAP, and reading password hashes by replication.
 //!
-//! A small LDAP client of our own for Active Directory (Windows and Samba): LDAPS with simple bind,
-//! paged searches, DirSync, ranged members. Invariant: an incomplete read is always an error; see
+//! A small LDAP client of our own for Active Directory (Windows and Samba): LDAPS with simple bind or
+//! LDAP sealed by Kerberos, paged searches, DirSync, ranged members. Invariant: an incomplete read is always an error; see
 //! [`Search::next`] and [`DirSync::next`]. Bytes from the network never panic and never cost more
 //! memory than was received. Deliberately absent: nouns of the hub, retries, and all policy.
 //!
@@ -33,6 +33,7 @@ mod origin;
 mod rights;
 mod root_dse;
 mod rpc;
+mod sasl;
 mod search;
 mod security;
 mod sid;

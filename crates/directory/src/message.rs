@@ -1,8 +1,8 @@
 //! LDAP messages (RFC 4511): requests as bytes, answers from bytes.
 //!
 //! Invariant: an answer that is not completely well-formed is refused as a whole; nothing is left
-//! out of it. Values are taken as they are. Deliberately absent: requests we never make, answers to
-//! them, and SASL.
+//! out of it. Values are taken as they are. Deliberately absent: requests we never make and answers
+//! to them.
 
 use zeroize::Zeroizing;
 
@@ -27,6 +27,8 @@ const EXTENDED_RESPONSE: u8 = 0x78;
 const INTERMEDIATE_RESPONSE: u8 = 0x79;
 
 const SIMPLE_PASSWORD: u8 = 0x80;
+const SASL: u8 = 0xa3;
+const SERVER_CREDENTIALS: u8 = 0x87;
 const CONTROLS: u8 = 0xa0;
 const REFERRALS: u8 = 0xa3;
 const EXTENDED_REQUEST_NAME: u8 = 0x80;
@@ -82,7 +84,11 @@ pub(crate) struct Outcome {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    Bind(Outcome),
+    Bind {
+        outcome: Outcome,
+        /// Token of a SASL mechanism.
+        credentials: Option<Vec<u8>>,
+    },
     Entry {
         name: String,
         attributes: Attributes,
@@ -174,6 +180,20 @@ pub(crate) fn bind(id: i64, account: &str, password: &str) -> Zeroizing<Vec<u8>>
     out.extend(ber::length(password.len()));
     out.extend_from_slice(password);
     out
+}
+
+/// One leg of a SASL bind (RFC 4511 4.2).
+pub(crate) fn bind_by_sasl(id: i64, mechanism: &str, token: &[u8]) -> Vec<u8> {
+    message(id, &[], |out| {
+        out.nested(BIND_REQUEST, |out| {
+            out.integer(ber::INTEGER, VERSION);
+            out.text("");
+            out.nested(SASL, |out| {
+                out.text(mechanism);
+                out.element(ber::OCTET_STRING, token);
+            });
+        });
+    })
 }
 
 pub(crate) fn unbind(id: i64) -> Vec<u8> {
@@ -268,7 +288,10 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Message> {
 
 fn parse_answer(tag: u8, mut reader: Reader<'_>) -> Result<Answer> {
     match tag {
-        BIND_RESPONSE => parse_outcome(&mut reader).map(Answer::Bind),
+        BIND_RESPONSE => Ok(Answer::Bind {
+            outcome: parse_outcome(&mut reader)?,
+            credentials: reader.optional(SERVER_CREDENTIALS)?.map(<[u8]>::to_vec),
+        }),
         SEARCH_ENTRY => parse_entry(reader),
         SEARCH_REFERENCE => Ok(Answer::Reference),
         SEARCH_DONE => parse_outcome(&mut reader).map(Answer::Done),

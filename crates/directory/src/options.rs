@@ -7,11 +7,16 @@ use std::time::Duration;
 
 use rollcall_kit::secret::SecretString;
 
+use crate::security::SecurityOptions;
+
 /// Connection settings.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// `ldaps://HOST[:PORT]`; `ldap://…` only with [`Options::plain_text`].
+    /// `ldaps://HOST[:PORT]`; `ldap://…` only with [`Bind::Sealed`] or [`Options::plain_text`].
     pub url: String,
+    /// `HOST[:PORT]` to connect to in place of that of the URL, whose name still has to be proved by
+    /// the server.
+    pub address: Option<String>,
     /// PEM file with the authorities to trust; `None` trusts those of the system.
     pub ca_path: Option<PathBuf>,
     /// Whether the certificate is verified.
@@ -33,6 +38,7 @@ impl Options {
     pub fn new(url: impl Into<String>, bind: Bind) -> Self {
         Self {
             url: url.into(),
+            address: None,
             ca_path: None,
             verification: Verification::Required,
             plain_text: PlainText::Refused,
@@ -75,6 +81,8 @@ pub enum Bind {
         /// Its password.
         password: SecretString,
     },
+    /// By Kerberos or NTLM over `ldap://` (SASL GSS-SPNEGO); everything after is signed and sealed.
+    Sealed(Box<SecurityOptions>),
 }
 
 /// The parts of a directory address.
@@ -100,32 +108,38 @@ impl Url {
             _ => return Err("the scheme is neither ldaps nor ldap"),
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
-        let (host, port) = match rest.strip_prefix('[') {
-            Some(rest) => {
-                let (host, after) = rest.split_once(']').ok_or("a bracket is missing")?;
-                match after.strip_prefix(':') {
-                    Some(digits) => (host, parse_port(digits)?),
-                    None if after.is_empty() => (host, port),
-                    None => return Err("something follows the address"),
-                }
-            }
-            None => match rest.split_once(':') {
-                Some((host, digits)) => (host, parse_port(digits)?),
-                None => (rest, port),
-            },
-        };
-        if host.is_empty() {
-            return Err("the host is missing");
-        }
-        if host.contains(['/', '@', ' ', '?', '#']) {
-            return Err("the host contains something else than a name");
-        }
+        let (host, port) = parse_host(rest, port)?;
         Ok(Self {
-            host: host.to_owned(),
+            host,
             port,
             channel,
         })
     }
+}
+
+/// `HOST`, `HOST:PORT` or `[ADDRESS]:PORT`.
+pub(crate) fn parse_host(text: &str, port: u16) -> Result<(String, u16), &'static str> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, after) = rest.split_once(']').ok_or("a bracket is missing")?;
+            match after.strip_prefix(':') {
+                Some(digits) => (host, parse_port(digits)?),
+                None if after.is_empty() => (host, port),
+                None => return Err("something follows the address"),
+            }
+        }
+        None => match text.split_once(':') {
+            Some((host, digits)) => (host, parse_port(digits)?),
+            None => (text, port),
+        },
+    };
+    if host.is_empty() {
+        return Err("the host is missing");
+    }
+    if host.contains(['/', '@', ' ', '?', '#']) {
+        return Err("the host contains something else than a name");
+    }
+    Ok((host.to_owned(), port))
 }
 
 fn parse_port(digits: &str) -> Result<u16, &'static str> {

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use rollcall_kit::secret::SecretString;
 
-pub(crate) use context::{SecContext, Step};
+pub(crate) use context::SecContext;
 pub use error::SecurityError;
 pub use kdc::{InvalidKdc, Kdc};
 pub use keytab::{Keytab, KeytabEntry, KeytabKey, KeytabProblem};

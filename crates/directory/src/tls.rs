@@ -27,7 +27,7 @@ use tracing::warn;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::error::{CertificateProblem, Error};
-use crate::options::{Channel, Options, Url, Verification};
+use crate::options::{Channel, Options, Url, Verification, parse_host};
 
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 8;
@@ -51,7 +51,14 @@ pub(crate) async fn open(options: &Options, url: &Url) -> Result<Channeled, Erro
         Channel::Tls => Some(Arc::new(configuration(options)?)),
         Channel::Plain => None,
     };
-    let tcp = connect(url, options.connect_timeout).await?;
+    let (host, port) = match &options.address {
+        None => (url.host.clone(), url.port),
+        Some(address) => parse_host(address, url.port).map_err(|why| Error::InvalidUrl {
+            url: address.clone(),
+            why,
+        })?,
+    };
+    let tcp = connect(&host, port, options.connect_timeout).await?;
     // Requests are small and wait for their answer.
     tcp.set_nodelay(true).ok();
     let Some(tls) = tls else {
@@ -69,10 +76,10 @@ pub(crate) async fn open(options: &Options, url: &Url) -> Result<Channeled, Erro
     })
 }
 
-async fn connect(url: &Url, limit: Duration) -> Result<TcpStream, Error> {
-    let resolved = timeout(limit, lookup_host((url.host.as_str(), url.port))).await;
+async fn connect(host: &str, port: u16, limit: Duration) -> Result<TcpStream, Error> {
+    let resolved = timeout(limit, lookup_host((host, port))).await;
     let failed = |source| Error::NameResolution {
-        host: url.host.clone(),
+        host: host.to_owned(),
         source,
     };
     let addresses: Vec<SocketAddr> = resolved
@@ -89,7 +96,7 @@ async fn connect(url: &Url, limit: Duration) -> Result<TcpStream, Error> {
         }
     }
     Err(Error::Unreachable {
-        address: format!("{}:{}", url.host, url.port),
+        address: format!("{host}:{port}"),
         why,
     })
 }

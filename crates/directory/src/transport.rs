@@ -1,7 +1,8 @@
 //! Whole LDAP messages over a byte stream, with limits of size and time.
 //!
 //! Invariant: a message is parsed once, when all of its bytes are there; bytes claimed but not sent
-//! cost no memory. Deliberately absent: matching answers to requests (see `connection`).
+//! cost no memory. Once sealing has begun nothing is sent or taken in the clear. Deliberately
+//! absent: matching answers to requests (see `connection`).
 
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use tokio::time::timeout;
 use crate::ber;
 use crate::error::Error;
 use crate::message::{self, Message};
+use crate::sasl::Sasl;
+use crate::security::SecContext;
 use crate::tls::Stream;
 
 /// A group with 500,000 members and all their names in one answer has about 100 MB.
@@ -23,6 +26,7 @@ const BUFFER_BYTES_KEPT: usize = 1 << 20;
 pub(crate) struct Transport {
     stream: Box<dyn Stream>,
     buffer: BytesMut,
+    sasl: Option<Sasl>,
     answer_timeout: Duration,
 }
 
@@ -31,11 +35,27 @@ impl Transport {
         Self {
             stream,
             buffer: BytesMut::new(),
+            sasl: None,
             answer_timeout,
         }
     }
 
+    /// From now on everything is sealed, both ways.
+    pub(crate) fn seal(&mut self, context: SecContext) -> Result<(), Error> {
+        // Somebody on the way could have put an answer before those that are sealed.
+        if !self.buffer.is_empty() {
+            return Err(Error::Protocol("an answer that is not sealed"));
+        }
+        self.sasl = Some(Sasl::new(context));
+        Ok(())
+    }
+
     pub(crate) async fn send(&mut self, bytes: &[u8], during: &'static str) -> Result<(), Error> {
+        let sealed = match &mut self.sasl {
+            Some(sasl) => Some(sasl.seal(bytes)?),
+            None => None,
+        };
+        let bytes = sealed.as_deref().unwrap_or(bytes);
         let sending = async {
             self.stream.write_all(bytes).await?;
             self.stream.flush().await
@@ -53,8 +73,18 @@ impl Transport {
             if let Some(message) = self.buffered()? {
                 return Ok(message);
             }
-            self.buffer.reserve(READ_BYTES);
-            let reading = self.stream.read_buf(&mut self.buffer);
+            let into = match &mut self.sasl {
+                None => &mut self.buffer,
+                Some(sasl) => {
+                    if let Some(plain) = sasl.open()? {
+                        self.buffer.extend_from_slice(&plain);
+                        continue;
+                    }
+                    sasl.received()
+                }
+            };
+            into.reserve(READ_BYTES);
+            let reading = self.stream.read_buf(into);
             match timeout(self.answer_timeout, reading).await {
                 Ok(Ok(0)) => return Err(lost(during, "the directory closed it".to_owned())),
                 Ok(Ok(_)) => {}

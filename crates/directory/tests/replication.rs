@@ -15,8 +15,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use domain::{ATTRIBUTES, changes, md4_of, open, options, options_for, sweep};
 use rollcall_directory::{
-    Error, Guid, HashValue, Mechanism, PasswordLastSet, ReplicatedObject, ReplicationCursor,
-    ReplicationProblem, ReplicationRight,
+    Credential, Error, Guid, HashValue, Keytab, Mechanism, PasswordLastSet, ReplicatedObject,
+    ReplicationCursor, ReplicationProblem, ReplicationRight,
 };
 use rollcall_lab::samba::{Dc, DcOptions, Fill};
 
@@ -104,34 +104,44 @@ async fn the_hashes_of_two_hundred_people_are_those_of_their_passwords() {
 
 #[tokio::test]
 async fn every_way_to_sign_in_gives_the_same_hashes() {
-    let dc = of_users(20);
-    // What samba_spnupdate does on a controller with DNS.
-    let service = format!("ldap/{}", dc.host_name());
-    dc.samba_tool(&["spn", "add", &service, "DC1$"]).unwrap();
-    for mechanism in [
-        Mechanism::Kerberos,
-        Mechanism::SpnegoKerberos,
-        Mechanism::SpnegoNtlm,
-        Mechanism::Ntlm,
-    ] {
-        let mut replication = open(&options(&dc, mechanism)).await.unwrap();
+    let dc = of_users(200);
+    let with_keytab = |mechanism| {
+        let mut options = options(&dc, mechanism);
+        let keytab = Keytab::open(&dc.keytab("svc-sync").unwrap()).unwrap();
+        let key = keytab.key(&dc.sync_principal()).unwrap();
+        options.security.credential = Credential::Keytab(key);
+        options
+    };
+    let ways = [
+        options(&dc, Mechanism::Ntlm),
+        options(&dc, Mechanism::SpnegoNtlm),
+        options(&dc, Mechanism::Kerberos),
+        options(&dc, Mechanism::SpnegoKerberos),
+        with_keytab(Mechanism::Kerberos),
+        with_keytab(Mechanism::SpnegoKerberos),
+    ];
+    for options in ways {
+        let way = &options.security;
+        let mut replication = open(&options).await.unwrap();
         let (objects, _) = sweep(&mut replication).await;
         let people = by_number(&objects);
-        assert_eq!(people.len(), 20, "{mechanism:?}");
+        assert_eq!(people.len(), 200, "{way:?}");
         for (number, person) in people {
-            assert_eq!(
-                hash_of(person),
-                md4_of(&dc.password_of(number)),
-                "{mechanism:?}"
-            );
+            let password = dc.password_of(number);
+            assert_eq!(hash_of(person), md4_of(&password), "{way:?}");
         }
         replication.close().await;
     }
+    // The controller's name is in the ticket, so an address will not do.
+    let mut by_address = options(&dc, Mechanism::Kerberos);
+    by_address.name = Some(dc.ip().to_string());
+    let refused = open(&by_address).await.unwrap_err();
+    assert!(matches!(refused, Error::Security(_)), "{refused}");
 }
 
 fn modify(dc: &Dc, dn: &str, change: &str) {
-    dc.admin_ldapmodify(&format!("dn: {dn}\nchangetype: modify\n{change}\n\n"))
-        .unwrap();
+    let ldif = format!("dn: {dn}\nchangetype: modify\n{change}\n\n");
+    dc.admin_ldapmodify(&ldif).unwrap();
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{AttributeMapping, Config, MappingKind};
+use super::{AttributeMapping, Config, MappingKind, kerberos};
 use crate::engine::attribute::check_arbitrary;
 use crate::engine::mapping::{group_sources, user_sources};
 use crate::engine::values::{GroupTarget, UserTarget};
@@ -22,6 +22,7 @@ pub fn problems(config: &Config) -> Vec<String> {
     let mut found = Vec::new();
     identity(config, &mut found);
     directory(config, &mut found);
+    kerberos::section(config, &mut found);
     later_versions(config, &mut found);
     streams(&config.streams, &mut found);
     settings(config, &mut found);
@@ -60,6 +61,8 @@ fn directory(config: &Config, found: &mut Vec<String>) {
     let ldap = &config.ldap;
     if ldap.host.is_empty() {
         found.push("ldap.host: missing; give ldaps://host:636".into());
+    } else if ldap.use_kerberos {
+        kerberos::host("ldap.host", &ldap.host, found);
     } else if !ldap.host.starts_with("ldaps://") {
         let why = if ldap.host.starts_with("ldap://") {
             "a simple bind over plain ldap:// would send the password in the clear; use ldaps://"
@@ -67,6 +70,11 @@ fn directory(config: &Config, found: &mut Vec<String>) {
             "must be a URL such as ldaps://dc1.corp.example:636"
         };
         found.push(format!("ldap.host: {why}"));
+    }
+    if let Some(address) = &ldap.address
+        && (address.is_empty() || address.contains("://"))
+    {
+        found.push("ldap.address: must be HOST or HOST:PORT without a scheme".into());
     }
     mode("ldap", ldap.use_kerberos, ldap.use_windows_identity, found);
     let by_password = !ldap.use_kerberos && !ldap.use_windows_identity;
@@ -80,6 +88,8 @@ fn directory(config: &Config, found: &mut Vec<String>) {
         mode("drsr", drsr.use_kerberos, drsr.use_windows_identity, found);
         if drsr.host.is_empty() || drsr.host.contains("://") {
             found.push("drsr.host: must be a host name or address without a scheme".into());
+        } else if drsr.use_kerberos {
+            kerberos::host("drsr.host", &drsr.host, found);
         }
         if (drsr.use_kerberos, drsr.use_windows_identity)
             != (ldap.use_kerberos, ldap.use_windows_identity)
@@ -104,10 +114,8 @@ fn mode(section: &str, kerberos: bool, windows: bool, found: &mut Vec<String>) {
 
 /// Keys that are known, and refused only when they are switched on.
 fn later_versions(config: &Config, found: &mut Vec<String>) {
-    let kerberos = config.ldap.use_kerberos || config.drsr.as_ref().is_some_and(|d| d.use_kerberos);
     let log_group = config.logger.cloud_logger.log_group_id.is_some();
     for (on, key, instead) in [
-        (kerberos, "use_kerberos", "use user name and password"),
         (
             config.use_metadata_service,
             "use_metadata_service",

@@ -4,6 +4,7 @@
 //! its only way to the network is our own exchange with the configured key distribution centres.
 //! Deliberately absent: which bytes of a packet are sealed (the callers know).
 
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -88,6 +89,11 @@ impl SecContext {
         if options.kdcs.is_empty() && options.mechanism.is_kerberos() {
             return Err(SecurityError::NoKdc {
                 realm: options.realm.clone(),
+            });
+        }
+        if options.mechanism.is_kerberos() && options.target.parse::<IpAddr>().is_ok() {
+            return Err(SecurityError::AddressAsTarget {
+                target: options.target.clone(),
             });
         }
         let (library, credentials) = guarded(|| {

@@ -26,6 +26,15 @@ pub enum SecurityError {
         /// The realm.
         realm: String,
     },
+    /// Tickets are made for names.
+    #[error(
+        "Kerberos needs the full name of the domain controller, {target} is an address; configure \
+         a name such as dc1.corp.example.com"
+    )]
+    AddressAsTarget {
+        /// What was configured.
+        target: String,
+    },
     /// The key distribution centre sends us to another realm.
     #[error(
         "Kerberos refers to another realm for the service {service}; configure a domain controller \
@@ -76,6 +85,7 @@ impl SecurityError {
             Self::KdcUnreachable { .. } | Self::Spent => true,
             Self::Refused(refusal) => refusal.is_transient(),
             Self::NoKdc { .. }
+            | Self::AddressAsTarget { .. }
             | Self::OtherRealm { .. }
             | Self::KeytabWithoutKerberos
             | Self::Exchange { .. }
