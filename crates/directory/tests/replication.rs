@@ -351,6 +351,17 @@ async fn what_the_account_lacks_is_named() {
         "{refused:?}"
     );
 
+    // A right that is taken away while we are signed in.
+    let mut replication = open(&options(&dc, Mechanism::Ntlm)).await.unwrap();
+    let page = replication.next_page(&start, &ATTRIBUTES).await.unwrap();
+    let sid = sid_of(&dc, "svc-sync");
+    let deny = format!("--sddl=(OD;;CR;1131f6ad-9c07-11d1-f79f-00c04fc2dcd2;;{sid})");
+    let domain = format!("--objectdn={}", dc.base_dn());
+    dc.samba_tool(&["dsacl", "set", &domain, &deny]).unwrap();
+    let refused = problem(replication.next_page(&page.cursor, &ATTRIBUTES).await);
+    let right = ReplicationRight::GetChangesAll;
+    assert!(matches!(refused, ReplicationProblem::MissingRight { right: r, .. } if r == right));
+
     let mut elsewhere = options(&dc, Mechanism::Ntlm);
     elsewhere.naming_context = "DC=other,DC=example".to_owned();
     let mut replication = open(&elsewhere).await.unwrap();
