@@ -24,7 +24,8 @@ pub struct Arguments {
     /// Number of memberships over all groups
     #[arg(long, default_value_t = 100_000)]
     memberships: u32,
-    /// Measure only what this word is part of: `progress`, `full-run`, `delta`, `memory`, `groups`
+    /// Measure only what this word is part of: `progress`, `full-run`, `delta`, `memory`, `groups`,
+    /// `shutdown`
     filter: Option<String>,
     /// Cargo profile the programs are built with
     #[arg(long, default_value = "release")]
@@ -46,6 +47,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         ("progress", "rollcall-hub", "report_session_progress"),
         ("memory", "rollcall-agent", "memory"),
         ("groups", "rollcall-agent", "groups"),
+        ("shutdown", "rollcall-agent", "shutdown"),
     ] {
         if wanted(word) {
             let mut command = shell::cargo();

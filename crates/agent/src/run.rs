@@ -180,7 +180,7 @@ impl<'a> Run<'a> {
     /// Brings the index to the present, whatever there is to start from.
     async fn first_batch(&mut self, reader: &mut Reader, scope: &Scope) -> Result<(), Failure> {
         let began = self.agent.clock.now();
-        let held = match self.start_of_delta()? {
+        let held = match self.start_of_delta().await? {
             Some(held) if self.deletions_are_remembered(reader).await? => Some(held),
             _ => None,
         };

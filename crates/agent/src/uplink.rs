@@ -83,6 +83,7 @@ impl Work<'_> {
         brake: &mut Brake,
         before_writing: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<Done, Failure> {
+        self.activity.begin("working out what has to change", 0);
         let mut plan = self.plan(index)?;
         let mut pass = self.judge(&plan, index, brake).await?;
         tracing::debug!(
