@@ -13,7 +13,7 @@ use serde_json::Value;
 
 const PEOPLE: u64 = 10_000;
 
-/// One run, which changes nothing. The hub knows no call that removes, so one would fail.
+/// One run, which changes nothing.
 async fn run(crowd: &Crowd, mode: &str) -> Value {
     let program = env!("CARGO_BIN_EXE_rollcall-agent").as_ref();
     let summary = crowd.run(program).await.unwrap().summary;
