@@ -244,6 +244,7 @@ impl<'a> Run<'a> {
             clock: &*agent.clock,
             entropy: &agent.entropy,
             activity: &agent.activity,
+            stop: &agent.stop,
         };
         let begin = || agent.file.begin_writing().map_err(Failure::from);
         let (errors, brake) = (&mut self.errors, &mut self.brake);

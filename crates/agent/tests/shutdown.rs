@@ -2,7 +2,12 @@
 //! takes in each phase with a million objects.
 
 // Helpers of tests fail by panicking, as tests do.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 #[path = "support/crowd.rs"]
 mod crowd;
@@ -26,8 +31,8 @@ use rollcall_kit::entropy::SystemEntropy;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Enough for several batches.
-const PEOPLE: u64 = 17_000;
+/// Enough for three batches.
+const PEOPLE: u64 = 11_000;
 const STORING: &str = "storing the index";
 
 /// On one thread the batches and the one who watches them take turns, so that the stop comes
