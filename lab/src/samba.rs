@@ -7,6 +7,7 @@
 mod configuration;
 mod deleted;
 mod dirsync;
+mod rename;
 mod template;
 
 use std::fs;

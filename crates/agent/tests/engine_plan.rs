@@ -11,7 +11,7 @@ use rollcall_agent::engine::guard::{Limit, Removals, Removed, check};
 use rollcall_agent::engine::index::Index;
 use rollcall_agent::engine::object::{Change, ObjectClass};
 use rollcall_agent::engine::plan::{
-    Before, Plan, PlanHash, RemoveUserBehavior, Steps, UserBefore, name, plan,
+    Before, Plan, PlanHash, RemoveUserBehavior, Steps, Stop, UserBefore, name, plan, plan_while,
 };
 use rollcall_agent::engine::trial::{Holder, Names, Trial, TrialRules, try_out};
 use rollcall_agent::progress::{Change as Kind, ObjectType};
@@ -355,4 +355,25 @@ fn unfit_objects_and_unproven_domains_fail() {
     assert!(why.contains("corp.example"), "{why}");
     let made = trial(&index, names(&[]), false);
     assert_eq!(count(&made, ObjectType::User, Kind::Create), (1, 1));
+}
+
+/// Whether to go on is asked at the start, and again for each group.
+#[test]
+fn a_plan_nobody_wants_any_more_ends() {
+    let mut objects = tree();
+    objects.extend((100..110).map(|number| user(number, STAFF)));
+    objects.extend((10..15).map(|number| group(number, STAFF, &[100, 101])));
+    let index = index_of(objects);
+    for answers in 0..6 {
+        let asked = std::cell::Cell::new(0);
+        let go_on = || {
+            asked.set(asked.get() + 1);
+            asked.get() <= answers
+        };
+        let made = plan_while(&index, &staff_only(), &rules(), &go_on);
+        assert_eq!(made.unwrap_err(), Stop::Asked, "{answers}");
+        assert_eq!(asked.get(), answers + 1);
+    }
+    let made = plan_while(&index, &staff_only(), &rules(), &|| true);
+    assert_eq!(made, plan(&index, &staff_only(), &rules()));
 }
