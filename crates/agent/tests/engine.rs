@@ -359,6 +359,17 @@ fn what_is_not_shown_and_was_not_reported_is_hidden() {
         ..full
     };
     assert_eq!(hidden(&nowhere, "").unwrap(), "primarygroupid");
+    // Of one without a displayName the name stands in; when it changes, that is reported.
+    let mut nameless = user(12, STAFF);
+    nameless.attributes.remove("displayname");
+    nameless.attributes.insert("name".into(), "before".into());
+    let index_of_nameless = index_of(tree().into_iter().chain([nameless.clone()]));
+    nameless.attributes.insert("name".into(), "after".into());
+    let mapping_of_names = mapping();
+    let renamed = unshown(&index_of_nameless, &nameless, &mapping_of_names, |name| {
+        name == "name"
+    });
+    assert_eq!(renamed, None);
     crew.attributes.remove("description");
     assert_eq!(hidden(&crew, "").unwrap(), "description");
     assert_eq!(hidden(&user(11, STAFF), ""), None);

@@ -8,7 +8,7 @@ mod directory;
 
 use directory::*;
 use rollcall_agent::engine::guard::{Limit, Removals, Removed, check};
-use rollcall_agent::engine::index::Index;
+use rollcall_agent::engine::index::{HubUser, Index};
 use rollcall_agent::engine::object::{Change, ObjectClass};
 use rollcall_agent::engine::plan::{
     Before, Plan, PlanHash, RemoveUserBehavior, Steps, Stop, UserBefore, name, plan, plan_while,
@@ -304,6 +304,33 @@ fn a_login_that_becomes_free_in_the_same_run_is_taken_over() {
     see(&mut index, named(32, "u11"));
     let made = trial(&index, names(&there), false);
     assert_eq!(count(&made, ObjectType::User, Kind::Create), (2, 1));
+}
+
+#[test]
+fn one_more_cause_of_a_suspension_is_no_step() {
+    let mut disabled = user(10, STAFF);
+    disabled.user_account_control = 514;
+    let values = mapping().user(&disabled).unwrap();
+    let mut index = index_of(tree().into_iter().chain([disabled]));
+    let listed = HubUser {
+        guid: guid(10),
+        id: "aje10".into(),
+        values: values.clone(),
+        enabled: Some(false),
+    };
+    index.set_hub(vec![listed], Vec::new());
+    let made = plan(&index, &staff_only(), &rules()).unwrap();
+    assert_eq!(made.user_updates.len(), 1);
+    let mut before = Before::default();
+    let active = false;
+    before.users.insert(guid(10), UserBefore { values, active });
+    let (text, _) = written(&made, &index, &before);
+    assert_eq!(text, "");
+    let login = "u10@corp.example";
+    let mut names = names(&[(login, Holder::Ours(guid(10)))]);
+    names.suspended.insert(login.to_owned());
+    let foretold = trial(&index, names, false);
+    assert_eq!(count(&foretold, ObjectType::User, Kind::Deactivate), (0, 0));
 }
 
 #[test]
