@@ -28,9 +28,9 @@ use rollcall_proto::iam::CreateIamTokenResponse;
 use rollcall_proto::idp::open_session_response::SessionInfo;
 use rollcall_proto::idp::user::Status as UserStatus;
 use rollcall_proto::idp::{
-    CloseSessionRequest, CreateUserRequest, ListSessionsResponse, ListUsersRequest, ListUsersResponse,
-    OpenSessionResponse, OpenSessionResult, SetReplicationTokenRequest, SyncMode,
-    SynchronizationSession, User, Userpool,
+    CloseSessionRequest, CreateUserRequest, ListSessionsResponse, ListUsersRequest,
+    ListUsersResponse, OpenSessionResponse, OpenSessionResult, SetReplicationTokenRequest,
+    SyncMode, SynchronizationSession, User, Userpool,
 };
 use rollcall_proto::operation::Operation;
 use rollcall_proto::operation::operation::Result as Outcome;
