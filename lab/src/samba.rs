@@ -8,6 +8,7 @@ mod configuration;
 mod deleted;
 mod dirsync;
 mod keytab;
+mod rename;
 mod template;
 
 use std::fs;

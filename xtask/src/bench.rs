@@ -4,6 +4,7 @@
 //! figure, so only ratios are worth comparing.
 
 mod delta;
+mod unit;
 
 use std::time::Instant;
 
@@ -24,7 +25,8 @@ pub struct Arguments {
     /// Number of memberships over all groups
     #[arg(long, default_value_t = 100_000)]
     memberships: u32,
-    /// Measure only what this word is part of: `progress`, `full-run`, `delta`, `memory`, `groups`
+    /// Measure only what this word is part of: `progress`, `full-run`, `delta`, `memory`, `groups`,
+    /// `changes`, `shutdown`, `unit`
     filter: Option<String>,
     /// Cargo profile the programs are built with
     #[arg(long, default_value = "release")]
@@ -46,6 +48,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         ("progress", "rollcall-hub", "report_session_progress"),
         ("memory", "rollcall-agent", "memory"),
         ("groups", "rollcall-agent", "groups"),
+        ("changes", "rollcall-agent", "changes"),
+        ("shutdown", "rollcall-agent", "shutdown"),
     ] {
         if wanted(word) {
             let mut command = shell::cargo();
@@ -53,7 +57,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             shell::run(command.args(["--package", package, "--bench", bench]))?;
         }
     }
-    if wanted("full-run") || wanted("delta") {
+    if wanted("full-run") || wanted("delta") || wanted("unit") {
         let consent = if arguments.yes {
             Consent::Given
         } else {
@@ -71,6 +75,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if wanted("delta") {
         delta::run(&arguments.profile, &size)?;
+    }
+    if wanted("unit") {
+        unit::run(&arguments.profile, &size)?;
     }
     Ok(())
 }
