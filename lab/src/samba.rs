@@ -7,8 +7,10 @@
 mod configuration;
 mod deleted;
 mod dirsync;
+mod invocation;
 mod keytab;
 mod rename;
+mod replication;
 mod template;
 
 use std::fs;
