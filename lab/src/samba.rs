@@ -9,6 +9,7 @@ mod deleted;
 mod dirsync;
 mod invocation;
 mod keytab;
+mod rename;
 mod replication;
 mod template;
 

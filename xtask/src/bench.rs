@@ -4,6 +4,7 @@
 //! figure, so only ratios are worth comparing.
 
 mod delta;
+mod unit;
 
 use std::time::Instant;
 
@@ -25,7 +26,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = 100_000)]
     memberships: u32,
     /// Measure only what this word is part of: `progress`, `full-run`, `delta`, `memory`, `groups`,
-    /// `drsuapi`
+    /// `changes`, `shutdown`, `unit`, `drsuapi`
     filter: Option<String>,
     /// Cargo profile the programs are built with
     #[arg(long, default_value = "release")]
@@ -47,6 +48,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         ("progress", "rollcall-hub", "report_session_progress"),
         ("memory", "rollcall-agent", "memory"),
         ("groups", "rollcall-agent", "groups"),
+        ("changes", "rollcall-agent", "changes"),
+        ("shutdown", "rollcall-agent", "shutdown"),
     ] {
         if wanted(word) {
             let mut command = shell::cargo();
@@ -54,7 +57,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             shell::run(command.args(["--package", package, "--bench", bench]))?;
         }
     }
-    if ["full-run", "delta", "drsuapi"].into_iter().any(wanted) {
+    let with_domain = ["full-run", "delta", "unit", "drsuapi"];
+    if with_domain.into_iter().any(wanted) {
         let consent = if arguments.yes {
             Consent::Given
         } else {
@@ -75,6 +79,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if wanted("delta") {
         delta::run(&arguments.profile, &size)?;
+    }
+    if wanted("unit") {
+        unit::run(&arguments.profile, &size)?;
     }
     Ok(())
 }

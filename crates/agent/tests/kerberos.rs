@@ -164,6 +164,11 @@ async fn what_is_wrong_with_kerberos_is_told_each_in_its_own_words() {
         "{text}"
     );
 
+    // Where none is named the controller itself is asked.
+    std::fs::write(&elsewhere, "[libdefaults]\ndns_lookup_kdc = false\n").unwrap();
+    let (code, text) = told(section(&keytab, &principal, &elsewhere)).await;
+    assert_eq!(code, Some(0), "{text}");
+
     let other_name = ldap(dc).replace(&dc.host_name(), "dc9.corp.example.com");
     let kerberos = section(&keytab, &principal, &krb5);
     let config = private(world.configure_directory("", &kerberos, &other_name));
