@@ -93,7 +93,8 @@ fn write_corpus(golden: &Path, corpus: &Path) -> Result<()> {
         let text = fs::read_to_string(golden.join(file))?;
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let digits = line.rsplit(' ').next().unwrap_or_default();
-            let bytes = bytes_of_hex(digits).with_context(|| format!("{file} is not hexadecimal"))?;
+            let bytes =
+                bytes_of_hex(digits).with_context(|| format!("{file} is not hexadecimal"))?;
             fs::write(corpus.join(format!("recorded-{count}")), bytes)?;
             count += 1;
         }

@@ -411,3 +411,32 @@ async fn another_controller_shows_what_is_not_known_and_an_older_copy_is_noticed
         assert_eq!(hash_of(&missed[&person]), md4_of("Four-Passw0rd!"));
     }
 }
+
+#[tokio::test]
+async fn a_request_of_many_fragments_is_understood() {
+    /// Each has 24 bytes in the request, and a fragment has 5,840.
+    const CONTROLLERS: u16 = 2_000;
+    let dc = of_users(20);
+    for (number, mechanism) in [(1, Mechanism::Ntlm), (2, Mechanism::SpnegoKerberos)] {
+        let options = options(&dc, mechanism);
+        // In a task of its own, as an agent may run it.
+        let opening = tokio::spawn(async move { open(&options).await });
+        let mut replication = opening.await.unwrap().unwrap();
+        let (_, mut cursor) = sweep(&mut replication).await;
+        for number in 0..CONTROLLERS {
+            let mut bytes = [0xee; 16];
+            bytes[..2].copy_from_slice(&number.to_le_bytes());
+            let controller = Guid::from_bytes(bytes);
+            cursor.up_to_date.push((controller, i64::from(number)));
+        }
+        let (rest, cursor) = changes(&mut replication, cursor).await;
+        assert!(rest.is_empty(), "{rest:?}");
+        assert!(cursor.up_to_date.len() > usize::from(CONTROLLERS));
+        set_in_clear(&dc, number, "Another-Passw0rd!");
+        let (changed, _) = changes(&mut replication, cursor).await;
+        let [changed] = changed.values().collect::<Vec<_>>()[..] else {
+            panic!("{changed:?}")
+        };
+        assert_eq!(hash_of(changed), md4_of("Another-Passw0rd!"));
+    }
+}
