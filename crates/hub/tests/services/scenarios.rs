@@ -19,7 +19,7 @@ mod quota;
 mod replication_token;
 mod service_account;
 mod service_account_key;
-mod sign_in;
+pub(crate) mod sign_in;
 mod sign_in_session;
 mod sync_session;
 mod sync_settings;

@@ -11,14 +11,14 @@ use tonic::{Code, Status};
 
 use crate::harness::{Caller, Harness, expect, expect_field, nt};
 
-pub(super) const SIGN_IN: &str = "SignInService/SignIn";
+pub(crate) const SIGN_IN: &str = "SignInService/SignIn";
 const CHANGE: &str = "SignInService/ChangePassword";
 /// No waiting for the end of failures.
 const FAST: &str = "sign_in: {failure_milliseconds: 0}\n";
-const PASSWORD: &str = "Correct horse 7";
+pub(crate) const PASSWORD: &str = "Correct horse 7";
 const OTHER: &str = "Another horse 8";
 
-pub(super) fn login(name: &str) -> String {
+pub(crate) fn login(name: &str) -> String {
     format!("{name}@staff.idp.rollcall.internal")
 }
 
@@ -30,7 +30,7 @@ fn request(username: &str, password: &str) -> signin::SignInRequest {
 }
 
 /// A user with a password of its own.
-pub(super) async fn create_user(hub: &Harness, name: &str) -> String {
+pub(crate) async fn create_user(hub: &Harness, name: &str) -> String {
     let mut request = hub.new_user(name);
     let credentials = idp::create_user_request::Credentials::PasswordSpec(idp::PasswordSpec {
         password: PASSWORD.into(),
@@ -45,7 +45,7 @@ pub(super) async fn create_user(hub: &Harness, name: &str) -> String {
     metadata.user_id
 }
 
-pub(super) async fn attempt(
+pub(crate) async fn attempt(
     hub: &Harness,
     name: &str,
     password: &str,
@@ -55,7 +55,7 @@ pub(super) async fn attempt(
 }
 
 /// The tokens of a sign-in that succeeds.
-pub(super) async fn tokens(hub: &Harness, name: &str, password: &str) -> signin::SessionTokens {
+pub(crate) async fn tokens(hub: &Harness, name: &str, password: &str) -> signin::SessionTokens {
     match attempt(hub, name, password).await.unwrap().result {
         Some(Answer::Tokens(tokens)) => tokens,
         other => panic!("{other:?}"),
@@ -63,13 +63,13 @@ pub(super) async fn tokens(hub: &Harness, name: &str, password: &str) -> signin:
 }
 
 /// Whoever shows these tokens.
-pub(super) fn bearer(hub: &Harness, name: &str, tokens: &signin::SessionTokens) -> Caller {
+pub(crate) fn bearer(hub: &Harness, name: &str, tokens: &signin::SessionTokens) -> Caller {
     hub.anonymous()
         .named(name)
         .with("authorization", &format!("Bearer {}", tokens.iam_token))
 }
 
-pub(super) async fn is_known(caller: &Caller) -> bool {
+pub(crate) async fn is_known(caller: &Caller) -> bool {
     let request = om::ListOrganizationsRequest::default();
     let answer: Result<om::ListOrganizationsResponse, _> =
         caller.call("OrganizationService/List", &request).await;
