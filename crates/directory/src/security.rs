@@ -9,10 +9,10 @@
 mod context;
 mod error;
 mod kdc;
-mod keytab;
+pub(crate) mod keytab;
 mod krb5_config;
 mod refusal;
-mod wrap_token;
+pub(crate) mod wrap_token;
 
 use std::fmt;
 use std::time::Duration;
