@@ -341,7 +341,7 @@ impl Replication {
             let stub = request::encode(&self.handle, target, attributes, self.prefixes);
             let operation = request::GET_CHANGES;
             let answer = self.association.call(operation, &stub, DURING).await?;
-            let code = code_of(&answer)?;
+            let code = reply::code(&answer).map_err(malformed)?;
             match self.prefixes.next() {
                 Some(next) if TABLE_REFUSED.contains(&code) => self.prefixes = next,
                 _ => return Ok((answer, code)),
@@ -383,26 +383,10 @@ impl fmt::Debug for Replication {
     }
 }
 
-/// The code of the answer, from inside or of the call itself.
-fn code_of(stub: &[u8]) -> Result<u32, Error> {
-    match reply::parse(stub).map_err(malformed)? {
-        Answer::Page(page) => {
-            let [inner, outer] = page.codes;
-            Ok(if outer == 0 { inner } else { outer })
-        }
-        Answer::OtherVersion(version, 0) => {
-            Err(Error::Replication(ReplicationProblem::ReplyVersion {
-                version,
-            }))
-        }
-        Answer::OtherVersion(_, code) => Ok(code),
-    }
-}
-
 fn page_of(stub: &[u8]) -> Result<Box<Reply<'_>>, Error> {
     match reply::parse(stub).map_err(malformed)? {
         Answer::Page(page) => Ok(page),
-        Answer::OtherVersion(version, _) => {
+        Answer::OtherVersion(version) => {
             Err(Error::Replication(ReplicationProblem::ReplyVersion {
                 version,
             }))

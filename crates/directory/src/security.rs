@@ -10,7 +10,7 @@ mod context;
 mod error;
 mod kdc;
 pub(crate) mod keytab;
-pub(crate) mod krb5_config;
+mod krb5_config;
 pub(crate) mod refusal;
 pub(crate) mod wrap_token;
 

@@ -24,7 +24,7 @@ fn only(name: &str) -> Vec<u8> {
 fn objects_of(name: &str) -> (Vec<ReplicatedObject>, bool) {
     let bytes = only(name);
     let page = page_of(&bytes).unwrap();
-    assert!(!page.prefixes.is_empty() && code_of(&bytes).unwrap() == 0);
+    assert!(!page.prefixes.is_empty() && reply::code(&bytes) == Ok(0));
     (objects(&page, &only("key")).unwrap(), page.more)
 }
 

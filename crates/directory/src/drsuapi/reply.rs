@@ -86,19 +86,43 @@ pub(super) struct Reply<'a> {
 #[derive(Debug)]
 pub(super) enum Answer<'a> {
     Page(Box<Reply<'a>>),
-    /// A version that nobody asked for, and the code of the call.
-    OtherVersion(u32, u32),
+    /// A version that nobody asked for.
+    OtherVersion(u32),
+}
+
+/// The code of the call, else the one inside the page; reads no more than that.
+pub(super) fn code(stub: &[u8]) -> Result<u32> {
+    let mut reader = Reader::new(stub);
+    let version = parse_version(&mut reader)?;
+    let outer = stub.last_chunk().map(|code| u32::from_le_bytes(*code));
+    match outer.unwrap_or_default() {
+        0 if is_known(version) => {
+            let mut reply = Reply::default();
+            parse_fixed(&mut reader, &mut reply, version)?;
+            let [inner, _] = reply.codes;
+            Ok(inner)
+        }
+        outer => Ok(outer),
+    }
+}
+
+fn parse_version(reader: &mut Reader<'_>) -> Result<u32> {
+    let version = reader.u32()?;
+    match reader.u32()? {
+        tag if tag == version => Ok(version),
+        _ => Err(Malformed("a reply of two versions")),
+    }
+}
+
+fn is_known(version: u32) -> bool {
+    matches!(version, FIRST_VERSION | LINK_VERSION)
 }
 
 pub(super) fn parse(stub: &[u8]) -> Result<Answer<'_>> {
     let mut reader = Reader::new(stub);
-    let version = reader.u32()?;
-    if reader.u32()? != version {
-        return Err(Malformed("a reply of two versions"));
-    }
-    if version != FIRST_VERSION && version != LINK_VERSION {
-        let code = stub.last_chunk().map(|code| u32::from_le_bytes(*code));
-        return Ok(Answer::OtherVersion(version, code.unwrap_or_default()));
+    let version = parse_version(&mut reader)?;
+    if !is_known(version) {
+        return Ok(Answer::OtherVersion(version));
     }
     let mut reply = Reply::default();
     let present = parse_fixed(&mut reader, &mut reply, version)?;
