@@ -15,6 +15,7 @@ mod refusal_budget;
 mod target;
 mod trail;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use prost::{Message, Name};
@@ -45,7 +46,7 @@ use event_type::{EventType, find_event_type};
 pub use trail::{AuditMark, AuditTrail};
 
 /// A call that may change something: what the trail will say of its request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Attempt {
     event_type: &'static EventType,
     request: String,
@@ -76,6 +77,18 @@ impl Attempt {
             common_password: common_password::judge(&message),
             request: document::to_text(document::of_message(message)?),
         }))
+    }
+
+    /// The attempt as one of `event_type`, where that differs from the type of the method.
+    #[must_use]
+    pub fn of_type(&self, event_type: Option<&'static EventType>) -> Cow<'_, Self> {
+        match event_type {
+            None => Cow::Borrowed(self),
+            Some(event_type) => Cow::Owned(Self {
+                event_type,
+                ..self.clone()
+            }),
+        }
     }
 }
 

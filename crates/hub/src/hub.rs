@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::audit::AuditTrail;
 use crate::config::{Config, LimitsConfig};
 use crate::dns::Dns;
+use crate::generated_password::PasswordMaker;
 use crate::limits;
 use crate::page_token::PageTokens;
 use crate::password_hash::HashingPool;
@@ -55,6 +56,8 @@ pub struct Hub {
     pub digest_key: SecretBytes,
     /// Makes and checks page tokens.
     pub page_tokens: PageTokens,
+    /// Makes up passwords.
+    pub password_maker: PasswordMaker,
     /// Workers for password hashes.
     pub hashing: HashingPool,
     /// Makes keys of service accounts.
@@ -108,6 +111,7 @@ impl Hub {
             lease: lease(config)?,
             digest_key: parts.sealing_key.derive("request digests"),
             page_tokens: PageTokens::new(&parts.sealing_key),
+            password_maker: PasswordMaker::new(&parts.sealing_key),
             store: parts.store,
             clock: parts.clock,
             entropy: parts.entropy,

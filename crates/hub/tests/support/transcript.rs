@@ -23,9 +23,11 @@ use tonic_types::StatusExt as _;
 const RECORDED_MODULE: &str = "scenarios::";
 
 /// Fields whose content is random.
-const RANDOM_FIELDS: [&str; 7] = [
+const RANDOM_FIELDS: [&str; 9] = [
+    "generationProof",
     "iamToken",
     "nextPageToken",
+    "password",
     "privateKey",
     "publicKey",
     "remotePort",
