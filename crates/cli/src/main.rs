@@ -29,6 +29,7 @@ mod prompt;
 mod service_account;
 mod session;
 mod settings;
+mod sign_in;
 mod subject;
 mod token;
 mod user;

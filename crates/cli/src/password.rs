@@ -63,7 +63,7 @@ pub async fn set_own(session: &Session, arguments: SetOwnArguments) -> Result<()
     let old_password = match arguments.old_password_file {
         _ if arguments.one_time => String::new(),
         Some(file) => of_file(&file)?.expose().to_owned(),
-        None => prompt::present_password()?.expose().to_owned(),
+        None => prompt::password()?.expose().to_owned(),
     };
     let password = new_password(arguments.password_file.as_deref())?;
     let request = SetOwnPasswordRequest {

@@ -55,9 +55,9 @@ pub fn new_password() -> Result<SecretString, Failure> {
 ///
 /// # Errors
 /// When there is none.
-pub fn present_password() -> Result<SecretString, Failure> {
+pub fn password() -> Result<SecretString, Failure> {
     if io::stdin().is_terminal() {
-        ask_secret("Present password: ")
+        ask_secret("Password: ")
     } else {
         secret_line()
     }

@@ -7,7 +7,7 @@
 use rollcall_kit::timestamp::{Span, Timestamp};
 
 use crate::named::named_enum;
-use crate::password::{Password, PasswordKind};
+use crate::password::{Password, PasswordKind, StoredForm};
 use crate::password_policy::LifetimePolicy;
 use crate::refusal::Refusal;
 use crate::user::User;
@@ -35,10 +35,19 @@ impl Password {
         match self.kind {
             PasswordKind::Temporary => self.expires_at,
             PasswordKind::Permanent => {
-                let is_here = user.external_id.is_none() && policy.max_days_count > 0;
-                is_here.then(|| self.set_at().plus(Span::days(policy.max_days_count)))
+                let is_of_pool = user.external_id.is_none() && !self.came_as_nt_hash();
+                let ages = is_of_pool && policy.max_days_count > 0;
+                ages.then(|| self.set_at().plus(Span::days(policy.max_days_count)))
             }
         }
+    }
+
+    /// Whether it came from Active Directory.
+    fn came_as_nt_hash(&self) -> bool {
+        matches!(
+            self.form,
+            StoredForm::SealedNtHash(_) | StoredForm::Argon2NtHash(_)
+        )
     }
 
     /// Whether it is a temporary one whose time is over: it opens nothing any more (decision U61).
@@ -175,6 +184,11 @@ mod tests {
         };
         assert!(!imported.has_ended(at(9_999)));
         assert_eq!(imported.set_at(), at(3));
+        let of_directory = Password {
+            form: StoredForm::Argon2NtHash(SecretString::new("$argon2id$".into())),
+            ..password(Permanent)
+        };
+        assert_eq!(of_directory.ends_at(&user(""), &policy(0, 30)), None);
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! signs in with the one before ends in that transaction. Deliberately absent: who may set it (the
 //! domain says, the handlers ask), and the directory, where it may have to be set first.
 
-use rollcall_domain::id::TokenId;
 use rollcall_domain::password::Password;
+use rollcall_domain::password_change::{Route, route};
 use rollcall_domain::password_history::{self, EarlierPassword};
 use rollcall_domain::password_quality::{self, Owner};
 use rollcall_domain::refusal::Refusal;
@@ -15,10 +15,11 @@ use rollcall_kit::secret::{SecretBytes, SecretString};
 use rollcall_kit::timestamp::Timestamp;
 use rollcall_store::Tx;
 
+use crate::call::TokenFacts;
 use crate::error::Error;
 use crate::hub::Hub;
 use crate::password_hash::{self, Salt};
-use crate::password_match;
+use crate::sign_in::{Verdict, verify_form};
 
 /// A user, the rules of its pool, and its present password.
 #[derive(Debug, Clone)]
@@ -88,7 +89,8 @@ pub async fn examine(
     if !facts.pool.quality_policy.allow_similar {
         let present = facts.present.iter().map(|present| &present.form);
         for form in present.chain(earlier.iter().map(|earlier| &earlier.form)) {
-            if password_match::matches(hub, &facts.user.id, form, new).await? {
+            let verified = verify_form(hub, &facts.user.id, form, new).await?;
+            if verified.verdict == Verdict::Right {
                 return Err(password_history::refuse_repetition(field).into());
             }
         }
@@ -109,9 +111,25 @@ pub async fn hash(hub: &Hub, password: &SecretString) -> Result<SecretString, Er
         .await??)
 }
 
+/// Requires that the password of the user may be set here first.
+///
+/// # Errors
+/// `Unimplemented` when the directory has to accept it first.
+pub async fn require_here(tx: &Tx, facts: &Facts) -> Result<(), Error> {
+    let settings = tx.find_sync_settings(&facts.pool.id).await?;
+    match route(&facts.user, settings.as_ref()) {
+        Route::Here => Ok(()),
+        Route::Directory => Err(Error::Unimplemented(
+            "the password of this user has to be set in the directory, which this version of the \
+             hub does not do: set it there, or switch off enable_password_writeback of the pool"
+                .into(),
+        )),
+    }
+}
+
 /// Puts `new` in the place of `present`, keeps that as an earlier one, and ends what its owner is
-/// signed in with, but for the token `kept`. Nobody signed in with a password that is sealed: the
-/// first sign-in would have strengthened it.
+/// signed in with, but for the token `kept` and its session. Nobody signed in with a password that is
+/// sealed: the first sign-in would have strengthened it.
 ///
 /// # Errors
 /// When the database fails.
@@ -119,15 +137,18 @@ pub async fn replace(
     tx: &Tx,
     present: Option<&Password>,
     new: &Password,
-    kept: Option<&TokenId>,
+    kept: Option<&TokenFacts>,
     now: Timestamp,
 ) -> Result<(), Error> {
     if let Some(earlier) = present.and_then(|present| password_history::retire(present, now)) {
         tx.insert_earlier_password(&earlier).await?;
+        let session = kept.and_then(|kept| kept.sign_in_session_id.as_ref());
+        tx.delete_sign_in_sessions_of_user(&new.user_id, session)
+            .await?;
         let subject = new.user_id.clone().into();
         match kept {
             Some(kept) => {
-                tx.delete_other_iam_tokens_of_subject(&subject, kept)
+                tx.delete_other_iam_tokens_of_subject(&subject, &kept.id)
                     .await?
             }
             None => tx.delete_iam_tokens_of_subject(&subject).await?,

@@ -35,6 +35,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "0004_passwords",
         sql: include_str!("../migrations/0004_passwords.sql"),
     },
+    Migration {
+        number: 5,
+        name: "0005_sign_in",
+        sql: include_str!("../migrations/0005_sign_in.sql"),
+    },
 ];
 
 const MIGRATIONS_TABLE: &str = "create table if not exists schema_migrations (\

@@ -10,6 +10,7 @@ mod operation;
 mod password;
 mod reach;
 mod service_account;
+mod sign_in;
 mod userpool;
 mod world;
 

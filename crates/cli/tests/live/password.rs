@@ -39,6 +39,32 @@ async fn passwords() {
     assert_eq!(run.code, Some(2), "{run:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_changes_the_own_password() {
+    let world = world_with_pool().await;
+    let allow = ["userpool", "update", "staff", "--allow-edit-self-password"];
+    world.done(&allow);
+    let anna = login(&world, "anna");
+    world.done_with(&["user", "create", &anna, "--full-name", "Anna"], PASSWORD);
+    let token = world.done_with(&["sign-in", &anna], PASSWORD);
+    let get = ["user", "get-password-metadata", "-o", "json"];
+    let run = world.run_as(&token, &get, "");
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(
+        run.out.contains("PERMANENT") && run.out.contains("127.0.0.1"),
+        "{run:?}"
+    );
+    let own = ["user", "set-own-password"];
+    let wrong = world.run_as(&token, &own, &format!("{OTHER}\n{OTHER}\n"));
+    assert_eq!(wrong.code, Some(1), "{wrong:?}");
+    assert!(wrong.err.contains("old_password"), "{wrong:?}");
+    let both = format!("{PASSWORD}{OTHER}\n");
+    let run = world.run_as(&token, &own, &both);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    world.done_with(&["sign-in", &anna], OTHER);
+    assert_eq!(world.run_with(&["sign-in", &anna], PASSWORD).code, Some(4));
+}
+
 #[track_caller]
 fn refused(world: &World, arguments: &[&str], input: &str, hint: &str) {
     let run = world.run_with(arguments, input);

@@ -7,14 +7,15 @@
 
 use std::sync::Arc;
 
-use rollcall_domain::access::{Permission, ResourceRef, SubjectKind};
-use rollcall_domain::id::{PasswordId, TokenId, UserId};
+use rollcall_domain::access::{Permission, ResourceRef, Subject, SubjectKind};
+use rollcall_domain::id::{PasswordId, UserId};
 use rollcall_domain::password::{Password, PasswordKind, PasswordUse};
-use rollcall_domain::password_change::{self as rule, OldPassword, Route};
+use rollcall_domain::password_change::{self as rule, OldPassword};
 use rollcall_domain::password_history::EarlierPassword;
 use rollcall_domain::refusal::Refusal;
 use rollcall_domain::user::User;
 use rollcall_kit::secret::SecretString;
+use rollcall_kit::timestamp::Timestamp;
 use rollcall_proto::idp;
 use rollcall_proto::idp::password_metadata::{PasswordType, PasswordUsage};
 use rollcall_proto::operation::Operation;
@@ -22,12 +23,13 @@ use rollcall_store::Tx;
 use tonic::{Request, Response, Status};
 
 use crate::audit::event_type;
-use crate::call::Call;
+use crate::call::{Call, TokenFacts};
 use crate::context::{Context, Done, Scope};
 use crate::error::Error;
 use crate::grpc::{Service, accept, check, operation, user};
 use crate::password_change::{self, Facts};
-use crate::password_match;
+use crate::sign_in::{Verdict, verify};
+use crate::sign_in_guard;
 use crate::wire::render_timestamp;
 
 const PASSWORD: &str = "password_spec.password";
@@ -119,7 +121,7 @@ async fn prepare_own(
     let old =
         (given == OldPassword::Given).then(|| SecretString::new(request.old_password.clone()));
     if let Some(old) = &old {
-        require_right(service, &facts, present, old).await?;
+        require_right(service, &facts, present, old, call.now).await?;
     }
     let new = SecretString::new(spec.password.clone());
     let old = old.as_ref();
@@ -132,14 +134,29 @@ async fn prepare_own(
     })
 }
 
-/// Requires that `old` is the present password.
+/// Requires that `old` is the present password, and counts wrong ones as a sign-in does: when there
+/// were too many, the right one looks like a wrong one.
 async fn require_right(
     service: &Service,
     facts: &Facts,
     present: &Password,
     old: &SecretString,
+    now: Timestamp,
 ) -> Result<(), Error> {
-    if password_match::matches(&service.0, &facts.user.id, &present.form, old).await? {
+    let verified = verify(&service.0, Some(present), old).await?;
+    let is_right = verified.verdict == Verdict::Right;
+    let (user_id, policy) = (facts.user.id.clone(), facts.pool.bruteforce_policy);
+    let store = &service.0.store;
+    let passed = store
+        .write(async move |tx: &Tx| {
+            let is_allowed = sign_in_guard::allowed(tx, &user_id, &policy, now).await?;
+            if is_allowed && !is_right {
+                sign_in_guard::note_failure(tx, &user_id, &policy, now).await?;
+            }
+            Ok::<_, Error>(is_allowed && is_right)
+        })
+        .await?;
+    if passed {
         return Ok(());
     }
     Err(Refusal::invalid("old_password", "is not the present password").into())
@@ -156,8 +173,10 @@ async fn change_own(
     let present = facts.require_present()?;
     rule::require_own_change(&facts.pool, &facts.user, present, given, cx.call.now)?;
     prepared.require_still(&facts)?;
-    let kept = cx.call.token.as_ref().map(|token| &token.id);
-    set(cx, tx, &facts, prepared, kept).await?;
+    set(cx, tx, &facts, prepared, cx.call.token.as_ref()).await?;
+    if given == OldPassword::Given {
+        sign_in_guard::note_success(tx, &facts.user.id).await?;
+    }
     let metadata = idp::SetOwnPasswordMetadata {
         user_id: facts.user.id.to_string(),
     };
@@ -242,27 +261,18 @@ async fn change_others(
     Ok(Done::new(&metadata, &response, resource))
 }
 
-/// Sets the password where it has to be set first.
+/// Sets the password.
 async fn set(
     cx: &Context,
     tx: &Tx,
     facts: &Facts,
     prepared: &Prepared,
-    kept: Option<&TokenId>,
+    kept: Option<&TokenFacts>,
 ) -> Result<(), Error> {
-    let settings = tx.find_sync_settings(&facts.pool.id).await?;
-    match rule::route(&facts.user, settings.as_ref()) {
-        Route::Here => {
-            let new = prepared.password(cx, &facts.user);
-            let present = facts.present.as_ref();
-            password_change::replace(tx, present, &new, kept, cx.call.now).await
-        }
-        Route::Directory => Err(Error::Unimplemented(
-            "the password of this user has to be set in the directory, which this version of the \
-             hub does not do: set it there, or switch off enable_password_writeback of the pool"
-                .into(),
-        )),
-    }
+    password_change::require_here(tx, facts).await?;
+    let new = prepared.password(cx, &facts.user);
+    let present = facts.present.as_ref();
+    password_change::replace(tx, present, &new, kept, cx.call.now).await
 }
 
 /// A password and the proof of it; nothing is stored.
@@ -341,7 +351,7 @@ async fn find_managed(cx: &Context, tx: &Tx, id: &str) -> Result<Facts, Error> {
     let (user, caller_bindings) = cx.admit(tx, Permission::UsersManage, id, found).await?;
     let facts = Facts::read(tx, user).await?;
     let organization = ResourceRef::organization(&facts.pool.organization_id);
-    let subject = rollcall_domain::access::Subject::user(facts.user.id.as_str());
+    let subject = Subject::user(facts.user.id.as_str());
     let bindings = tx
         .list_access_bindings_for(&subject, &[organization])
         .await?;

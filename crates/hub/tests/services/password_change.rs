@@ -1,14 +1,15 @@
 use rollcall_domain::access::Subject;
 use rollcall_domain::id::UserId;
 use rollcall_domain::password::{Password, StoredForm};
-use rollcall_hub::sign_in::{self, Verdict};
+use rollcall_hub::sign_in::{Verdict, verify_password};
 use rollcall_kit::clock::Clock as _;
 use rollcall_kit::secret::SecretString;
 use rollcall_kit::timestamp::Span;
 use rollcall_proto::idp::create_user_request::Credentials;
 use rollcall_proto::idp::password_metadata::PasswordType;
 use rollcall_proto::operation::Operation;
-use rollcall_proto::{admin, idp};
+use rollcall_proto::signin::sign_in_response::Result as Answer;
+use rollcall_proto::{admin, idp, signin};
 use rollcall_store::Tx;
 use tonic::{Code, Status};
 
@@ -98,7 +99,7 @@ async fn token_of(hub: &Harness, login: &str, id: &str) -> Caller {
 /// Whether `password` is the present one of the user.
 async fn is_right(hub: &Harness, id: &str, password: &str) -> bool {
     let secret = SecretString::new(password.into());
-    let verdict = sign_in::verify_password(&hub.running.hub, &UserId::from(id), secret).await;
+    let verdict = verify_password(&hub.running.hub, &UserId::from(id), secret).await;
     verdict.unwrap() == Verdict::Right
 }
 
@@ -185,6 +186,126 @@ async fn a_change_ends_the_other_tokens_of_the_user() {
     let status = ann.refused(GET_METADATA, &()).await;
     expect(&status, Code::Unauthenticated, "UNAUTHENTICATED");
     metadata(&bob).await;
+}
+
+/// Signs in and returns the caller with its session, and its refresh token.
+async fn sign_in(hub: &Harness, login: &str, password: &str) -> Result<(Caller, String), Status> {
+    let request = signin::SignInRequest {
+        username: format!("{login}@staff.idp.rollcall.internal"),
+        password: password.into(),
+    };
+    let method = "SignInService/SignIn";
+    let answer: signin::SignInResponse = hub.anonymous().call(method, &request).await?;
+    let Some(Answer::Tokens(tokens)) = answer.result else {
+        panic!("a session is expected");
+    };
+    let bearer = format!("Bearer {}", tokens.iam_token);
+    let caller = hub.anonymous().named(login).with("authorization", &bearer);
+    Ok((caller, tokens.refresh_token))
+}
+
+#[tokio::test]
+async fn a_change_ends_the_other_sessions_of_the_user() {
+    let hub = Harness::start().await;
+    allow_own_changes(&hub).await;
+    signed_in(&hub, "ann", FIRST).await;
+    let (desk, desk_refresh) = sign_in(&hub, "ann", FIRST).await.unwrap();
+    let (phone, phone_refresh) = sign_in(&hub, "ann", FIRST).await.unwrap();
+    for caller in [&desk, &phone] {
+        let usage = metadata(caller).await.last_usage.unwrap();
+        assert_eq!(usage.ip_address, "127.0.0.1");
+    }
+    set_own(&desk, SECOND, FIRST).await.unwrap();
+    metadata(&desk).await;
+    let status = phone.refused(GET_METADATA, &()).await;
+    expect(&status, Code::Unauthenticated, "UNAUTHENTICATED");
+    let refresh = |refresh_token: String| signin::RefreshRequest { refresh_token };
+    let method = "SignInService/Refresh";
+    let status = hub
+        .anonymous()
+        .refused(method, &refresh(phone_refresh))
+        .await;
+    expect(&status, Code::Unauthenticated, "UNAUTHENTICATED");
+    let _: signin::RefreshResponse = hub
+        .anonymous()
+        .call(method, &refresh(desk_refresh))
+        .await
+        .unwrap();
+    assert!(sign_in(&hub, "ann", FIRST).await.is_err());
+    sign_in(&hub, "ann", SECOND).await.unwrap();
+}
+
+#[tokio::test]
+async fn wrong_old_passwords_count_as_guesses() {
+    let hub = Harness::start().await;
+    allow_own_changes(&hub).await;
+    let request = idp::UpdateUserpoolRequest {
+        bruteforce_protection_policy: Some(idp::BruteforceProtectionPolicy {
+            attempts: 3,
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    update_pool(&hub, "bruteforce_protection_policy.attempts", request).await;
+    let (id, ann) = signed_in(&hub, "ann", FIRST).await;
+    for _ in 0..2 {
+        expect_field(
+            &ann.refused(SET_OWN, &own(SECOND, "wrong")).await,
+            "old_password",
+        );
+    }
+    // A right one in between clears the count.
+    set_own(&ann, SECOND, FIRST).await.unwrap();
+    let wrong = own("Another - horse 9", "wrong");
+    for _ in 0..3 {
+        expect_field(&ann.refused(SET_OWN, &wrong).await, "old_password");
+    }
+    let right = own("Another - horse 9", SECOND);
+    let blocked = ann.refused(SET_OWN, &right).await;
+    let status = ann.refused(SET_OWN, &wrong).await;
+    assert_eq!(
+        blocked.message(),
+        status.message(),
+        "nothing tells them apart"
+    );
+    assert!(
+        sign_in(&hub, "ann", SECOND).await.is_err(),
+        "one guard for all"
+    );
+    assert!(is_right(&hub, &id, SECOND).await);
+    hub.advance(Span::minutes(10));
+    let _: Operation = ann.call(SET_OWN, &right).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_password_that_has_to_be_changed_keeps_the_rules() {
+    let hub = Harness::start().await;
+    let (id, _) = signed_in(&hub, "ann", FIRST).await;
+    let made = generate(&hub.administrator).await;
+    set_others(&hub.administrator, &id, Some(made.clone()))
+        .await
+        .unwrap();
+    let request = signin::SignInRequest {
+        username: "ann@staff.idp.rollcall.internal".into(),
+        password: made.password,
+    };
+    let method = "SignInService/SignIn";
+    let answer: signin::SignInResponse = hub.anonymous().call(method, &request).await.unwrap();
+    let Some(Answer::PasswordChangeRequired(required)) = answer.result else {
+        panic!("a change is expected");
+    };
+    let change = |new: &str| signin::ChangePasswordRequest {
+        change_token: required.change_token.clone(),
+        new_password: new.into(),
+    };
+    let method = "SignInService/ChangePassword";
+    for bad in ["Qwertyuiop-1", FIRST, "short"] {
+        let status = hub.anonymous().refused(method, &change(bad)).await;
+        expect_field(&status, "new_password");
+    }
+    let _: signin::ChangePasswordResponse =
+        hub.anonymous().call(method, &change(SECOND)).await.unwrap();
+    assert!(is_right(&hub, &id, SECOND).await);
 }
 
 #[tokio::test]
