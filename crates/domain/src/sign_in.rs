@@ -241,7 +241,6 @@ mod tests {
         let expired = Ok(Admission::ChangeRequired(ChangeReason::Expired));
         check_password(&password(own(), Permanent, 89), granted);
         check_password(&password(own(), Permanent, 90), expired);
-        check_password(&password(of_directory(), Permanent, 900), granted);
         check_password(&password(own(), Temporary, 6), temporary);
         let ended = Err(SignInFailure::PasswordEnded);
         check_password(&password(own(), Temporary, 7), ended);
@@ -258,12 +257,26 @@ mod tests {
     }
 
     #[test]
-    fn zero_days_never_expire() {
-        let old = password(own(), PasswordKind::Permanent, 10_000);
-        let lifetime = LifetimePolicy {
-            min_days_count: 0,
-            max_days_count: 0,
+    fn the_age_of_a_password_of_the_directory_does_not_count() {
+        let old = password(of_directory(), PasswordKind::Permanent, 900);
+        let of_the_hub = user(InitialState::Active, None);
+        let of_the_directory = User {
+            external_id: Some("guid".into()),
+            ..of_the_hub.clone()
         };
-        assert!(!has_outlived(&old, lifetime, NOW));
+        let expired = Admission::ChangeRequired(ChangeReason::Expired);
+        for (user, expected) in [
+            (&of_the_hub, expired),
+            (&of_the_directory, Admission::Granted),
+        ] {
+            let sign_in = SignIn {
+                user: Some(user),
+                password: Some(&old),
+                verdict: Verdict::Right,
+                is_blocked: false,
+                lifetime: LifetimePolicy::default(),
+            };
+            assert_eq!(sign_in.judge(NOW), Ok(expected));
+        }
     }
 }
