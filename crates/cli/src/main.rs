@@ -20,6 +20,7 @@ mod operation;
 mod organization;
 mod output;
 mod page;
+mod password;
 mod password_hash;
 mod pool_policy;
 mod profile;
@@ -35,14 +36,20 @@ mod user;
 mod userpool;
 mod value;
 
+use std::alloc::System;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
+use zeroizing_alloc::ZeroAlloc;
 
 use crate::arguments::Arguments;
 use crate::failure::Failure;
+
+/// Wipes what is freed: a password passes through buffers of libraries, too.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

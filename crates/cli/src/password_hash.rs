@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::{prompt, user, value};
 
 /// Stands for "read it from standard input".
-const STANDARD_INPUT: &str = "-";
+pub const STANDARD_INPUT: &str = "-";
 
 /// The hash and what goes with it.
 #[derive(Debug, Args)]

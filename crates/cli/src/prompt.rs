@@ -35,7 +35,7 @@ pub fn confirm(what: &str) -> Result<bool, Failure> {
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
-/// Reads a password: from a pipe its first line, from a terminal twice without echo.
+/// Reads a new password: from a pipe its next line, from a terminal twice without echo.
 ///
 /// # Errors
 /// When there is none, or the two differ.
@@ -43,7 +43,7 @@ pub fn new_password() -> Result<SecretString, Failure> {
     if !io::stdin().is_terminal() {
         return secret_line();
     }
-    let first = ask_secret("Password: ")?;
+    let first = ask_secret("New password: ")?;
     let again = ask_secret("Again: ")?;
     if first != again {
         return Err(Failure::usage("the two passwords differ: try again"));

@@ -1,4 +1,4 @@
-//! `rollcall user`. Imported hashes are `password_hash`.
+//! `rollcall user`. Passwords are `password`, imported hashes `password_hash`.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ use crate::output::{Column, choice, moment};
 use crate::page::{FilterArguments, ListArguments};
 use crate::password_hash::{self, HashType, SetHashArguments};
 use crate::value::{self, Changes};
-use crate::{prompt, userpool};
+use crate::{password, prompt, userpool};
 
 /// The most identifiers one call resolves.
 const RESOLVE_MAX: usize = 1_000;
@@ -112,6 +112,25 @@ pub enum Command {
                             anna@corp.example"
     )]
     SetPasswordHash(SetHashArguments),
+    /// Sets the password of a user; it is asked for, or read from standard input.
+    #[command(after_help = "Example:\n  rollcall user set-password anna@corp.example")]
+    SetPassword(password::SetArguments),
+    /// Gives a user a one-time password that the hub makes up, and shows it, once.
+    #[command(after_help = "Example:\n  rollcall user reset-password anna@corp.example")]
+    ResetPassword {
+        /// Login or identifier of the user.
+        user: String,
+    },
+    /// Shows a password that the hub makes up, with the proof of it; nothing is set.
+    GeneratePassword,
+    /// Changes your own password, as a user; both are asked for, or read from standard input, the
+    /// present one first.
+    #[command(
+        after_help = "Example:\n  printf '%s\\n' \"$OLD\" \"$NEW\" | rollcall user set-own-password"
+    )]
+    SetOwnPassword(password::SetOwnArguments),
+    /// Shows the age and kind of your own password, as a user.
+    GetPasswordMetadata,
 }
 
 /// What is known about a person.
@@ -233,6 +252,11 @@ pub async fn run(command: Command, session: &Session) -> Result<(), Failure> {
             session.output.done(&format!("user {user} is active"))
         }
         Command::SetPasswordHash(arguments) => password_hash::set(session, arguments).await,
+        Command::SetPassword(arguments) => password::set(session, arguments).await,
+        Command::ResetPassword { user } => password::reset(session, &user).await,
+        Command::GeneratePassword => password::generate(session).await,
+        Command::SetOwnPassword(arguments) => password::set_own(session, arguments).await,
+        Command::GetPasswordMetadata => password::get_metadata(session).await,
         Command::ResolveExternalIds { ids } => resolve(session, &ids).await,
         Command::ConvertToExternal { user, external_id } => {
             let request = ConvertToExternalUserRequest {

@@ -41,6 +41,15 @@ pub struct Password {
     pub session_id: Option<SessionId>,
 }
 
+/// A sign-in with a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PasswordUse {
+    /// When.
+    pub used_at: Timestamp,
+    /// From which address; empty when unknown.
+    pub address: String,
+}
+
 /// What is stored of a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoredForm {

@@ -1,8 +1,8 @@
 //! Rules of a pool about passwords: quality, age, guessing, common passwords.
 //!
 //! Invariant: stored policies are within the ranges of the public interface, and a refusal never
-//! shows the password. Deliberately absent: comparing a password with weak sequences, earlier
-//! passwords and common ones.
+//! shows the password. Deliberately absent: comparing a password with weak sequences and common ones
+//! (`password_quality`) and with earlier ones (`password_history`).
 
 use rollcall_kit::timestamp::Span;
 

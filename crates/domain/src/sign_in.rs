@@ -7,7 +7,8 @@
 use rollcall_kit::timestamp::{Span, Timestamp};
 
 use crate::named::named_enum;
-use crate::password::{Password, PasswordKind, StoredForm};
+use crate::password::Password;
+use crate::password_age::ChangeReason;
 use crate::password_policy::LifetimePolicy;
 use crate::user::{User, UserStatus};
 
@@ -45,16 +46,6 @@ named_enum! {
         AccountEnded = "ACCOUNT_ENDED",
         /// A temporary password was not changed in its time.
         PasswordEnded = "PASSWORD_ENDED",
-    }
-}
-
-named_enum! {
-    /// Why a right password has to be changed.
-    pub enum ChangeReason {
-        /// It is temporary.
-        Temporary = "TEMPORARY",
-        /// It is too old.
-        Expired = "EXPIRED",
     }
 }
 
@@ -107,16 +98,11 @@ impl SignIn<'_> {
             Verdict::Unusable => return Err(SignInFailure::UnusablePassword),
         }
         require_active(user, now)?;
-        match password.kind {
-            PasswordKind::Temporary if password.expires_at.is_some_and(|end| end <= now) => {
-                Err(SignInFailure::PasswordEnded)
-            }
-            PasswordKind::Temporary => Ok(Admission::ChangeRequired(ChangeReason::Temporary)),
-            PasswordKind::Permanent if has_outlived(password, self.lifetime, now) => {
-                Ok(Admission::ChangeRequired(ChangeReason::Expired))
-            }
-            PasswordKind::Permanent => Ok(Admission::Granted),
+        if password.has_ended(now) {
+            return Err(SignInFailure::PasswordEnded);
         }
+        let reason = password.must_change(user, &self.lifetime, now);
+        Ok(reason.map_or(Admission::Granted, Admission::ChangeRequired))
     }
 }
 
@@ -136,25 +122,11 @@ pub fn require_active(user: &User, now: Timestamp) -> Result<(), SignInFailure> 
     }
 }
 
-/// Whether a password is older than the pool allows. The age of one that lives in Active Directory
-/// is a matter of the directory, which says so by making it temporary.
-fn has_outlived(password: &Password, lifetime: LifetimePolicy, now: Timestamp) -> bool {
-    if lifetime.max_days_count == 0 {
-        return false;
-    }
-    match password.form {
-        StoredForm::SealedNtHash(_) | StoredForm::Argon2NtHash(_) => false,
-        StoredForm::Argon2Password(_) | StoredForm::Foreign { .. } => {
-            let set_at = password.created_at.unwrap_or(password.stored_at);
-            now >= set_at.plus(Span::days(lifetime.max_days_count))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::dns_name::DnsName;
+    use crate::password::{PasswordKind, StoredForm};
     use crate::user::{Actor, InitialState, NewUser, Profile};
     use crate::userpool_domain::UserpoolDomain;
     use rollcall_kit::secret::SecretString;
@@ -269,7 +241,6 @@ mod tests {
         let expired = Ok(Admission::ChangeRequired(ChangeReason::Expired));
         check_password(&password(own(), Permanent, 89), granted);
         check_password(&password(own(), Permanent, 90), expired);
-        check_password(&password(of_directory(), Permanent, 900), granted);
         check_password(&password(own(), Temporary, 6), temporary);
         let ended = Err(SignInFailure::PasswordEnded);
         check_password(&password(own(), Temporary, 7), ended);
@@ -286,12 +257,26 @@ mod tests {
     }
 
     #[test]
-    fn zero_days_never_expire() {
-        let old = password(own(), PasswordKind::Permanent, 10_000);
-        let lifetime = LifetimePolicy {
-            min_days_count: 0,
-            max_days_count: 0,
+    fn the_age_of_a_password_of_the_directory_does_not_count() {
+        let old = password(of_directory(), PasswordKind::Permanent, 900);
+        let of_the_hub = user(InitialState::Active, None);
+        let of_the_directory = User {
+            external_id: Some("guid".into()),
+            ..of_the_hub.clone()
         };
-        assert!(!has_outlived(&old, lifetime, NOW));
+        let expired = Admission::ChangeRequired(ChangeReason::Expired);
+        for (user, expected) in [
+            (&of_the_hub, expired),
+            (&of_the_directory, Admission::Granted),
+        ] {
+            let sign_in = SignIn {
+                user: Some(user),
+                password: Some(&old),
+                verdict: Verdict::Right,
+                is_blocked: false,
+                lifetime: LifetimePolicy::default(),
+            };
+            assert_eq!(sign_in.judge(NOW), Ok(expected));
+        }
     }
 }

@@ -16,6 +16,7 @@ mod sign_in;
 mod target;
 mod trail;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use prost::{Message, Name};
@@ -78,6 +79,18 @@ impl Attempt {
             common_password: common_password::judge(&message),
             request: document::to_text(document::of_message(message)?),
         }))
+    }
+
+    /// The attempt as one of `event_type`, where that differs from the type of the method.
+    #[must_use]
+    pub fn of_type(&self, event_type: Option<&'static EventType>) -> Cow<'_, Self> {
+        match event_type {
+            None => Cow::Borrowed(self),
+            Some(event_type) => Cow::Owned(Self {
+                event_type,
+                ..self.clone()
+            }),
+        }
     }
 }
 

@@ -25,6 +25,7 @@ use rollcall_domain::user::User;
 use rollcall_kit::id::new_id;
 use rollcall_store::Tx;
 
+use crate::audit::event_type::EventType;
 use crate::call::Call;
 use crate::error::Error;
 use crate::hub::Hub;
@@ -113,6 +114,8 @@ pub struct Done {
     pub resource: OperationResource,
     /// What the call changed, as sessions count it.
     pub tally: Tally,
+    /// The type of its audit event, where it is not that of the method.
+    pub event_type: Option<&'static EventType>,
 }
 
 /// How the operation of a mutation stands when the call answers.
@@ -140,6 +143,7 @@ impl Done {
             standing: Standing::Finished(to_payload(response)),
             resource,
             tally: Tally::default(),
+            event_type: None,
         }
     }
 
@@ -154,6 +158,7 @@ impl Done {
             standing: Standing::Started(id),
             resource,
             tally: Tally::default(),
+            event_type: None,
         }
     }
 
@@ -165,6 +170,7 @@ impl Done {
             resource: operation.resource.clone(),
             standing: Standing::Earlier(Box::new(operation)),
             tally: Tally::default(),
+            event_type: None,
         }
     }
 
@@ -176,6 +182,7 @@ impl Done {
             resource: operation.resource.clone(),
             standing: Standing::Ended(Box::new(operation)),
             tally: Tally::default(),
+            event_type: None,
         }
     }
 
@@ -183,6 +190,15 @@ impl Done {
     #[must_use]
     pub fn counting(self, tally: Tally) -> Self {
         Self { tally, ..self }
+    }
+
+    /// The outcome, with another type of audit event than that of the method.
+    #[must_use]
+    pub fn told_as(self, event_type: &'static EventType) -> Self {
+        Self {
+            event_type: Some(event_type),
+            ..self
+        }
     }
 }
 

@@ -14,6 +14,7 @@ pub mod membership;
 pub mod operation;
 pub mod organization;
 pub mod password;
+pub mod password_change;
 pub mod password_policy;
 pub mod replication_token;
 pub mod service_account;
@@ -245,9 +246,12 @@ impl Service {
                 };
                 let done = cx.seal(decide(&cx, tx, &request).await)?;
                 require_fenced(&cx)?;
+                let told = attempt
+                    .as_deref()
+                    .map(|attempt| attempt.of_type(done.event_type));
                 let status = trail::judge(&done.standing);
                 let operation = record(&cx, tx, done, description, &digest).await?;
-                if let Some(attempt) = attempt.as_deref() {
+                if let Some(attempt) = told.as_deref() {
                     trail::record_change(&hub, tx, &call, attempt, path, &operation, status)
                         .await?;
                 }

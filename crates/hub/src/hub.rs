@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::audit::AuditTrail;
 use crate::config::{Config, LimitsConfig, SignInConfig};
 use crate::dns::Dns;
+use crate::generated_password::PasswordMaker;
 use crate::limits;
 use crate::page_token::PageTokens;
 use crate::password_hash::HashingPool;
@@ -56,6 +57,8 @@ pub struct Hub {
     pub digest_key: SecretBytes,
     /// Makes and checks page tokens.
     pub page_tokens: PageTokens,
+    /// Makes up passwords.
+    pub password_maker: PasswordMaker,
     /// Makes and checks tokens that allow to replace a password.
     pub change_tokens: ChangeTokens,
     /// How sign-ins are answered and how long they last.
@@ -113,6 +116,7 @@ impl Hub {
             lease: lease(config)?,
             digest_key: parts.sealing_key.derive("request digests"),
             page_tokens: PageTokens::new(&parts.sealing_key),
+            password_maker: PasswordMaker::new(&parts.sealing_key),
             change_tokens: ChangeTokens::new(&parts.sealing_key),
             sign_in: config.sign_in,
             store: parts.store,

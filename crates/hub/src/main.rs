@@ -1,5 +1,6 @@
 //! `rollcall-hub`: the program.
 
+use std::alloc::System;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,8 +14,13 @@ use rollcall_kit::entropy::SystemEntropy;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use zeroizing_alloc::ZeroAlloc;
 
 const EXIT_RUN: u8 = 1;
+
+/// Wipes what is freed: a password passes through buffers of libraries, too.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 /// The Rollcall identity hub.
 #[derive(Parser)]

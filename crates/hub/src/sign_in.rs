@@ -75,13 +75,24 @@ pub async fn verify(
         argon2(hub, to_bytes(password)).await?;
         return Ok(Verified::plain(false));
     };
-    match &stored.form {
+    verify_form(hub, &stored.user_id, &stored.form, password).await
+}
+
+/// Verifies `password` against `form`, which is stored of the user `user_id`.
+///
+/// # Errors
+/// When too many passwords wait.
+pub async fn verify_form(
+    hub: &Hub,
+    user_id: &UserId,
+    form: &StoredForm,
+    password: &SecretString,
+) -> Result<Verified, Error> {
+    match form {
         StoredForm::Argon2Password(phc) => against(hub, to_bytes(password), phc.clone()).await,
         StoredForm::Argon2NtHash(phc) => against(hub, nt_hash(password), phc.clone()).await,
         StoredForm::SealedNtHash(sealed) => {
-            let opened = hub
-                .sealing_key
-                .open(stored.user_id.as_str(), sealed.expose());
+            let opened = hub.sealing_key.open(user_id.as_str(), sealed.expose());
             let given = nt_hash(password);
             let better = argon2(hub, given.clone()).await?;
             match opened {
@@ -90,11 +101,11 @@ pub async fn verify(
                     better: Some(better),
                 }),
                 Ok(_) => Ok(Verified::plain(false)),
-                Err(error) => Ok(unusable(&stored.user_id, &error.to_string())),
+                Err(error) => Ok(unusable(user_id, &error.to_string())),
             }
         }
         StoredForm::Foreign { scheme, text } => {
-            foreign(hub, &stored.user_id, *scheme, text, password).await
+            foreign(hub, user_id, *scheme, text, password).await
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use rollcall_domain::access::Subject;
 use rollcall_domain::iam_token::IamToken;
-use rollcall_domain::id::SubjectId;
+use rollcall_domain::id::{SubjectId, TokenId};
 use rollcall_domain::named::Named;
 use rollcall_kit::timestamp::Timestamp;
 
@@ -56,6 +56,17 @@ impl Tx {
     pub async fn delete_iam_tokens_of_subject(&self, subject_id: &SubjectId) -> Result<u64, Error> {
         let sql = "delete from iam_tokens where subject_id = $1 or impersonator_id = $1";
         self.execute(sql, params![subject_id]).await
+    }
+
+    /// As [`Tx::delete_iam_tokens_of_subject`], but leaves the token `kept`.
+    pub async fn delete_other_iam_tokens_of_subject(
+        &self,
+        subject_id: &SubjectId,
+        kept: &TokenId,
+    ) -> Result<u64, Error> {
+        let sql = "delete from iam_tokens \
+             where (subject_id = $1 or impersonator_id = $1) and id <> $2";
+        self.execute(sql, params![subject_id, kept]).await
     }
 
     /// Deletes up to `limit` tokens that ended by `now`; tells how many.

@@ -20,6 +20,7 @@ mod operation;
 mod organization;
 mod packed;
 mod password;
+mod password_history;
 mod quota;
 mod replication_token;
 mod service_account;

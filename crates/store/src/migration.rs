@@ -31,6 +31,11 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../migrations/0003_session_changes.sql"),
     },
     Migration {
+        number: 4,
+        name: "0004_passwords",
+        sql: include_str!("../migrations/0004_passwords.sql"),
+    },
+    Migration {
         number: 5,
         name: "0005_sign_in",
         sql: include_str!("../migrations/0005_sign_in.sql"),

@@ -5,7 +5,7 @@
 
 use rollcall_domain::id::{PasswordId, SessionId, UserId};
 use rollcall_domain::named::Named;
-use rollcall_domain::password::{ForeignScheme, Password, StoredForm};
+use rollcall_domain::password::{ForeignScheme, Password, PasswordUse, StoredForm};
 use rollcall_kit::secret::{SecretBytes, SecretString};
 use rollcall_kit::timestamp::Timestamp;
 
@@ -33,7 +33,8 @@ pub struct SealedPassword {
 }
 
 impl Tx {
-    /// Stores the password of a user in place of the present one, if there is any.
+    /// Stores the password of a user in place of the present one, if there is any. The last use
+    /// stays with the very value it was of.
     pub async fn save_password(&self, password: &Password) -> Result<(), Error> {
         let (form, sealed, hash, scheme) = columns(&password.form);
         self.execute(
@@ -44,7 +45,10 @@ impl Tx {
              sealed = excluded.sealed, hash = excluded.hash, scheme = excluded.scheme, \
              kind = excluded.kind, created_at = excluded.created_at, \
              stored_at = excluded.stored_at, expires_at = excluded.expires_at, \
-             session_id = excluded.session_id, claimed_until = excluded.claimed_until",
+             session_id = excluded.session_id, claimed_until = excluded.claimed_until, \
+             last_used_at = case when passwords.id = excluded.id then passwords.last_used_at end, \
+             last_used_address = \
+             case when passwords.id = excluded.id then passwords.last_used_address end",
             params![
                 &password.id,
                 &password.user_id,
@@ -69,6 +73,37 @@ impl Tx {
             &format!("{SELECT} where user_id = $1"),
             params![user_id],
             read,
+        )
+        .await
+    }
+
+    /// Remembers that somebody at `address` signed in with the very password `id` at `now`.
+    pub async fn note_password_use(
+        &self,
+        id: &PasswordId,
+        now: Timestamp,
+        address: &str,
+    ) -> Result<(), Error> {
+        self.execute(
+            "update passwords set last_used_at = $2, last_used_address = $3 where id = $1",
+            params![id, now, address],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// The last sign-in with the present password of a user.
+    pub async fn find_password_use(&self, user_id: &UserId) -> Result<Option<PasswordUse>, Error> {
+        self.one(
+            "select last_used_at, last_used_address from passwords \
+             where user_id = $1 and last_used_at is not null",
+            params![user_id],
+            |row| {
+                Ok(PasswordUse {
+                    used_at: row.time()?,
+                    address: row.opt_text()?.unwrap_or_default(),
+                })
+            },
         )
         .await
     }
@@ -153,14 +188,14 @@ impl Tx {
     }
 }
 
-type Columns<'a> = (
+pub(crate) type Columns<'a> = (
     &'static str,
     Option<&'a SecretBytes>,
     Option<&'a SecretString>,
     Option<ForeignScheme>,
 );
 
-fn columns(form: &StoredForm) -> Columns<'_> {
+pub(crate) fn columns(form: &StoredForm) -> Columns<'_> {
     match form {
         StoredForm::SealedNtHash(sealed) => ("SEALED_NT_HASH", Some(sealed), None, None),
         StoredForm::Argon2NtHash(hash) => ("ARGON2_NT_HASH", None, Some(hash), None),

@@ -229,10 +229,11 @@ impl Tx {
         Ok(())
     }
 
-    /// Deletes a user with its password, memberships, bindings and tokens, also those it asked for
+    /// Deletes a user with its passwords, memberships, bindings and tokens, also those it asked for
     /// in the name of others; tells whether it was there.
     pub async fn delete_user(&self, id: &UserId) -> Result<bool, Error> {
         for sql in [
+            "delete from password_history where user_id = $1",
             "delete from passwords where user_id = $1",
             "delete from memberships where user_id = $1",
             "delete from access_bindings where subject_id = $1",

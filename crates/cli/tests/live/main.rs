@@ -7,6 +7,7 @@ mod audit;
 mod domain;
 mod group;
 mod operation;
+mod password;
 mod reach;
 mod service_account;
 mod sign_in;

@@ -94,6 +94,13 @@ impl World {
         finish(self.start_program(arguments), input)
     }
 
+    /// Runs the program with a token in place of the key of the profile.
+    pub fn run_as(&self, token: &str, arguments: &[&str], input: &str) -> Run {
+        let mut program = self.program(arguments);
+        program.env("ROLLCALL_TOKEN", token.trim());
+        finish(program.spawn().unwrap(), input)
+    }
+
     /// Runs a command that must succeed.
     #[track_caller]
     pub fn done(&self, arguments: &[&str]) -> String {

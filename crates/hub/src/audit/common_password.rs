@@ -31,15 +31,21 @@ pub(super) fn judge(request: &DynamicMessage) -> Option<bool> {
 
 fn is_common(hash: &SecretBytes) -> bool {
     static HASHES: LazyLock<HashSet<Vec<u8>>> = LazyLock::new(|| {
+        // Where a capital is asked for, most people make it the first letter.
+        let capitalized = common_passwords().map(capitalize);
         common_passwords()
-            .map(|password| {
-                nt_hash(&SecretString::new(password.to_owned()))
-                    .expose()
-                    .to_vec()
-            })
+            .map(str::to_owned)
+            .chain(capitalized)
+            .map(|password| nt_hash(&SecretString::new(password)).expose().to_vec())
             .collect()
     });
     HASHES.contains(hash.expose())
+}
+
+fn capitalize(password: &str) -> String {
+    let mut letters = password.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters).collect()
 }
 
 fn nt_hash_of(hash: &DynamicMessage) -> Option<SecretBytes> {
@@ -118,6 +124,7 @@ mod tests {
             }))
         };
         check(own("password"), Some(true));
+        check(own("Password1"), Some(true));
         check(own("a rarely chosen one, 4711"), Some(false));
     }
 }

@@ -29,6 +29,10 @@ impl EventType {
     }
 }
 
+/// A user replaced a one-time password.
+pub const ONE_TIME_PASSWORD_CHANGED: EventType = of("idp.ChangeOneTimePassword");
+/// A password was set, by the user or for it.
+const PASSWORD_SET: EventType = of("idp.SetUserPassword");
 /// A sweeper suspended a user because the account has ended.
 pub const ACCOUNT_ENDED: EventType = of("idp.SuspendUser");
 /// A sweeper ended a session because its lease has. No rpc does that.
@@ -38,7 +42,7 @@ impl EventType {
     /// Whether a call that names no thing is about the caller itself.
     #[must_use]
     pub fn is_about_caller(&self) -> bool {
-        self.source == IAM
+        self.source == IAM || *self == PASSWORD_SET
     }
 }
 
@@ -79,8 +83,8 @@ static SERVICES: &[Service] = &[
             ("Suspend", of("idp.SuspendUser")),
             ("Reactivate", of("idp.ReactivateUser")),
             ("ConvertToExternal", of("idp.ConvertUserToExternal")),
-            ("SetOwnPassword", of("idp.SetUserPassword")),
-            ("SetOthersPassword", of("idp.SetUserPassword")),
+            ("SetOwnPassword", PASSWORD_SET),
+            ("SetOthersPassword", PASSWORD_SET),
             ("SetPasswordHash", of("idp.SetUserPasswordHash")),
             ("CommitPassword", of("idp.CommitUserPassword")),
         ],

@@ -14,6 +14,7 @@ use rollcall_domain::password::{
     self, HashType, ImportOutcome, ImportedHash, NewImport, Password, PasswordKind, Sameness,
     StoredForm,
 };
+use rollcall_domain::password_quality::{self, Owner};
 use rollcall_domain::progress::{ChangeType, ObjectType};
 use rollcall_domain::refusal::Refusal;
 use rollcall_domain::tally::Tally;
@@ -33,7 +34,8 @@ use crate::error::Error;
 use crate::grpc::user::{self, Phone};
 use crate::grpc::{Service, accept, check, operation};
 use crate::hub::Hub;
-use crate::password_hash::{self, Salt};
+use crate::password_change;
+use crate::password_hash;
 use crate::wire::{WireEnum, parse_timestamp};
 
 /// `UserService.Create`.
@@ -72,13 +74,9 @@ async fn create(
     let mut user = user::create(cx, tx, request, user_id.clone()).await?;
     let id = PasswordId::new(cx.new_id(PasswordId::PREFIX));
     let password = match credential {
-        Credential::Own(argon2) => Password::set_here(
-            id,
-            user_id.clone(),
-            argon2.clone(),
-            PasswordKind::Permanent,
-            cx.call.now,
-        ),
+        Credential::Own(argon2, kind) => {
+            Password::set_here(id, user_id.clone(), argon2.clone(), *kind, cx.call.now)
+        }
         Credential::Imported(import) => {
             let pool = Scope::Userpool(&user.userpool_id);
             cx.authorize(tx, Permission::UsersImportHash, pool).await?;
@@ -104,8 +102,8 @@ async fn create(
 
 /// What a new user signs in with, ready to be stored.
 enum Credential {
-    /// Argon2id of a password.
-    Own(SecretString),
+    /// Argon2id of a password, and whether it must be changed.
+    Own(SecretString, PasswordKind),
     /// A hash of another directory.
     Imported(Import),
 }
@@ -146,27 +144,7 @@ async fn prepare_credential(
                 )
                 .into());
             }
-            if !spec.generation_proof.is_empty() {
-                return Err(Refusal::invalid(
-                    "password_spec.generation_proof",
-                    "was not made by this hub",
-                )
-                .into());
-            }
-            // Nobody without the right may make the hub compute.
-            let pool_id = UserpoolId::from(request.userpool_id.as_str());
-            let pool = service
-                .find_first(call, async move |cx: &Context, tx: &Tx| {
-                    cx.authorize(tx, Permission::UsersManage, Scope::Userpool(&pool_id))
-                        .await?;
-                    let pool = tx.find_userpool(&pool_id).await?;
-                    pool.ok_or_else(|| Refusal::not_found("user pool", &pool_id).into())
-                })
-                .await?;
-            pool.quality_policy
-                .check_password("password_spec.password", &spec.password)?;
-            let secret = SecretBytes::new(spec.password.clone().into_bytes());
-            Ok(Credential::Own(strengthen(&service.0, secret).await?))
+            prepare_own(service, call, request, spec).await
         }
         Some(Credentials::PasswordHash(hash)) => {
             let imported = parse_hash("password_hash", hash)?;
@@ -178,6 +156,50 @@ async fn prepare_credential(
         }
         None => Err(Refusal::invalid("credentials", "send password_spec or password_hash").into()),
     }
+}
+
+async fn prepare_own(
+    service: &Service,
+    call: &Arc<Call>,
+    request: &idp::CreateUserRequest,
+    spec: &idp::PasswordSpec,
+) -> Result<Credential, Error> {
+    // Nobody without the right may make the hub compute.
+    let pool_id = UserpoolId::from(request.userpool_id.as_str());
+    let pool = service
+        .find_first(call, async move |cx: &Context, tx: &Tx| {
+            cx.authorize(tx, Permission::UsersManage, Scope::Userpool(&pool_id))
+                .await?;
+            let pool = tx.find_userpool(&pool_id).await?;
+            pool.ok_or_else(|| Refusal::not_found("user pool", &pool_id).into())
+        })
+        .await?;
+    let secret = SecretString::new(spec.password.clone());
+    let kind = if spec.generation_proof.is_empty() {
+        let owner = Owner {
+            login: &request.username,
+            names: [
+                &request.full_name,
+                &request.given_name,
+                &request.family_name,
+            ],
+        };
+        password_quality::check(
+            &pool,
+            owner,
+            "password_spec.password",
+            secret.expose(),
+            None,
+        )?;
+        PasswordKind::Permanent
+    } else {
+        let (field, proof) = ("password_spec.generation_proof", &spec.generation_proof);
+        let maker = &service.0.password_maker;
+        maker.check(field, &secret, proof, call.now)?;
+        PasswordKind::Temporary
+    };
+    let argon2 = password_change::hash(&service.0, &secret).await?;
+    Ok(Credential::Own(argon2, kind))
 }
 
 /// `UserService.SetPasswordHash`.
@@ -270,12 +292,10 @@ async fn import(
     let replaced = matches!(outcome, ImportOutcome::Replaced(_));
     match outcome {
         ImportOutcome::Older => {}
-        ImportOutcome::Kept(password) | ImportOutcome::Replaced(password) => {
-            tx.save_password(&password).await?;
+        ImportOutcome::Kept(password) => tx.save_password(&password).await?,
+        ImportOutcome::Replaced(password) => {
+            password_change::replace(tx, stored.as_ref(), &password, None, cx.call.now).await?;
         }
-    }
-    if replaced {
-        tx.delete_sign_in_sessions_of_user(&user.id, None).await?;
     }
     let tally = Tally::one_if(replaced, ObjectType::User, ChangeType::PasswordHashUpdate);
     let metadata = idp::SetPasswordHashMetadata {
@@ -398,12 +418,4 @@ pub fn open_foreign(
     let bytes = hub.sealing_key.open(user_id.as_str(), &sealed)?;
     let text = String::from_utf8(bytes.expose().to_vec()).map_err(|_| damaged())?;
     Ok(SecretString::new(text))
-}
-
-async fn strengthen(hub: &Hub, secret: SecretBytes) -> Result<SecretString, Error> {
-    let salt = Salt::random(hub.entropy.as_ref());
-    Ok(hub
-        .hashing
-        .run(move || password_hash::strengthen(&secret, salt))
-        .await??)
 }

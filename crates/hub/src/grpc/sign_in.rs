@@ -8,16 +8,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use rollcall_domain::audit::AuditTarget;
-use rollcall_domain::id::{PasswordId, UserpoolId};
+use rollcall_domain::id::PasswordId;
 use rollcall_domain::password::{Password, PasswordKind};
-use rollcall_domain::refusal::Refusal;
+use rollcall_domain::password_age::ChangeReason;
 use rollcall_domain::sign_in::{
-    Admission, CHANGE_TOKEN_LIFETIME, ChangeReason, SignIn, SignInFailure, Verdict, require_active,
+    Admission, CHANGE_TOKEN_LIFETIME, SignIn, SignInFailure, Verdict, require_active,
 };
 use rollcall_domain::user::User;
 use rollcall_domain::username::Username;
 use rollcall_domain::userpool::Userpool;
-use rollcall_kit::secret::{SecretBytes, SecretString};
+use rollcall_kit::secret::SecretString;
+use rollcall_kit::timestamp::Timestamp;
 use rollcall_proto::signin;
 use rollcall_proto::signin::sign_in_response::Result as Answer;
 use rollcall_proto::signin::sign_in_service_server::SignInService;
@@ -31,7 +32,7 @@ use crate::error::Error;
 use crate::grpc::sign_in_session::{self as session, begin_session};
 use crate::grpc::{DirectAnswer, Service, accept, check};
 use crate::hub::Hub;
-use crate::password_hash::{self, Salt};
+use crate::password_change::{self, Facts};
 use crate::session_token::Change;
 use crate::sign_in::{Verified, save_better, verify};
 use crate::sign_in_guard;
@@ -302,6 +303,11 @@ impl Verifying {
             save_better(tx, password, better).await?;
         }
         sign_in_guard::note_success(tx, &user.id).await?;
+        let address = self
+            .address
+            .map(|address| address.to_canonical().to_string());
+        tx.note_password_use(&password.id, call.now, &address.unwrap_or_default())
+            .await?;
         let result = match admission {
             Admission::Granted => Answer::Tokens(begin_session(hub, tx, call, user).await?),
             Admission::ChangeRequired(reason) => {
@@ -357,70 +363,48 @@ async fn change_password(
     change: Change,
     new: &SecretString,
 ) -> Result<signin::ChangePasswordResponse, Error> {
+    const FIELD: &str = "new_password";
     let (now, named) = (call.now, change.clone());
-    let (pool_id, stored) = hub
+    let (facts, earlier) = hub
         .store
         .read(async move |tx: &Tx| {
-            let (user, stored) = find_changeable(tx, &named, now).await?;
-            Ok::<_, Error>((user.userpool_id, stored))
+            let facts = find_changeable(tx, &named, now).await?;
+            let earlier = tx.list_earlier_passwords(&facts.user.id).await?;
+            Ok::<_, Error>((facts, earlier))
         })
         .await?;
-    require_good(hub, pool_id, &stored, new).await?;
-    let secret = SecretBytes::new(new.expose().as_bytes().to_vec());
-    let salt = Salt::random(hub.entropy.as_ref());
-    let strengthen = move || password_hash::strengthen(&secret, salt);
-    let argon2 = hub.hashing.run(strengthen).await??;
+    let argon2 = password_change::examine(hub, &facts, &earlier, FIELD, new, None).await?;
     let (inner, call, attempt) = (Arc::clone(hub), Arc::clone(call), Arc::clone(attempt));
     hub.store
         .write(async move |tx: &Tx| {
-            let (user, _) = find_changeable(tx, &change, now).await?;
+            let facts = find_changeable(tx, &change, now).await?;
+            password_change::require_here(tx, &facts).await?;
+            let user = &facts.user;
             let id = PasswordId::new(inner.new_id(PasswordId::PREFIX, now));
             let kind = PasswordKind::Permanent;
             let password = Password::set_here(id, user.id.clone(), argon2.clone(), kind, now);
-            tx.save_password(&password).await?;
-            tx.delete_sign_in_sessions_of_user(&user.id, None).await?;
+            password_change::replace(tx, facts.present.as_ref(), &password, None, now).await?;
             sign_in_guard::note_success(tx, &user.id).await?;
-            let tokens = begin_session(&inner, tx, &call, &user).await?;
+            let tokens = begin_session(&inner, tx, &call, user).await?;
             let details = session::details_of(&tokens.sign_in_session_id);
             let answer = signin::ChangePasswordResponse {
                 tokens: Some(tokens),
             };
-            let call = proven(&call, &user);
+            let call = proven(&call, user);
             audit::record_direct(&inner, tx, &call, &attempt, &answer, details).await?;
             Ok(answer)
         })
         .await
 }
 
-/// The user and the password of a change, if it is still to be made.
-async fn find_changeable(
-    tx: &Tx,
-    change: &Change,
-    now: rollcall_kit::timestamp::Timestamp,
-) -> Result<(User, Password), Error> {
+/// What there is of the user of a change, if it is still to be made.
+async fn find_changeable(tx: &Tx, change: &Change, now: Timestamp) -> Result<Facts, Error> {
     let user = tx.find_user(&change.user_id).await?;
     let user = user.filter(|user| require_active(user, now).is_ok());
-    let stored = tx.find_password(&change.user_id).await?;
-    let stored = stored.filter(|stored| stored.id == change.password_id);
-    user.zip(stored).ok_or_else(no_such_change)
-}
-
-/// Requires that a new password keeps the rules of the pool and is another one.
-async fn require_good(
-    hub: &Hub,
-    pool_id: UserpoolId,
-    stored: &Password,
-    new: &SecretString,
-) -> Result<(), Error> {
-    const FIELD: &str = "new_password";
-    let pool = hub
-        .store
-        .read(async move |tx: &Tx| Ok::<_, Error>(tx.find_userpool(&pool_id).await?))
-        .await?
-        .ok_or_else(no_such_change)?;
-    pool.quality_policy.check_password(FIELD, new.expose())?;
-    if verify(hub, Some(stored), new).await?.verdict == Verdict::Right {
-        return Err(Refusal::invalid(FIELD, "is the present password: choose another one").into());
+    let facts = Facts::read(tx, user.ok_or_else(no_such_change)?).await?;
+    let present = facts.present.as_ref().map(|present| &present.id);
+    if present != Some(&change.password_id) {
+        return Err(no_such_change());
     }
-    Ok(())
+    Ok(facts)
 }

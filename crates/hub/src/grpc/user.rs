@@ -21,7 +21,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::context::{Context, Done, Scope};
 use crate::error::Error;
-use crate::grpc::{Service, access_policy, not_served, password};
+use crate::grpc::{Service, access_policy, not_served, password, password_change};
 use crate::page_token::ListKey;
 use crate::wire::{WireEnum, parse_mask, parse_timestamp, render_timestamp};
 
@@ -137,11 +137,35 @@ impl UserService for Service {
         self.refuse_unserved(&request)
     }
 
+    async fn set_own_password(
+        &self,
+        request: Request<idp::SetOwnPasswordRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        password_change::set_own(self, request).await
+    }
+
+    async fn set_others_password(
+        &self,
+        request: Request<idp::SetOthersPasswordRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        password_change::set_others(self, request).await
+    }
+
+    async fn generate_password(
+        &self,
+        request: Request<idp::GeneratePasswordRequest>,
+    ) -> Result<Response<idp::GeneratePasswordResponse>, Status> {
+        self.read(request, password_change::generate).await
+    }
+
+    async fn get_self_password_metadata(
+        &self,
+        request: Request<()>,
+    ) -> Result<Response<idp::PasswordMetadata>, Status> {
+        self.read(request, password_change::get_self_metadata).await
+    }
+
     not_served! {
-        set_own_password(idp::SetOwnPasswordRequest) -> Operation;
-        set_others_password(idp::SetOthersPasswordRequest) -> Operation;
-        generate_password(idp::GeneratePasswordRequest) -> idp::GeneratePasswordResponse;
-        get_self_password_metadata(()) -> idp::PasswordMetadata;
         commit_password(idp::CommitPasswordRequest) -> Operation;
     }
 }

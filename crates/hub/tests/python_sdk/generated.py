@@ -20,11 +20,7 @@ KINDS = {"required", "length", "pattern", "value", "size", "map_key", "exactly_o
 # What a later version serves.
 NOT_SERVED = {
     "UserService.CommitPassword",
-    "UserService.GeneratePassword",
     "UserService.GetPasswordChanges",
-    "UserService.GetSelfPasswordMetadata",
-    "UserService.SetOthersPassword",
-    "UserService.SetOwnPassword",
 }
 
 

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::Duration;
 
+use rollcall_domain::access::Subject;
 use rollcall_domain::audit::{AuditEvent, AuditOrigin, EventStatus};
 use rollcall_domain::id::AuditEventId;
 use rollcall_kit::clock::Clock as _;
@@ -26,6 +27,8 @@ const LOOKS_MAX: u32 = 300;
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 const PASSWORD: &str = "a Secret of 2 people!";
+const OTHER_PASSWORD: &str = "the Secret of 3 more!";
+const PROOF: &str = "cHJvb2Ygb2YgYSBwYXNzd29yZA";
 const HASH: &str = "00112233445566778899aabbccddee77";
 const COOKIE: &str = "bWVtb3J5IG9mIHRoZSBkaXJlY3Rvcnk=";
 
@@ -126,6 +129,7 @@ async fn hand_over_secrets(hub: &Harness) {
     hub.administrator
         .refused("UserService/SetPasswordHash", &damaged)
         .await;
+    hand_over_own_passwords(hub).await;
     let token = idp::SetReplicationTokenRequest {
         subject_container_id: hub.pool_id.clone(),
         replication_token: COOKIE.into(),
@@ -158,6 +162,33 @@ async fn hand_over_secrets(hub: &Harness) {
         .await;
 }
 
+/// Passwords that people set, or try to.
+async fn hand_over_own_passwords(hub: &Harness) {
+    let user_id = hub.create_user("dan").await;
+    let spec = |password: &str| idp::PasswordSpec {
+        password: password.into(),
+        generation_proof: PROOF.into(),
+    };
+    let mut others = idp::SetOthersPasswordRequest {
+        user_id: user_id.clone(),
+        password_spec: Some(spec(PASSWORD)),
+    };
+    let method = "UserService/SetOthersPassword";
+    hub.administrator.refused(method, &others).await;
+    others.password_spec = Some(idp::PasswordSpec {
+        password: PASSWORD.into(),
+        ..Default::default()
+    });
+    call(&hub.administrator, method, &others).await;
+    let dan = Subject::user(user_id.as_str());
+    let dan = hub.sign_in(dan, &[], hub.pool()).await;
+    let own = idp::SetOwnPasswordRequest {
+        password_spec: Some(spec(OTHER_PASSWORD)),
+        old_password: PASSWORD.into(),
+    };
+    dan.refused("UserService/SetOwnPassword", &own).await;
+}
+
 #[tokio::test]
 async fn no_secret_is_in_the_trail_or_in_its_export() {
     let (hub, file) = exporting(Harness::start().await).await;
@@ -178,6 +209,8 @@ async fn no_secret_is_in_the_trail_or_in_its_export() {
     let secret_of_token = bearer.rsplit('.').next().unwrap();
     for secret in [
         PASSWORD,
+        OTHER_PASSWORD,
+        PROOF,
         HASH,
         COOKIE,
         secret_of_token,

@@ -182,7 +182,7 @@ async fn callers_without_a_right_fill_the_trail_slowly_and_each_on_its_own() {
         assert!(event.request.contains("aje00000000000000000"));
     }
 
-    // Calls that no handler sees are the caller's too, and leave strangers their own.
+    // Requests that break the contract are the caller's too, and leave strangers their own.
     let own = idp::SetOwnPasswordRequest::default();
     for _ in 0..each {
         other.refused("UserService/SetOwnPassword", &own).await;

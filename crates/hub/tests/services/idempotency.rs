@@ -50,6 +50,10 @@ async fn a_key_names_one_call_of_one_caller() {
         if method.operation.is_none() || !is_served(&hub, method).await {
             continue;
         }
+        // It is for users; the scenarios of passwords repeat it.
+        if name == "UserService/SetOwnPassword" {
+            continue;
+        }
         let message = request(method, &fixtures.mutation(method).await);
         let caller = hub.administrator.with("idempotency-key", "the-key");
         let first: Operation = caller

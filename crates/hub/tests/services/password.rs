@@ -152,7 +152,7 @@ async fn a_weak_password_is_refused_by_the_rule_of_the_pool() {
         ..hub.new_user("ann")
     };
     let method = "UserService/Create";
-    for weak in ["qwerty-asdfgh", "Aa1-bcdef"] {
+    for weak in ["qwerty-asdfgh", "Aa1-horse"] {
         let status = hub.administrator.refused(method, &request(weak)).await;
         expect_field(&status, "password_spec.password");
         let text = format!("{status:?}");
@@ -161,7 +161,7 @@ async fn a_weak_password_is_refused_by_the_rule_of_the_pool() {
     }
     let _: (idp::CreateUserMetadata, idp::User) = hub
         .administrator
-        .change(method, &request("Aa1-bcdefg"))
+        .change(method, &request("Aa1-horses"))
         .await
         .unwrap();
 }

@@ -15,6 +15,7 @@ mod membership;
 mod operation;
 mod organization;
 mod password;
+mod password_change;
 mod quota;
 mod replication_token;
 mod service_account;

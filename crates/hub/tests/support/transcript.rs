@@ -23,10 +23,12 @@ use tonic_types::StatusExt as _;
 const RECORDED_MODULE: &str = "scenarios::";
 
 /// Fields whose content is random.
-const RANDOM_FIELDS: [&str; 9] = [
+const RANDOM_FIELDS: [&str; 11] = [
     "changeToken",
+    "generationProof",
     "iamToken",
     "nextPageToken",
+    "password",
     "privateKey",
     "publicKey",
     "refreshToken",

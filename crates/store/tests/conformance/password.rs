@@ -1,12 +1,13 @@
 //! Passwords and the queue of hashes that wait to be strengthened.
 
 use rollcall_domain::id::SessionId;
-use rollcall_domain::password::{ForeignScheme, Password, PasswordKind, StoredForm};
+use rollcall_domain::password::{ForeignScheme, Password, PasswordKind, PasswordUse, StoredForm};
+use rollcall_domain::password_history::{EarlierPassword, HISTORY_MAX};
 use rollcall_kit::secret::{SecretBytes, SecretString};
 
 use crate::world::{NOW, World, at, insert_users, read, user_id, write};
 
-crate::on_both_engines!(forms, queue);
+crate::on_both_engines!(forms, queue, last_use, history);
 
 fn sealed(n: u32, session: Option<&str>) -> Password {
     Password {
@@ -128,4 +129,93 @@ async fn queue(world: &World) {
         ["pw1-new"],
         "a new value is not claimed"
     );
+}
+
+async fn last_use(world: &World) {
+    let store = &world.store;
+    insert_users(store, 1).await;
+    let password = sealed(0, None);
+    let changed = Password {
+        kind: PasswordKind::Temporary,
+        ..password.clone()
+    };
+    let other = Password {
+        id: "pw0-new".into(),
+        ..password.clone()
+    };
+    let found = write(store, async move |tx| {
+        let mut found = Vec::new();
+        tx.save_password(&password).await?;
+        found.push(tx.find_password_use(&user_id(0)).await?);
+        tx.note_password_use(&password.id, at(3), "192.0.2.1")
+            .await?;
+        tx.note_password_use(&password.id, at(4), "192.0.2.7")
+            .await?;
+        tx.note_password_use(&"unknown".into(), at(5), "192.0.2.8")
+            .await?;
+        tx.save_password(&changed).await?;
+        found.push(tx.find_password_use(&user_id(0)).await?);
+        tx.save_password(&other).await?;
+        found.push(tx.find_password_use(&user_id(0)).await?);
+        Ok(found)
+    })
+    .await;
+    let used = PasswordUse {
+        used_at: at(4),
+        address: "192.0.2.7".into(),
+    };
+    assert_eq!(found, [None, Some(used), None]);
+}
+
+async fn history(world: &World) {
+    let store = &world.store;
+    insert_users(store, 2).await;
+    let text = |n: u32| SecretString::new(format!("text {n}"));
+    let earlier = move |n: u32| EarlierPassword {
+        id: format!("old{n}").into(),
+        user_id: user_id(0),
+        form: match n % 3 {
+            0 => StoredForm::Argon2NtHash(text(n)),
+            1 => StoredForm::Argon2Password(text(n)),
+            _ => StoredForm::Foreign {
+                scheme: ForeignScheme::Pkcs5s2,
+                text: text(n),
+            },
+        },
+        replaced_at: at(i64::from(n)),
+    };
+    let (mine, others, none) = write(store, async move |tx| {
+        for n in 0..HISTORY_MAX + 3 {
+            tx.insert_earlier_password(&earlier(n)).await?;
+        }
+        let other = EarlierPassword {
+            id: "other".into(),
+            user_id: user_id(1),
+            ..earlier(0)
+        };
+        tx.insert_earlier_password(&other).await?;
+        let mine = tx.list_earlier_passwords(&user_id(0)).await?;
+        let others = tx.list_earlier_passwords(&user_id(1)).await?;
+        tx.delete_user(&user_id(0)).await?;
+        Ok((
+            mine,
+            others.len(),
+            tx.list_earlier_passwords(&user_id(0)).await?,
+        ))
+    })
+    .await;
+    let newest: Vec<_> = (3..HISTORY_MAX + 3).rev().map(earlier).collect();
+    assert_eq!(mine, newest);
+    assert_eq!((others, none), (1, vec![]));
+    let sealed = EarlierPassword {
+        form: StoredForm::SealedNtHash(SecretBytes::new(vec![1])),
+        ..earlier(0)
+    };
+    let refused = store
+        .write(async move |tx: &rollcall_store::Tx| tx.insert_earlier_password(&sealed).await)
+        .await;
+    assert!(matches!(
+        refused,
+        Err(rollcall_store::Error::Corrupt { .. })
+    ));
 }

@@ -24,7 +24,12 @@ async fn opening_again_changes_nothing(world: &World) {
         .await;
     assert_eq!(
         applied,
-        ["0001_first", "0002_whole_contract", "0003_session_changes"]
+        [
+            "0001_first",
+            "0002_whole_contract",
+            "0003_session_changes",
+            "0004_passwords"
+        ]
     );
 }
 

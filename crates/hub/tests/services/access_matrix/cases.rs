@@ -87,6 +87,8 @@ const HASH: &str = r#"{"userpoolId": "$pool", "username": "$fresh@staff.idp.roll
     "passwordHashType": "AD_MD4"}}"#;
 const WEAK_PASSWORD: &str = r#"{"userpoolId": "$pool", "fullName": "Fresh",
     "username": "$fresh@staff.idp.rollcall.internal", "passwordSpec": {"password": "a"}}"#;
+const OWN_PASSWORD: &str = r#"{"passwordSpec": {"password": "a"}}"#;
+const OTHERS_PASSWORD: &str = r#"{"userId": "$user", "passwordSpec": {"password": "a"}}"#;
 const SET_HASH: &str = r#"{"userId": "$user", "hash":
     {"passwordHash": "8846f7eaee8fb117ad06bdd830b7586c", "passwordHashType": "AD_MD4"}}"#;
 const EXTERNAL_GROUP: &str = r#"{"organizationId": "$organization", "name": "$fresh",
@@ -192,6 +194,10 @@ pub const CASES: &[Case] = &[
         r#"{"userId": "$user", "externalId": "guid"}"#,
     ),
     fenced("UserService/SetPasswordHash", SET_HASH),
+    plain("UserService/SetOwnPassword", OWN_PASSWORD),
+    plain("UserService/SetOthersPassword", OTHERS_PASSWORD),
+    plain("UserService/GeneratePassword", "{}"),
+    plain("UserService/GetSelfPasswordMetadata", "{}"),
     plain(
         "SynchronizationService/GetSynchronizationSettings",
         CONTAINER,
@@ -395,9 +401,5 @@ pub const CASES: &[Case] = &[
 /// Methods that this version does not serve.
 pub const NOT_SERVED: &[&str] = &[
     "UserService/CommitPassword",
-    "UserService/GeneratePassword",
     "UserService/GetPasswordChanges",
-    "UserService/GetSelfPasswordMetadata",
-    "UserService/SetOthersPassword",
-    "UserService/SetOwnPassword",
 ];

@@ -1,0 +1,365 @@
+//! Passwords that people set: `SetOwnPassword`, `SetOthersPassword`, `GeneratePassword` and
+//! `GetSelfPasswordMetadata` of `UserService`. Imported hashes are `password`.
+//!
+//! Invariant: only callers who may set a password make the hub compute one, and what was examined
+//! before the transaction is looked at again in it. Deliberately absent: the rules, which the domain
+//! has.
+
+use std::sync::Arc;
+
+use rollcall_domain::access::{Permission, ResourceRef, Subject, SubjectKind};
+use rollcall_domain::id::{PasswordId, UserId};
+use rollcall_domain::password::{Password, PasswordKind, PasswordUse};
+use rollcall_domain::password_change::{self as rule, OldPassword};
+use rollcall_domain::password_history::EarlierPassword;
+use rollcall_domain::refusal::Refusal;
+use rollcall_domain::user::User;
+use rollcall_kit::secret::SecretString;
+use rollcall_kit::timestamp::Timestamp;
+use rollcall_proto::idp;
+use rollcall_proto::idp::password_metadata::{PasswordType, PasswordUsage};
+use rollcall_proto::operation::Operation;
+use rollcall_store::Tx;
+use tonic::{Request, Response, Status};
+
+use crate::audit::event_type;
+use crate::call::{Call, TokenFacts};
+use crate::context::{Context, Done, Scope};
+use crate::error::Error;
+use crate::grpc::{Service, accept, check, operation, user};
+use crate::password_change::{self, Facts};
+use crate::sign_in::{Verdict, verify};
+use crate::sign_in_guard;
+use crate::wire::render_timestamp;
+
+const PASSWORD: &str = "password_spec.password";
+const PROOF: &str = "password_spec.generation_proof";
+
+/// A new password that was found good, and the present one it was compared to.
+struct Prepared {
+    argon2: SecretString,
+    kind: PasswordKind,
+    present: Option<PasswordId>,
+}
+
+impl Prepared {
+    /// Requires that nobody set another password since.
+    fn require_still(&self, facts: &Facts) -> Result<(), Refusal> {
+        let present = facts.present.as_ref().map(|present| &present.id);
+        if present == self.present.as_ref() {
+            return Ok(());
+        }
+        Err(Refusal::aborted(format!(
+            "the password of user {} was changed by another call: try again",
+            facts.user.id
+        )))
+    }
+
+    /// The password as it is stored.
+    fn password(&self, cx: &Context, user: &User) -> Password {
+        let id = PasswordId::new(cx.new_id(PasswordId::PREFIX));
+        let (user_id, argon2) = (user.id.clone(), self.argon2.clone());
+        Password::set_here(id, user_id, argon2, self.kind, cx.call.now)
+    }
+}
+
+/// `UserService.SetOwnPassword`.
+pub async fn set_own(
+    service: &Service,
+    request: Request<idp::SetOwnPasswordRequest>,
+) -> Result<Response<Operation>, Status> {
+    let (call, request) = accept(request)?;
+    match service.find_earlier(&call, &request).await {
+        Ok(None) => {}
+        Ok(Some(operation)) => return Ok(operation::answer(&call, operation)),
+        Err(error) => return Err(service.refuse_early(&call, &request, error).await),
+    }
+    let prepared = match prepare_own(service, &call, &request).await {
+        Ok(prepared) => prepared,
+        Err(error) => return Err(service.refuse_early(&call, &request, error).await),
+    };
+    let given = old_password(&request);
+    let subject = call.subject.clone();
+    let decide = async move |cx: &Context, tx: &Tx, _: &idp::SetOwnPasswordRequest| {
+        change_own(cx, tx, given, &prepared).await
+    };
+    let answer = service
+        .mutate_accepted(call, request, "Change the own password", decide)
+        .await?;
+    if let Some(subject) = subject {
+        service.0.tokens.forget_subject(&subject.id);
+    }
+    Ok(answer)
+}
+
+fn old_password(request: &idp::SetOwnPasswordRequest) -> OldPassword {
+    if request.old_password.is_empty() {
+        OldPassword::Absent
+    } else {
+        OldPassword::Given
+    }
+}
+
+async fn prepare_own(
+    service: &Service,
+    call: &Arc<Call>,
+    request: &idp::SetOwnPasswordRequest,
+) -> Result<Prepared, Error> {
+    let spec = require_spec(request.password_spec.as_ref())?;
+    if !spec.generation_proof.is_empty() {
+        let why = "goes with passwords for other users only";
+        return Err(Refusal::invalid(PROOF, why).into());
+    }
+    let (facts, earlier) = service
+        .find_first(call, async move |cx: &Context, tx: &Tx| {
+            with_earlier(tx, find_own(cx, tx).await?).await
+        })
+        .await?;
+    let present = facts.require_present()?;
+    let given = old_password(request);
+    rule::require_own_change(&facts.pool, &facts.user, present, given, call.now)?;
+    let old =
+        (given == OldPassword::Given).then(|| SecretString::new(request.old_password.clone()));
+    if let Some(old) = &old {
+        require_right(service, &facts, present, old, call.now).await?;
+    }
+    let new = SecretString::new(spec.password.clone());
+    let old = old.as_ref();
+    let argon2 =
+        password_change::examine(&service.0, &facts, &earlier, PASSWORD, &new, old).await?;
+    Ok(Prepared {
+        argon2,
+        kind: PasswordKind::Permanent,
+        present: Some(present.id.clone()),
+    })
+}
+
+/// Requires that `old` is the present password, and counts wrong ones as a sign-in does: when there
+/// were too many, the right one looks like a wrong one.
+async fn require_right(
+    service: &Service,
+    facts: &Facts,
+    present: &Password,
+    old: &SecretString,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let verified = verify(&service.0, Some(present), old).await?;
+    let is_right = verified.verdict == Verdict::Right;
+    let (user_id, policy) = (facts.user.id.clone(), facts.pool.bruteforce_policy);
+    let store = &service.0.store;
+    let passed = store
+        .write(async move |tx: &Tx| {
+            let is_allowed = sign_in_guard::allowed(tx, &user_id, &policy, now).await?;
+            if is_allowed && !is_right {
+                sign_in_guard::note_failure(tx, &user_id, &policy, now).await?;
+            }
+            Ok::<_, Error>(is_allowed && is_right)
+        })
+        .await?;
+    if passed {
+        return Ok(());
+    }
+    Err(Refusal::invalid("old_password", "is not the present password").into())
+}
+
+async fn change_own(
+    cx: &Context,
+    tx: &Tx,
+    given: OldPassword,
+    prepared: &Prepared,
+) -> Result<Done, Error> {
+    let facts = find_own(cx, tx).await?;
+    cx.check_fence(tx, Scope::Userpool(&facts.pool.id)).await?;
+    let present = facts.require_present()?;
+    rule::require_own_change(&facts.pool, &facts.user, present, given, cx.call.now)?;
+    prepared.require_still(&facts)?;
+    set(cx, tx, &facts, prepared, cx.call.token.as_ref()).await?;
+    if given == OldPassword::Given {
+        sign_in_guard::note_success(tx, &facts.user.id).await?;
+    }
+    let metadata = idp::SetOwnPasswordMetadata {
+        user_id: facts.user.id.to_string(),
+    };
+    let resource = user::resource(&facts.user);
+    let done = Done::new(&metadata, &idp::SetOwnPasswordResponse {}, resource);
+    Ok(match present.kind {
+        PasswordKind::Temporary => done.told_as(&event_type::ONE_TIME_PASSWORD_CHANGED),
+        PasswordKind::Permanent => done,
+    })
+}
+
+/// `UserService.SetOthersPassword`.
+pub async fn set_others(
+    service: &Service,
+    request: Request<idp::SetOthersPasswordRequest>,
+) -> Result<Response<Operation>, Status> {
+    let (call, request) = accept(request)?;
+    match service.find_earlier(&call, &request).await {
+        Ok(None) => {}
+        Ok(Some(operation)) => return Ok(operation::answer(&call, operation)),
+        Err(error) => return Err(service.refuse_early(&call, &request, error).await),
+    }
+    let prepared = match prepare_others(service, &call, &request).await {
+        Ok(prepared) => prepared,
+        Err(error) => return Err(service.refuse_early(&call, &request, error).await),
+    };
+    let subject = UserId::from(request.user_id.as_str()).into();
+    let decide = async move |cx: &Context, tx: &Tx, request: &idp::SetOthersPasswordRequest| {
+        change_others(cx, tx, request, &prepared).await
+    };
+    let answer = service
+        .mutate_accepted(call, request, "Set the password of a user", decide)
+        .await?;
+    service.0.tokens.forget_subject(&subject);
+    Ok(answer)
+}
+
+async fn prepare_others(
+    service: &Service,
+    call: &Arc<Call>,
+    request: &idp::SetOthersPasswordRequest,
+) -> Result<Prepared, Error> {
+    let spec = require_spec(request.password_spec.as_ref())?;
+    let id = request.user_id.clone();
+    let (facts, earlier) = service
+        .find_first(call, async move |cx: &Context, tx: &Tx| {
+            with_earlier(tx, find_managed(cx, tx, &id).await?).await
+        })
+        .await?;
+    let hub = &service.0;
+    let new = SecretString::new(spec.password.clone());
+    let (argon2, kind) = if spec.generation_proof.is_empty() {
+        let argon2 = password_change::examine(hub, &facts, &earlier, PASSWORD, &new, None).await?;
+        (argon2, PasswordKind::Permanent)
+    } else {
+        let maker = &hub.password_maker;
+        maker.check(PROOF, &new, &spec.generation_proof, call.now)?;
+        let argon2 = password_change::hash(hub, &new).await?;
+        (argon2, PasswordKind::Temporary)
+    };
+    Ok(Prepared {
+        argon2,
+        kind,
+        present: facts.present.map(|present| present.id),
+    })
+}
+
+async fn change_others(
+    cx: &Context,
+    tx: &Tx,
+    request: &idp::SetOthersPasswordRequest,
+    prepared: &Prepared,
+) -> Result<Done, Error> {
+    let facts = find_managed(cx, tx, &request.user_id).await?;
+    prepared.require_still(&facts)?;
+    set(cx, tx, &facts, prepared, None).await?;
+    let metadata = idp::SetOthersPasswordMetadata {
+        user_id: facts.user.id.to_string(),
+    };
+    let resource = user::resource(&facts.user);
+    let response = idp::SetOthersPasswordResponse {};
+    Ok(Done::new(&metadata, &response, resource))
+}
+
+/// Sets the password.
+async fn set(
+    cx: &Context,
+    tx: &Tx,
+    facts: &Facts,
+    prepared: &Prepared,
+    kept: Option<&TokenFacts>,
+) -> Result<(), Error> {
+    password_change::require_here(tx, facts).await?;
+    let new = prepared.password(cx, &facts.user);
+    let present = facts.present.as_ref();
+    password_change::replace(tx, present, &new, kept, cx.call.now).await
+}
+
+/// A password and the proof of it; nothing is stored.
+pub async fn generate(
+    cx: &Context,
+    tx: &Tx,
+    _: &idp::GeneratePasswordRequest,
+) -> Result<idp::GeneratePasswordResponse, Error> {
+    cx.authorize(tx, Permission::UsersManage, Scope::Anywhere)
+        .await?;
+    let maker = &cx.hub.password_maker;
+    let made = maker.generate(cx.hub.entropy.as_ref(), cx.call.now)?;
+    Ok(idp::GeneratePasswordResponse {
+        password_spec: Some(idp::PasswordSpec {
+            password: made.password.expose().to_owned(),
+            generation_proof: made.proof,
+        }),
+    })
+}
+
+/// What is known about the password of the caller.
+pub async fn get_self_metadata(
+    cx: &Context,
+    tx: &Tx,
+    (): &(),
+) -> Result<idp::PasswordMetadata, Error> {
+    let facts = find_own(cx, tx).await?;
+    let present = facts.require_present()?;
+    let last_use = tx.find_password_use(&facts.user.id).await?;
+    let ends_at = present.ends_at(&facts.user, &facts.pool.lifetime_policy);
+    let password_type = match present.kind {
+        PasswordKind::Temporary => PasswordType::Temporary,
+        PasswordKind::Permanent => PasswordType::Permanent,
+    };
+    Ok(idp::PasswordMetadata {
+        id: present.id.to_string(),
+        r#type: password_type.into(),
+        created_at: Some(render_timestamp(present.set_at())),
+        expires_at: ends_at.map(render_timestamp),
+        last_usage: last_use.map(render_use),
+    })
+}
+
+fn render_use(last_use: PasswordUse) -> PasswordUsage {
+    PasswordUsage {
+        used_at: Some(render_timestamp(last_use.used_at)),
+        ip_address: last_use.address,
+    }
+}
+
+fn require_spec(spec: Option<&idp::PasswordSpec>) -> Result<&idp::PasswordSpec, Error> {
+    let spec = spec.ok_or_else(|| Refusal::invalid("password_spec", "must be set"))?;
+    check(spec)?;
+    Ok(spec)
+}
+
+/// The caller, who has to be a user.
+async fn find_own(cx: &Context, tx: &Tx) -> Result<Facts, Error> {
+    let caller = cx.caller()?;
+    let found = match caller.kind {
+        SubjectKind::UserAccount => tx.find_user(&UserId::from(caller.id.as_str())).await?,
+        _ => None,
+    };
+    let user = found.ok_or_else(|| {
+        Refusal::precondition(
+            "NOT_A_USER",
+            "only users of a pool have a password here: sign in as one of them",
+        )
+    })?;
+    Facts::read(tx, user).await
+}
+
+/// A user whose password the caller may set.
+async fn find_managed(cx: &Context, tx: &Tx, id: &str) -> Result<Facts, Error> {
+    let found = tx.find_user(&UserId::from(id)).await?;
+    let (user, caller_bindings) = cx.admit(tx, Permission::UsersManage, id, found).await?;
+    let facts = Facts::read(tx, user).await?;
+    let organization = ResourceRef::organization(&facts.pool.organization_id);
+    let subject = Subject::user(facts.user.id.as_str());
+    let bindings = tx
+        .list_access_bindings_for(&subject, &[organization])
+        .await?;
+    rule::check_rank(&bindings, &caller_bindings)?;
+    Ok(facts)
+}
+
+async fn with_earlier(tx: &Tx, facts: Facts) -> Result<(Facts, Vec<EarlierPassword>), Error> {
+    let earlier = tx.list_earlier_passwords(&facts.user.id).await?;
+    Ok((facts, earlier))
+}
