@@ -4,8 +4,6 @@
 
 use std::str::FromStr;
 
-use rollcall_kit::secret::SecretBytes;
-
 use crate::attributes::Attributes;
 use crate::dirsync::{parse_position, take_members};
 use crate::dn::Dn;
@@ -15,7 +13,8 @@ use crate::guid::Guid;
 use crate::message::{self, Message};
 use crate::rpc::{mapper, pdu};
 use crate::search::parse_entry;
-use crate::security::{Kdc, Krb5Config, keytab, wrap_token};
+use crate::security::krb5_config::Krb5Config;
+use crate::security::{keytab, refusal, wrap_token};
 use crate::sid::Sid;
 
 /// Decodes the bytes and forgets the result; panics only when a decoder has a defect.
@@ -32,13 +31,11 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("drs_cursor", |bytes| {
         drop(ReplicationCursor::from_bytes(bytes))
     }),
-    ("wrap_token", wrap_token),
+    ("krb_error", |bytes| _ = refusal::parse(bytes)),
+    ("wrap_token", wrap_token::fuzz),
     ("keytab", |bytes| drop(keytab::parse(bytes))),
-    ("krb5_config", |bytes| {
-        text(bytes, |text| {
-            drop(Krb5Config::parse(text));
-            drop(Kdc::parse(text));
-        });
+    ("krb5_conf", |bytes| {
+        text(bytes, |text| drop(Krb5Config::parse(text)))
     }),
     ("ldap_message", ldap_message),
     ("dirsync_control", |bytes| drop(parse_position(bytes))),
@@ -68,20 +65,6 @@ fn rpc_pdu(bytes: &[u8]) {
     pdu::parse_refusal(&pdu).ok();
     if let Ok(parts) = pdu.parts() {
         pdu::padding(parts.trailer, 10).ok();
-    }
-}
-
-/// A sealed message as a packet of RPC and as a buffer of LDAP, each under a new context.
-fn wrap_token(bytes: &[u8]) {
-    let context = |extra| wrap_token::Opener::new(SecretBytes::new(vec![7; 32]), extra);
-    if let Ok(mut opener) = context(0) {
-        opener.open_buffer(bytes).ok();
-    }
-    let token_bytes = wrap_token::TOKEN_BYTES + usize::from(wrap_token::EXTRA_RPC);
-    let (token, body) = bytes.split_at(token_bytes.min(bytes.len()));
-    if let Ok(mut opener) = context(wrap_token::EXTRA_RPC) {
-        let mut body = body.to_vec();
-        opener.open_packet(&[0; 24], &mut body, &[0; 8], token).ok();
     }
 }
 

@@ -10,8 +10,8 @@ mod context;
 mod error;
 mod kdc;
 pub(crate) mod keytab;
-mod krb5_config;
-mod refusal;
+pub(crate) mod krb5_config;
+pub(crate) mod refusal;
 pub(crate) mod wrap_token;
 
 use std::fmt;

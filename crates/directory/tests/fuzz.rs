@@ -64,35 +64,30 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         "filter" => &[r"(&(|(a=b*c*)(!(d>=\2a)))(e:1.2.3:=4)(f=*))"],
         "guid" => &["03020100-0504-0706-0809-0a0b0c0d0e0f"],
         "sid" => &["S-1-5-21-1-2-3-513"],
-        "krb5_config" => &[
-            "[libdefaults]\n default_realm = CORP\n[realms]\nCORP = {\n kdc = tcp/[::1]:88 # x\n}\n",
-            "[domain_realm]\n.corp = CORP\n",
+        "krb5_conf" => &["[libdefaults]\ndefault_realm = A\n[realms]\nA = {\nkdc = b:88\n}\n"],
+        "keytab" => &[
+            "\u{5}\u{2}\0\0\0>\0\u{1}\0\u{4}CORP\0\u{3}svc\0\0\0\u{1}\0\0\0\0\u{2}\0\u{12}\0 \
+             0123456789abcdef0123456789abcdef\0\0\0\u{2}",
         ],
         _ => &[],
     };
     seeds.extend(texts.iter().map(|text| text.as_bytes().to_vec()));
     match target {
-        "keytab" => seeds.push(keytab()),
-        // Sealed by the acceptor with its subkey, rotated, with 16 bytes of extra content and none.
-        "wrap_token" => seeds.extend([16, 0].map(|extra| {
-            let head = [5, 4, 7, 0xff, 0, extra, 0, 28, 0, 0, 0, 0, 0, 0, 0, 9];
-            [head.to_vec(), vec![3; 100]].concat()
-        })),
+        "krb_error" => seeds.push(
+            b"\0\0\0\x1c\x7e\x1a\x30\x18\xa4\x11\x18\x0f20261129204400Z\xa6\x03\x02\x01\x12"
+                .to_vec(),
+        ),
+        "wrap_token" => {
+            for extra in [0, 16] {
+                let header = [5, 4, 7, 0xff, 0, extra, 0, 28];
+                seeds.push([&header[..], &[0; 8 + 96]].concat());
+            }
+        }
         _ => {}
     }
     // A cursor, and something to begin with for everything.
     seeds.push([vec![1], vec![7; 40 + 24]].concat());
     seeds
-}
-
-/// Version 5.2, one key of one principal.
-fn keytab() -> Vec<u8> {
-    let mut entry = vec![0, 1, 0, 4];
-    entry.extend(b"CORP\0\x03svc");
-    entry.extend([0, 0, 0, 1, 0, 0, 0, 0, 2, 0, 18, 0, 32]);
-    entry.extend([7; 32]);
-    entry.extend([0, 0, 0, 2]);
-    [vec![5, 2, 0, 0, 0, entry.len() as u8], entry].concat()
 }
 
 fn hex(data: &str) -> Vec<u8> {
