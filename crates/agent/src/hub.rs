@@ -33,11 +33,13 @@ mod before;
 mod listing;
 mod name;
 mod one;
+pub(crate) mod password_hash;
 mod preview;
 mod write;
 
 pub use account::Account;
 pub use listing::Foreign;
+pub use password_hash::Holder;
 pub(crate) use one::user_field;
 
 /// Attempts of one call: with waits of up to 30 s they outlast any lease, which ends them.
