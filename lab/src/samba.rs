@@ -7,6 +7,7 @@
 mod configuration;
 mod deleted;
 mod dirsync;
+mod invocation;
 mod keytab;
 mod template;
 

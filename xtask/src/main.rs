@@ -6,6 +6,7 @@
 mod bench;
 mod check;
 mod demo;
+mod fuzz;
 mod lab;
 mod shell;
 mod test;
@@ -35,6 +36,8 @@ enum Command {
     Tidy,
     /// Measure, beside a bare baseline in the same run
     Bench(bench::Arguments),
+    /// Feed every decoder with damaged messages
+    Fuzz(fuzz::Arguments),
     /// Start a domain controller to play with, and stop it on Ctrl-C
     Lab(lab::Arguments),
 }
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Tidy => tidy::run(),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Lab(arguments) => lab::run(&arguments),
     };
     match done {

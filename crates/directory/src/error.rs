@@ -8,6 +8,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::drsuapi::ReplicationProblem;
 use crate::security::SecurityError;
 
 /// Why the directory could not be used. `Display` is one sentence with the remedy.
@@ -81,6 +82,9 @@ pub enum Error {
     /// Kerberos or NTLM did not let us in, or a sealed message was not authentic.
     #[error("{0}")]
     Security(#[from] SecurityError),
+    /// Password hashes could not be replicated.
+    #[error("{0}")]
+    Replication(ReplicationProblem),
     /// The account may not do this (result 50).
     #[error("the account may not {what}; grant it {right} ({text})")]
     RightsMissing {
@@ -190,6 +194,7 @@ impl Error {
             | Self::ConnectionLost { .. }
             | Self::Silent { .. } => true,
             Self::Security(error) => error.is_transient(),
+            Self::Replication(problem) => problem.is_transient(),
             Self::InvalidUrl { .. }
             | Self::Unsafe(_)
             | Self::CaFile { .. }

@@ -1,9 +1,12 @@
-//! Rollcall: reading and writing directories over LDAP.
+//! Rollcall: reading and writing directories over LDAP, and reading password hashes by replication.
 //!
 //! A small LDAP client of our own for Active Directory (Windows and Samba): LDAPS with simple bind or
 //! LDAP sealed by Kerberos, paged searches, DirSync, ranged members. Invariant: an incomplete read is always an error; see
 //! [`Search::next`] and [`DirSync::next`]. Bytes from the network never panic and never cost more
 //! memory than was received. Deliberately absent: nouns of the hub, retries, and all policy.
+//!
+//! Beside it [`Replication`] reads what LDAP never shows, over DCE/RPC of our own, as little of it as
+//! that needs.
 //!
 //! The codec is ours because a directory needs what the existing ones leave out: filters with bytes
 //! (`objectGUID`) and full RFC 4515 text, strictness against truncated values, and messages that
@@ -14,9 +17,12 @@ mod ber;
 mod connection;
 mod dirsync;
 mod dn;
+mod drsuapi;
 mod entry;
 mod error;
 mod filter;
+#[doc(hidden)]
+pub mod fuzz;
 #[cfg(test)]
 mod golden;
 mod guid;
@@ -26,7 +32,11 @@ mod options;
 mod origin;
 mod rights;
 mod root_dse;
+<<<<<<< HEAD
 mod sasl;
+=======
+mod rpc;
+>>>>>>> drsuapi
 mod search;
 mod security;
 mod sid;
@@ -40,6 +50,11 @@ pub use dirsync::{
     MemberDetail,
 };
 pub use dn::{Dn, InvalidDn, escape};
+pub use drsuapi::{
+    HashValue, NtHash, Page, PasswordLastSet, ReplicatedAttribute, ReplicatedObject, Replication,
+    ReplicationCursor, ReplicationOptions, ReplicationProblem, ReplicationRight, Undecryptable,
+    Usns,
+};
 pub use entry::{Entry, Kind, Member};
 pub use error::{BindProblem, CertificateProblem, Error, Unsafe};
 pub use filter::{Filter, InvalidFilter};
