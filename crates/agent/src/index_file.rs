@@ -19,6 +19,7 @@ use crate::engine::index::{Dirty, Index, Record};
 use crate::engine::memory::Memory;
 
 mod account_state;
+mod password_hash;
 mod record;
 
 const FILE: &str = "index.redb";

@@ -57,7 +57,7 @@ impl Dated {
     pub fn is_news(&self, stored: Option<Timestamp>, reading: Reading) -> bool {
         match (self.created_at, stored) {
             (Some(new), Some(stored)) if new != stored => new > stored,
-            (Some(_) | None, Some(_)) => reading == Reading::Changes,
+            (_, Some(_)) => reading == Reading::Changes,
             (_, None) => true,
         }
     }
