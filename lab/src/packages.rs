@@ -23,6 +23,8 @@ pub enum Need {
     Postgres,
     /// `ldapsearch` and its relatives, as an independent client.
     LdapUtils,
+    /// `slappasswd` with its modules, for hashes of another directory.
+    OpenLdap,
     /// `python3 -m venv`, for the official SDK.
     PythonVenv,
     /// `node` and `npm`, for the official SDK.
@@ -31,10 +33,11 @@ pub enum Need {
 
 impl Need {
     /// All but [`Self::Node`], which many machines have from elsewhere.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Samba,
         Self::Postgres,
         Self::LdapUtils,
+        Self::OpenLdap,
         Self::PythonVenv,
     ];
 
@@ -56,6 +59,7 @@ impl Need {
             ],
             Self::Postgres => &["postgresql", "python3"],
             Self::LdapUtils => &["ldap-utils"],
+            Self::OpenLdap => &["slapd", "slapd-contrib"],
             Self::PythonVenv => &["python3", "python3-venv"],
             Self::Node => &["nodejs", "npm"],
         }

@@ -24,7 +24,8 @@ pub struct Arguments {
     /// Number of memberships over all groups
     #[arg(long, default_value_t = 100_000)]
     memberships: u32,
-    /// Measure only what this word is part of: `progress`, `full-run`, `delta`, `memory`, `groups`
+    /// Measure only what this word is part of: `progress`, `sign-in`, `strengthening`, `full-run`,
+    /// `delta`, `memory`, `groups`
     filter: Option<String>,
     /// Cargo profile the programs are built with
     #[arg(long, default_value = "release")]
@@ -51,6 +52,21 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             let mut command = shell::cargo();
             command.args(["bench", "--locked", "--profile", &arguments.profile]);
             shell::run(command.args(["--package", package, "--bench", bench]))?;
+        }
+    }
+    for word in ["sign-in", "strengthening"] {
+        if wanted(word) {
+            let mut command = shell::cargo();
+            command.args(["bench", "--locked", "--profile", &arguments.profile]);
+            command.args([
+                "--package",
+                "rollcall-hub",
+                "--bench",
+                "sign_in",
+                "--",
+                word,
+            ]);
+            shell::run(&mut command)?;
         }
     }
     if wanted("full-run") || wanted("delta") {

@@ -13,7 +13,7 @@ use crate::operation::Patience;
 use crate::output::{Format, Output};
 use crate::{
     access, audit, connection, endpoint, group, key, operation, organization, profile, prompt,
-    service_account, session, settings, token, user, userpool,
+    service_account, session, settings, sign_in, token, user, userpool,
 };
 
 /// How long a change is waited for.
@@ -97,6 +97,11 @@ enum Noun {
     /// Addresses of the services of the hub.
     #[command(subcommand, visible_alias = "endpoints")]
     Endpoint(endpoint::Command),
+    /// Signs a person in and prints the token.
+    SignIn(sign_in::SignInArguments),
+    /// Sessions of people who signed in.
+    #[command(subcommand, visible_alias = "sign-in-sessions")]
+    SignInSession(sign_in::Command),
     /// Tokens for other programs.
     #[command(subcommand)]
     Token(token::Command),
@@ -133,7 +138,16 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     if let Noun::Profile(command) = &arguments.noun {
         return profile::run(command, &arguments.connection, &environment, &output);
     }
-    let target = arguments.connection.resolve(&environment)?;
+    let is_stranger = match &arguments.noun {
+        Noun::SignIn(_) => true,
+        Noun::SignInSession(command) => command.is_for_strangers(),
+        _ => false,
+    };
+    let target = if is_stranger {
+        arguments.connection.resolve_for_stranger(&environment)?
+    } else {
+        arguments.connection.resolve(&environment)?
+    };
     let client = Client::connect(target.options()?).await?;
     let session = Session {
         client,
@@ -153,6 +167,8 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Noun::Key(command) => key::run(command, &session).await,
         Noun::Audit(command) => audit::run(command, &session).await,
         Noun::Endpoint(command) => endpoint::run(command, &session).await,
+        Noun::SignIn(arguments) => sign_in::sign_in(&session, arguments).await,
+        Noun::SignInSession(command) => sign_in::run(command, &session).await,
         Noun::Token(command) => token::run(command, &session).await,
         Noun::Profile(_) => Ok(()),
     }

@@ -76,6 +76,8 @@ pub struct Target {
 /// How the caller proves who it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
+    /// Not at all: enough to sign in.
+    Stranger,
     /// With the key in this file.
     Key(PathBuf),
     /// With this token.
@@ -109,6 +111,24 @@ impl ConnectionArguments {
     pub fn resolve(&self, environment: &Environment) -> Result<Target, Failure> {
         let profile = self.profile(environment)?;
         let identity = self.identity(environment, &profile)?;
+        self.resolve_as(identity, profile, environment)
+    }
+
+    /// As [`ConnectionArguments::resolve`], for a caller who has yet to prove who it is.
+    ///
+    /// # Errors
+    /// As [`ConnectionArguments::resolve`], but for missing credentials.
+    pub fn resolve_for_stranger(&self, environment: &Environment) -> Result<Target, Failure> {
+        let profile = self.profile(environment)?;
+        self.resolve_as(Identity::Stranger, profile, environment)
+    }
+
+    fn resolve_as(
+        &self,
+        identity: Identity,
+        profile: Profile,
+        environment: &Environment,
+    ) -> Result<Target, Failure> {
         let address = self
             .address
             .clone()
@@ -174,6 +194,7 @@ impl Target {
     /// `Usage` when the key cannot be read.
     pub fn options(&self) -> Result<ClientOptions, Failure> {
         let credentials = match &self.identity {
+            Identity::Stranger => Credentials::None,
             Identity::Key(path) => Credentials::Key(ServiceAccountKey::read(path)?),
             Identity::Token(token) => Credentials::IamToken(token.clone()),
         };

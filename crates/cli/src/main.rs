@@ -28,6 +28,7 @@ mod prompt;
 mod service_account;
 mod session;
 mod settings;
+mod sign_in;
 mod subject;
 mod token;
 mod user;

@@ -51,6 +51,18 @@ pub fn new_password() -> Result<SecretString, Failure> {
     Ok(first)
 }
 
+/// Reads the present password: from a pipe its next line, from a terminal without echo.
+///
+/// # Errors
+/// When there is none.
+pub fn password() -> Result<SecretString, Failure> {
+    if io::stdin().is_terminal() {
+        ask_secret("Password: ")
+    } else {
+        secret_line()
+    }
+}
+
 /// Reads a token: from a pipe its first line, from a terminal without echo.
 ///
 /// # Errors

@@ -23,6 +23,7 @@ use rollcall_proto::idp::userpool_service_client::UserpoolServiceClient;
 use rollcall_proto::operation::operation_service_client::OperationServiceClient;
 use rollcall_proto::organizationmanager::group_service_client::GroupServiceClient;
 use rollcall_proto::organizationmanager::organization_service_client::OrganizationServiceClient;
+use rollcall_proto::signin::sign_in_service_client::SignInServiceClient;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::transport::Channel;
@@ -91,6 +92,8 @@ impl AuthorizedChannel {
         operations: OperationServiceClient;
         /// Tokens.
         iam_tokens: IamTokenServiceClient;
+        /// Sign-ins of users, and their sessions.
+        sign_ins: SignInServiceClient;
         /// Stored passwords.
         passwords: PasswordServiceClient;
         /// Service accounts and their keys.

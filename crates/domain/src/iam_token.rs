@@ -6,7 +6,7 @@
 use rollcall_kit::timestamp::{Span, Timestamp};
 
 use crate::access::Subject;
-use crate::id::TokenId;
+use crate::id::{SignInSessionId, TokenId};
 
 /// A token is valid that long.
 pub const LIFETIME: Span = Span::hours(12);
@@ -22,6 +22,8 @@ pub struct IamToken {
     pub subject: Subject,
     /// Who asked for it in the name of the subject; `None` when the subject did.
     pub impersonator: Option<Subject>,
+    /// The session it belongs to and ends with; `None` for tokens that no sign-in led to.
+    pub sign_in_session_id: Option<SignInSessionId>,
     /// When it was issued.
     pub created_at: Timestamp,
     /// When it ends.
@@ -37,6 +39,7 @@ impl IamToken {
             digest,
             subject,
             impersonator: None,
+            sign_in_session_id: None,
             created_at: now,
             expires_at: now.plus(LIFETIME),
         }
@@ -47,6 +50,16 @@ impl IamToken {
     pub fn impersonated_by(self, impersonator: Subject) -> Self {
         Self {
             impersonator: Some(impersonator),
+            ..self
+        }
+    }
+
+    /// The same token as one of a session, with an end of its own.
+    #[must_use]
+    pub fn of_session(self, id: SignInSessionId, expires_at: Timestamp) -> Self {
+        Self {
+            sign_in_session_id: Some(id),
+            expires_at,
             ..self
         }
     }

@@ -76,6 +76,8 @@ typed_id! {
     KeyId = "aje";
     /// The record of an issued token (not the token).
     TokenId = "aje";
+    /// A session that began with a sign-in (not a synchronization session).
+    SignInSessionId = "sis";
     /// An event of the audit trail.
     AuditEventId = "evt";
 }

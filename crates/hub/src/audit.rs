@@ -12,6 +12,7 @@ pub mod event_type;
 pub mod export;
 mod line;
 mod refusal_budget;
+mod sign_in;
 mod target;
 mod trail;
 
@@ -42,10 +43,11 @@ use crate::wire::{render_timestamp, to_payload};
 use document::Document;
 use event_type::{EventType, find_event_type};
 
+pub use sign_in::{admit_failed_sign_in, record_failure};
 pub use trail::{AuditMark, AuditTrail};
 
 /// A call that may change something: what the trail will say of its request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Attempt {
     event_type: &'static EventType,
     request: String,

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use http::HeaderMap;
 use rollcall_domain::access::Subject;
-use rollcall_domain::id::{SessionId, TokenId};
+use rollcall_domain::id::{SessionId, SignInSessionId, TokenId};
 use rollcall_domain::idempotency;
 use rollcall_domain::refusal::Refusal;
 use rollcall_domain::user::Actor;
@@ -60,6 +60,8 @@ pub struct TokenFacts {
     pub masked: String,
     /// Who asked for the token in the name of the caller; `None` when the caller did.
     pub impersonator: Option<Subject>,
+    /// The session of a user that it belongs to.
+    pub sign_in_session_id: Option<SignInSessionId>,
 }
 
 /// The facts of one call.

@@ -6,6 +6,7 @@
 mod audit;
 mod dns;
 mod limits;
+mod sign_in;
 
 use std::path::Path;
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use audit::{AuditConfig, AuditFileConfig, AuditSink};
 pub use dns::DnsConfig;
 pub use limits::LimitsConfig;
+pub use sign_in::SignInConfig;
 
 /// Lease of a session when the configuration gives none, in seconds (decision U2).
 pub const LEASE_SECONDS_DEFAULT: u32 = 60;
@@ -56,6 +58,9 @@ pub struct Config {
     /// What callers may ask of the hub.
     #[serde(default, skip_serializing_if = "LimitsConfig::is_default")]
     pub limits: LimitsConfig,
+    /// Signing in with a password.
+    #[serde(default, skip_serializing_if = "SignInConfig::is_default")]
+    pub sign_in: SignInConfig,
     /// Whom the hub asks for the proofs of domains.
     #[serde(default, skip_serializing_if = "DnsConfig::is_default")]
     pub dns: DnsConfig,
@@ -185,6 +190,7 @@ impl Config {
             sessions: SessionsConfig::default(),
             quotas: QuotasConfig::default(),
             limits: LimitsConfig::default(),
+            sign_in: SignInConfig::default(),
             dns: DnsConfig::default(),
             audit: AuditConfig::default(),
         }
@@ -237,6 +243,7 @@ impl Config {
             );
         }
         config.limits.check()?;
+        config.sign_in.check()?;
         config.dns.check()?;
         config.audit.check()?;
         Ok(config)

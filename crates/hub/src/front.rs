@@ -22,6 +22,7 @@ use rollcall_proto::idp::userpool_service_server::UserpoolServiceServer;
 use rollcall_proto::operation::operation_service_server::OperationServiceServer;
 use rollcall_proto::organizationmanager::group_service_server::GroupServiceServer;
 use rollcall_proto::organizationmanager::organization_service_server::OrganizationServiceServer;
+use rollcall_proto::signin::sign_in_service_server::SignInServiceServer;
 use rollcall_proto::{FILE_DESCRIPTOR_SET, descriptor_pool};
 use tonic::Status;
 use tonic::service::Routes;
@@ -146,6 +147,7 @@ fn contract_routes(hub: &Arc<Hub>) -> Routes {
         .add_service(limited!(AuditServiceServer))
         .add_service(limited!(PasswordServiceServer))
         .add_service(limited!(ServiceAccountServiceServer))
+        .add_service(limited!(SignInServiceServer))
 }
 
 fn message_bytes_max(hub: &Hub) -> usize {

@@ -18,6 +18,8 @@ pub mod password_policy;
 pub mod replication_token;
 pub mod service_account;
 pub mod service_account_key;
+pub mod sign_in;
+pub mod sign_in_session;
 pub mod sync_session;
 pub mod sync_settings;
 pub mod user;

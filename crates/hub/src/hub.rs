@@ -19,7 +19,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::audit::AuditTrail;
-use crate::config::{Config, LimitsConfig};
+use crate::config::{Config, LimitsConfig, SignInConfig};
 use crate::dns::Dns;
 use crate::limits;
 use crate::page_token::PageTokens;
@@ -27,6 +27,7 @@ use crate::password_hash::HashingPool;
 use crate::rate_limit::RateLimiter;
 use crate::sealing::SealingKey;
 use crate::service_account_key::KeyMaker;
+use crate::session_token::ChangeTokens;
 use crate::token::TokenCache;
 
 const UUID_BYTES: usize = 16;
@@ -55,6 +56,10 @@ pub struct Hub {
     pub digest_key: SecretBytes,
     /// Makes and checks page tokens.
     pub page_tokens: PageTokens,
+    /// Makes and checks tokens that allow to replace a password.
+    pub change_tokens: ChangeTokens,
+    /// How sign-ins are answered and how long they last.
+    pub sign_in: SignInConfig,
     /// Workers for password hashes.
     pub hashing: HashingPool,
     /// Makes keys of service accounts.
@@ -108,6 +113,8 @@ impl Hub {
             lease: lease(config)?,
             digest_key: parts.sealing_key.derive("request digests"),
             page_tokens: PageTokens::new(&parts.sealing_key),
+            change_tokens: ChangeTokens::new(&parts.sealing_key),
+            sign_in: config.sign_in,
             store: parts.store,
             clock: parts.clock,
             entropy: parts.entropy,

@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use rollcall_kit::timestamp::Span;
+
 /// Violations in the details of one refusal. They travel in headers, and gRPC clients drop an answer
 /// with more than 8 KiB of those.
 pub const VIOLATIONS_SHOWN_MAX: usize = 16;
@@ -88,6 +90,13 @@ pub const KEY_QUEUE_MAX: usize = 16;
 
 /// Most passwords waiting for a hashing worker; further calls are refused as "try again".
 pub const HASHING_QUEUE_MAX: usize = 1_024;
+
+/// Rounds of PBKDF2 times blocks of its key that the hash of another directory may ask for; the
+/// strongest advice of today asks for 600,000.
+pub const FOREIGN_BLOCK_ROUNDS_MAX: u64 = 4_000_000;
+
+/// How much longer than it needs a guard against guessing is kept.
+pub const SIGN_IN_GUARD_EXTRA: Span = Span::hours(1);
 
 /// Most sealed hashes that the strengthening job takes at once.
 pub const STRENGTHENING_BATCH_MAX: u32 = 64;

@@ -276,6 +276,18 @@ const TABLE: &[(&str, Methods)] = &[
         ],
     ),
     (
+        "rollcall.signin.v1.SignInService",
+        &[
+            ("SignIn", Rule::Anonymous),
+            ("ChangePassword", Rule::Anonymous),
+            ("Refresh", Rule::Anonymous),
+            ("SignOut", Rule::Authenticated),
+            ("ListSessions", Rule::Authenticated),
+            ("EndSession", Rule::Authenticated),
+            ("EndAllSessions", Rule::Authenticated),
+        ],
+    ),
+    (
         "rollcall.admin.v1.PasswordService",
         &[(
             "SetChangeRequired",

@@ -1,7 +1,8 @@
 //! Password hashes: making and verifying them, on a bounded pool of workers.
 //!
 //! Invariant: at most as many hashes are computed at once as there are cores, and a full queue
-//! refuses work instead of growing. Nothing here logs or shows a password or a hash. Deliberately
+//! refuses work instead of growing. Background work takes a worker only when nobody waits for one,
+//! and never the last one, so that a person who signs in is not kept by a million imports. Nothing here logs or shows a password or a hash. Deliberately
 //! absent: which password belongs to whom, and rules about passwords.
 
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Versio
 use md4::{Digest, Md4};
 use rollcall_kit::entropy::Entropy;
 use rollcall_kit::secret::{SecretBytes, SecretString};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
 use crate::limits;
@@ -93,28 +94,40 @@ fn argon2id() -> Result<Argon2<'static>, HashError> {
 pub struct HashingPool {
     workers: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
-    worker_count: usize,
+    /// Workers that the background may have: all but one, at least one.
+    background: Arc<Semaphore>,
+    background_workers: usize,
+    background_waiting: Arc<AtomicUsize>,
+    /// Tells the background that a worker may be free.
+    freed: Arc<Notify>,
 }
 
 impl HashingPool {
     /// A pool with one worker per core of this machine.
     #[must_use]
     pub fn new() -> Self {
-        let worker_count = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::with_workers(std::thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    fn with_workers(worker_count: usize) -> Self {
+        let background_workers = worker_count.saturating_sub(1).max(1);
         Self {
             workers: Arc::new(Semaphore::new(worker_count)),
             waiting: Arc::new(AtomicUsize::new(0)),
-            worker_count,
+            background: Arc::new(Semaphore::new(background_workers)),
+            background_workers,
+            background_waiting: Arc::new(AtomicUsize::new(0)),
+            freed: Arc::new(Notify::new()),
         }
     }
 
-    /// How many workers background jobs may use: all but one, at least one.
+    /// How many workers background jobs may use.
     #[must_use]
     pub fn background_workers(&self) -> usize {
-        self.worker_count.saturating_sub(1).max(1)
+        self.background_workers
     }
 
-    /// Runs `work` on a worker.
+    /// Runs `work`, for which somebody waits, on a worker.
     ///
     /// # Errors
     /// `Busy` when the queue is full; `Failed` when the work panicked.
@@ -123,19 +136,78 @@ impl HashingPool {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, HashError> {
         let place = Place::take(&self.waiting)?;
-        // The semaphore is never closed.
-        let permit = Arc::clone(&self.workers)
+        // The semaphores are never closed.
+        let worker = Arc::clone(&self.workers)
             .acquire_owned()
             .await
             .map_err(|_| HashError::Failed)?;
         drop(place);
+        self.carry_out(worker, work).await
+    }
+
+    /// Runs `work`, for which nobody waits, on a worker that nobody else wants.
+    ///
+    /// # Errors
+    /// As [`HashingPool::run`]; the background has a queue of its own.
+    pub async fn run_in_background<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, HashError> {
+        let place = Place::take(&self.background_waiting)?;
+        let turn = self
+            .background
+            .acquire()
+            .await
+            .map_err(|_| HashError::Failed)?;
+        let worker = self.idle_worker().await;
+        drop(place);
+        let result = self.carry_out(worker, work).await;
+        drop(turn);
+        result
+    }
+
+    /// Waits for a worker that nobody in the foreground waits for: a free one goes to those first.
+    async fn idle_worker(&self) -> OwnedSemaphorePermit {
+        loop {
+            // Listening begins before the look, so that no worker is missed.
+            let mut freed = std::pin::pin!(self.freed.notified());
+            freed.as_mut().enable();
+            if let Ok(worker) = Arc::clone(&self.workers).try_acquire_owned() {
+                return worker;
+            }
+            freed.await;
+        }
+    }
+
+    async fn carry_out<T: Send + 'static>(
+        &self,
+        worker: OwnedSemaphorePermit,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, HashError> {
+        let busy = Busy {
+            worker: Some(worker),
+            freed: Arc::clone(&self.freed),
+        };
+        // The worker is busy until the work ends, even when nobody waits for it any more.
         tokio::task::spawn_blocking(move || {
-            let result = work();
-            drop(permit);
-            result
+            let _busy = busy;
+            work()
         })
         .await
         .map_err(|_| HashError::Failed)
+    }
+}
+
+/// A busy worker: free again, with word to the background, when dropped.
+struct Busy {
+    worker: Option<OwnedSemaphorePermit>,
+    freed: Arc<Notify>,
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        drop(self.worker.take());
+        self.freed.notify_waiters();
     }
 }
 
@@ -205,5 +277,100 @@ mod tests {
         assert!(matches!(pool.run(|| 7).await, Err(HashError::Busy)));
         drop(taken);
         assert_eq!(pool.run(|| 7).await.unwrap(), 7);
+    }
+
+    /// Work that lasts until it is told to end, and tells when it began.
+    fn gate() -> (
+        impl FnOnce() + Send + 'static,
+        tokio::sync::oneshot::Receiver<()>,
+        std::sync::mpsc::Sender<()>,
+    ) {
+        let (tell_begun, begun) = tokio::sync::oneshot::channel();
+        let (end, wait_for_end) = std::sync::mpsc::channel();
+        let work = move || {
+            tell_begun.send(()).unwrap();
+            wait_for_end.recv().unwrap();
+        };
+        (work, begun, end)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn whoever_is_waited_for_goes_before_the_background() {
+        let pool = HashingPool::with_workers(1);
+        let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let (work, begun, end) = gate();
+        let running = tokio::spawn({
+            let pool = pool.clone();
+            async move { pool.run(work).await.unwrap() }
+        });
+        begun.await.unwrap();
+        // The background asks first, and more often.
+        let mut tasks = Vec::new();
+        let waits = |pool: &HashingPool| {
+            let (waiting, background) = (&pool.waiting, &pool.background_waiting);
+            (
+                waiting.load(Ordering::SeqCst),
+                background.load(Ordering::SeqCst),
+            )
+        };
+        for number in 0..3 {
+            let (pool, order) = (pool.clone(), Arc::clone(&order));
+            let note = move || order.lock().unwrap().push(format!("background {number}"));
+            tasks.push(tokio::spawn(async move {
+                pool.run_in_background(note).await.unwrap();
+            }));
+        }
+        while waits(&pool).1 < 3 {
+            tokio::task::yield_now().await;
+        }
+        for number in 0..2 {
+            let (pool, order) = (pool.clone(), Arc::clone(&order));
+            let note = move || order.lock().unwrap().push(format!("foreground {number}"));
+            tasks.push(tokio::spawn(async move { pool.run(note).await.unwrap() }));
+        }
+        while waits(&pool).0 < 2 {
+            tokio::task::yield_now().await;
+        }
+        end.send(()).unwrap();
+        running.await.unwrap();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let order = order.lock().unwrap();
+        let first: Vec<_> = order.iter().take(2).map(|name| &name[..10]).collect();
+        assert_eq!(first, ["foreground", "foreground"], "{order:?}");
+        assert_eq!(order.len(), 5);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_background_leaves_one_worker_free() {
+        let pool = HashingPool::with_workers(3);
+        assert_eq!(pool.background_workers(), 2);
+        let mut ends = Vec::new();
+        let mut tasks = Vec::new();
+        for _ in 0..2 {
+            let (work, begun, end) = gate();
+            let pool = pool.clone();
+            tasks.push(tokio::spawn(async move {
+                pool.run_in_background(work).await.unwrap();
+            }));
+            begun.await.unwrap();
+            ends.push(end);
+        }
+        let (work, mut begun, end) = gate();
+        tasks.push(tokio::spawn({
+            let pool = pool.clone();
+            async move { pool.run_in_background(work).await.unwrap() }
+        }));
+        // There is a worker for somebody who waits, and none more for the background.
+        assert_eq!(pool.run(|| 7).await.unwrap(), 7);
+        assert!(begun.try_recv().is_err());
+        ends.push(end);
+        for end in ends {
+            end.send(()).unwrap();
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
     }
 }

@@ -128,7 +128,7 @@ async fn strengthen(
     let salt = Salt::random(hub.entropy.as_ref());
     match hub
         .hashing
-        .run(move || password_hash::strengthen(&secret, salt))
+        .run_in_background(move || password_hash::strengthen(&secret, salt))
         .await
     {
         Ok(Ok(argon2)) => Some(Outcome::Strengthened(password.id, argon2)),

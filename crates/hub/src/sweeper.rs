@@ -55,7 +55,9 @@ pub async fn sweep(hub: &Arc<Hub>, now: Timestamp) -> Result<(), Error> {
         .await?;
     hub.store
         .write(async move |tx: &Tx| {
+            tx.delete_ended_sign_in_sessions(now, batch).await?;
             tx.delete_expired_iam_tokens(now, batch).await?;
+            tx.delete_old_sign_in_guards(now, batch).await?;
             let keys_before = now.minus(idempotency::RETENTION);
             tx.delete_old_idempotency_records(keys_before, batch)
                 .await?;
@@ -115,6 +117,7 @@ async fn expire_users(hub: &Hub, tx: &Tx, now: Timestamp) -> Result<(), Error> {
         .await?;
     for user in due.iter().filter_map(|user| user.expire(now)) {
         tx.save_user(&user).await?;
+        tx.delete_sign_in_sessions_of_user(&user.id, None).await?;
         let end = user.expires_at.map(|end| end.to_string());
         let details = Document::from_iter([("expiresAt".to_owned(), end.into())]);
         let target = AuditTarget::User(user.id);

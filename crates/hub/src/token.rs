@@ -15,6 +15,7 @@ use rollcall_domain::access::Subject;
 use rollcall_domain::iam_token::IamToken;
 use rollcall_domain::id::{KeyId, SubjectId, TokenId};
 use rollcall_domain::service_account::ServiceAccountKey;
+use rollcall_domain::sign_in::require_active;
 use rollcall_kit::secret::SecretString;
 use rollcall_kit::timestamp::{Span, Timestamp};
 use rollcall_store::Tx;
@@ -100,9 +101,9 @@ impl Hub {
         let key = digest.to_vec();
         let found = self
             .store
-            .read(async move |tx: &Tx| Ok::<_, Error>(tx.find_iam_token(&key).await?))
+            .read(async move |tx: &Tx| find_valid_token(tx, &key, now).await)
             .await?;
-        let Some(token) = found.filter(|token| token.is_valid(now)) else {
+        let Some(token) = found else {
             self.tokens.drop_stale(&digest);
             return Err(Error::Unauthenticated(
                 "the token is unknown or has ended: get a new one from IamTokenService.Create"
@@ -153,6 +154,25 @@ async fn find_usable_key(tx: &Tx, id: &KeyId) -> Result<ServiceAccountKey, Error
     usable.then_some(key).ok_or_else(refused)
 }
 
+/// The token with this digest, unless it has ended, or the user whose session it belongs to may not
+/// go on: then the session ends at the next sweep.
+async fn find_valid_token(
+    tx: &Tx,
+    digest: &[u8],
+    now: Timestamp,
+) -> Result<Option<IamToken>, Error> {
+    let found = tx.find_iam_token(digest).await?;
+    let Some(token) = found.filter(|token| token.is_valid(now)) else {
+        return Ok(None);
+    };
+    if token.sign_in_session_id.is_none() {
+        return Ok(Some(token));
+    }
+    let user = tx.find_user(&token.subject.id.as_str().into()).await?;
+    let is_active = user.is_some_and(|user| require_active(&user, now).is_ok());
+    Ok(is_active.then_some(token))
+}
+
 /// Who shows a valid token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -170,6 +190,7 @@ impl Caller {
                 id: token.id.clone(),
                 masked: format!("t1.{}.***", token.id),
                 impersonator: token.impersonator.clone(),
+                sign_in_session_id: token.sign_in_session_id.clone(),
             },
         }
     }
@@ -203,8 +224,17 @@ pub struct TokenCache(Mutex<Entries>);
 #[derive(Debug, Default)]
 struct Entries {
     by_digest: HashMap<DigestBytes, Cached>,
-    /// How often tokens were ended here.
-    generation: u64,
+    generation: Generation,
+}
+
+/// How often tokens were ended here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Generation {
+    /// Of anybody.
+    all: u64,
+    /// Those of sessions of users. Counted apart, as each change of a user may end some: callers that
+    /// make such changes by the thousand must stay known meanwhile.
+    sessions: u64,
 }
 
 #[derive(Debug)]
@@ -220,7 +250,7 @@ impl TokenCache {
     /// when their records are gone.
     pub fn forget_subject(&self, subject: &SubjectId) {
         let mut entries = self.entries();
-        entries.generation += 1;
+        entries.generation.all += 1;
         entries.by_digest.retain(|_, cached| {
             let impersonator = cached.caller.token.impersonator.as_ref();
             cached.caller.subject.id != *subject
@@ -231,11 +261,22 @@ impl TokenCache {
     /// Forgets the token with this digest. To be called when its record is gone.
     pub fn forget(&self, digest: &DigestBytes) {
         let mut entries = self.entries();
-        entries.generation += 1;
+        entries.generation.all += 1;
         entries.by_digest.remove(digest);
     }
 
-    fn generation(&self) -> u64 {
+    /// Forgets the tokens of sessions of the user `subject`. To be called when their records may be
+    /// gone.
+    pub fn forget_sessions(&self, subject: &SubjectId) {
+        let mut entries = self.entries();
+        entries.generation.sessions += 1;
+        entries.by_digest.retain(|_, cached| {
+            let of_session = cached.caller.token.sign_in_session_id.is_some();
+            !of_session || cached.caller.subject.id != *subject
+        });
+    }
+
+    fn generation(&self) -> Generation {
         self.entries().generation
     }
 
@@ -258,9 +299,12 @@ impl TokenCache {
 
     /// Keeps a token that was read from the store at `generation`, unless tokens ended since: this
     /// one may be among them.
-    fn keep(&self, digest: DigestBytes, token: &IamToken, generation: u64, now: Timestamp) {
+    fn keep(&self, digest: DigestBytes, token: &IamToken, generation: Generation, now: Timestamp) {
         let mut entries = self.entries();
-        if entries.generation != generation {
+        let present = entries.generation;
+        let is_stale = present.all != generation.all
+            || token.sign_in_session_id.is_some() && present.sessions != generation.sessions;
+        if is_stale {
             return;
         }
         let cache = &mut entries.by_digest;
@@ -364,6 +408,26 @@ mod tests {
             .filter(|n| cache.find(&[*n; 32], NOW).is_some())
             .collect();
         assert_eq!(left, [4]);
+    }
+
+    #[test]
+    fn the_end_of_sessions_leaves_other_tokens_known() {
+        let cache = TokenCache::default();
+        let user = IamToken {
+            subject: Subject::user("aje1"),
+            ..token("aje1")
+        };
+        let of_session = user.clone().of_session("sis1".into(), user.expires_at);
+        let read_before = cache.generation();
+        cache.keep([1; 32], &of_session, read_before, NOW);
+        cache.keep([2; 32], &user, read_before, NOW);
+        cache.forget_sessions(&"aje1".into());
+        assert_eq!(cache.find(&[1; 32], NOW), None);
+        assert!(cache.find(&[2; 32], NOW).is_some());
+        cache.keep([1; 32], &of_session, read_before, NOW);
+        cache.keep([3; 32], &user, read_before, NOW);
+        assert_eq!(cache.find(&[1; 32], NOW), None);
+        assert!(cache.find(&[3; 32], NOW).is_some());
     }
 
     #[test]

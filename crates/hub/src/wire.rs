@@ -11,11 +11,11 @@ use rollcall_domain::mask::Mask;
 use rollcall_domain::named::Named;
 use rollcall_domain::operation::Payload;
 use rollcall_domain::refusal::Refusal;
-use rollcall_domain::{membership, password, progress, service_account};
+use rollcall_domain::{membership, password, progress, service_account, sign_in};
 use rollcall_domain::{supported_attribute, sync_session};
 use rollcall_domain::{sync_settings, user, userpool, userpool_domain};
 use rollcall_kit::timestamp::{Span, Timestamp};
-use rollcall_proto::{access, admin, idp, organizationmanager as om};
+use rollcall_proto::{access, admin, idp, organizationmanager as om, signin};
 
 /// Prefix of the type URL in `google.protobuf.Any`.
 pub const TYPE_URL_PREFIX: &str = "type.googleapis.com/";
@@ -91,6 +91,7 @@ wire_enums! {
     service_account::ServiceAccountStatus = admin::service_account::Status, "";
     service_account::KeyStatus = admin::key::Status, "";
     password::HashType = idp::password_hash::PasswordHashType, "";
+    sign_in::ChangeReason = signin::password_change_required::Reason, "";
 }
 
 /// A moment for an answer.

@@ -7,9 +7,12 @@ use prost_reflect::{DescriptorPool, MessageDescriptor, OneofDescriptor};
 use crate::names;
 
 /// Fields whose content is never printed, and never written to the audit trail.
-const SECRET_FIELDS: [&str; 9] = [
+const SECRET_FIELDS: [&str; 12] = [
     "password",
     "old_password",
+    "new_password",
+    "change_token",
+    "refresh_token",
     "password_hash",
     "generation_proof",
     "jwt",

@@ -21,6 +21,8 @@ pub use yandex::cloud::{access, endpoint, operation};
 
 /// Package `rollcall.admin.v1`: our own services beside the public interface.
 pub use generated::rollcall::admin::v1 as admin;
+/// Package `rollcall.signin.v1`: signing in with a password.
+pub use generated::rollcall::signin::v1 as signin;
 /// Package `yandex.cloud.iam.v1`.
 pub use yandex::cloud::iam::v1 as iam;
 /// Package `yandex.cloud.organizationmanager.v1`.

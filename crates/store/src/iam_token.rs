@@ -16,7 +16,8 @@ impl Tx {
         let impersonator = token.impersonator.as_ref();
         self.execute(
             "insert into iam_tokens (digest, id, subject_id, subject_kind, impersonator_id, \
-             impersonator_kind, created_at, expires_at) values ($1, $2, $3, $4, $5, $6, $7, $8)",
+             impersonator_kind, sign_in_session_id, created_at, expires_at) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             params![
                 &token.digest,
                 &token.id,
@@ -24,6 +25,7 @@ impl Tx {
                 token.subject.kind.name(),
                 impersonator.map(|subject| &subject.id),
                 impersonator.map(|subject| subject.kind.name()),
+                token.sign_in_session_id.as_ref(),
                 token.created_at,
                 token.expires_at,
             ],
@@ -36,7 +38,7 @@ impl Tx {
     pub async fn find_iam_token(&self, digest: &[u8]) -> Result<Option<IamToken>, Error> {
         self.one(
             "select digest, id, subject_id, subject_kind, impersonator_id, impersonator_kind, \
-             created_at, expires_at from iam_tokens where digest = $1",
+             sign_in_session_id, created_at, expires_at from iam_tokens where digest = $1",
             params![digest],
             read,
         )
@@ -80,6 +82,7 @@ fn read(row: &mut Row) -> Result<IamToken, Error> {
             kind: row.named()?,
         },
         impersonator: read_impersonator(row)?,
+        sign_in_session_id: row.opt_id()?,
         created_at: row.time()?,
         expires_at: row.time()?,
     })

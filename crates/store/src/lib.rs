@@ -23,6 +23,8 @@ mod password;
 mod quota;
 mod replication_token;
 mod service_account;
+mod sign_in_guard;
+mod sign_in_session;
 mod sync_session;
 mod sync_settings;
 mod tally;

@@ -30,6 +30,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "0003_session_changes",
         sql: include_str!("../migrations/0003_session_changes.sql"),
     },
+    Migration {
+        number: 5,
+        name: "0005_sign_in",
+        sql: include_str!("../migrations/0005_sign_in.sql"),
+    },
 ];
 
 const MIGRATIONS_TABLE: &str = "create table if not exists schema_migrations (\

@@ -131,6 +131,15 @@ impl Tx {
         Ok(())
     }
 
+    /// How many hashes wait to be strengthened.
+    pub async fn count_sealed_passwords(&self) -> Result<u64, Error> {
+        self.count(
+            "select count(*) from passwords where form = 'SEALED_NT_HASH'",
+            params![],
+        )
+        .await
+    }
+
     /// How many hashes that a session imported wait to be strengthened.
     pub async fn count_sealed_passwords_of_session(
         &self,

@@ -181,6 +181,20 @@ impl Tx {
         self.one(&sql, params![id], User::read).await
     }
 
+    /// The user of a pool with this login, in the form in which logins are compared.
+    pub async fn find_user_by_login(
+        &self,
+        userpool_id: &UserpoolId,
+        folded: &str,
+    ) -> Result<Option<User>, Error> {
+        let sql = format!(
+            "{} where u.userpool_id = $1 and u.username_folded = $2",
+            User::SELECT
+        );
+        self.one(&sql, params![userpool_id, folded], User::read)
+            .await
+    }
+
     /// Saves all of a user but its pool, creation time and password.
     pub async fn save_user(&self, user: &User) -> Result<(), Error> {
         let profile = &user.profile;
@@ -225,6 +239,7 @@ impl Tx {
         ] {
             self.execute(sql, params![id]).await?;
         }
+        self.delete_sign_in_sessions_of_user(id, None).await?;
         self.delete_iam_tokens_of_subject(&id.clone().into())
             .await?;
         Ok(self

@@ -105,6 +105,12 @@ impl Tx {
             .await
     }
 
+    /// The pool that a proven domain belongs to.
+    pub async fn find_userpool_of_domain(&self, name: &str) -> Result<Option<UserpoolId>, Error> {
+        let sql = "select userpool_id from userpool_domains where name = $1 and status = 'VALID'";
+        self.one(sql, params![name], Row::id).await
+    }
+
     /// Saves the state of a domain and of its proof.
     pub async fn save_userpool_domain(&self, domain: &UserpoolDomain) -> Result<(), Error> {
         let challenge = domain.challenge.as_ref();

@@ -9,6 +9,7 @@ mod group;
 mod operation;
 mod reach;
 mod service_account;
+mod sign_in;
 mod userpool;
 mod world;
 

@@ -17,6 +17,7 @@ const ENDPOINT: &str = "/yandex.cloud.endpoint.ApiEndpointService/";
 const TOKEN: &str = "/yandex.cloud.iam.v1.IamTokenService/";
 const SERVICE_ACCOUNT: &str = "/rollcall.admin.v1.ServiceAccountService/";
 const PASSWORD: &str = "/rollcall.admin.v1.PasswordService/";
+const SIGN_IN: &str = "/rollcall.signin.v1.SignInService/";
 const AUDIT: &str = "/rollcall.admin.v1.AuditService/";
 
 /// A command for each rpc. Identifiers are made up: a refused call is a call.
@@ -278,12 +279,32 @@ const COMMANDS: &[(&str, &str, &str)] = &[
         "DeleteKey",
         "key delete aje00000000000000000 --yes",
     ),
+    (SIGN_IN, "SignIn", "sign-in anna@corp.example"),
+    (SIGN_IN, "Refresh", "sign-in-session refresh"),
+    (SIGN_IN, "SignOut", "sign-in-session sign-out"),
+    (
+        SIGN_IN,
+        "ListSessions",
+        "sign-in-session list aje00000000000000000",
+    ),
+    (
+        SIGN_IN,
+        "EndSession",
+        "sign-in-session end sis00000000000000000",
+    ),
+    (
+        SIGN_IN,
+        "EndAllSessions",
+        "sign-in-session end-all aje00000000000000000",
+    ),
     (AUDIT, "Get", "audit get x"),
     (AUDIT, "List", "audit list"),
 ];
 
 const BY_AGENTS: &str = "the business of agents: a person who did it would disturb one";
 const PASSWORDS: &str = "passwords are changed in a later version";
+
+const BY_SIGN_IN: &str = "a part of `sign-in`, when the password has to be changed";
 
 /// Rpcs without a command.
 const NOT_REACHED: &[(&str, &str, &str)] = &[
@@ -296,6 +317,7 @@ const NOT_REACHED: &[(&str, &str, &str)] = &[
     (USER, "GetPasswordChanges", BY_AGENTS),
     (USER, "CommitPassword", BY_AGENTS),
     (PASSWORD, "SetChangeRequired", BY_AGENTS),
+    (SIGN_IN, "ChangePassword", BY_SIGN_IN),
     (USER, "SetOwnPassword", PASSWORDS),
     (USER, "SetOthersPassword", PASSWORDS),
     (USER, "GeneratePassword", PASSWORDS),

@@ -174,6 +174,17 @@ static SERVICES: &[Service] = &[
         &[("Cancel", of("CancelOperation"))],
     ),
     (
+        "rollcall.signin.v1.SignInService",
+        &[
+            ("SignIn", of("idp.AuthenticateByPassword")),
+            ("ChangePassword", of("idp.ChangeOneTimePassword")),
+            ("Refresh", of("idp.RefreshSignInSession")),
+            ("SignOut", of("idp.SignOut")),
+            ("EndSession", of("idp.EndSignInSession")),
+            ("EndAllSessions", of("idp.EndAllSignInSessions")),
+        ],
+    ),
+    (
         "rollcall.admin.v1.PasswordService",
         &[("SetChangeRequired", of("idp.SetUserPasswordChangeRequired"))],
     ),

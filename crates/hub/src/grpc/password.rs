@@ -198,9 +198,11 @@ pub async fn set_hash(
     let decide = async move |cx: &Context, tx: &Tx, request: &idp::SetPasswordHashRequest| {
         import(cx, tx, request, &prepared).await
     };
+    let subject = request.user_id.as_str().into();
     let answer = service
         .mutate_accepted(call, request, "Set the password hash of a user", decide)
         .await;
+    service.0.tokens.forget_sessions(&subject);
     service.0.sealed_hash_arrived.notify_one();
     answer
 }
@@ -271,6 +273,9 @@ async fn import(
         ImportOutcome::Kept(password) | ImportOutcome::Replaced(password) => {
             tx.save_password(&password).await?;
         }
+    }
+    if replaced {
+        tx.delete_sign_in_sessions_of_user(&user.id, None).await?;
     }
     let tally = Tally::one_if(replaced, ObjectType::User, ChangeType::PasswordHashUpdate);
     let metadata = idp::SetPasswordHashMetadata {
@@ -363,8 +368,9 @@ async fn is_same(hub: &Hub, stored: &Password, imported: &ImportedHash) -> Resul
         }
         (StoredForm::Argon2NtHash(phc), ImportedHash::Nt(hash)) => {
             let (hash, phc) = (hash.clone(), phc.clone());
+            // An agent that brings all passwords of a directory must not keep people from signing in.
             hub.hashing
-                .run(move || password_hash::verify(&hash, &phc))
+                .run_in_background(move || password_hash::verify(&hash, &phc))
                 .await?
         }
         (

@@ -9,7 +9,7 @@ use rollcall_domain::operation::{OperationResource, OperationResourceKind};
 use rollcall_domain::progress::{ChangeType, ObjectType};
 use rollcall_domain::quota::{Quota, QuotaScope};
 use rollcall_domain::tally::Tally;
-use rollcall_domain::user::{InitialState, NewUser, Profile, User, UserInput};
+use rollcall_domain::user::{InitialState, NewUser, Profile, User, UserInput, UserStatus};
 use rollcall_domain::username::Username;
 use rollcall_domain::userpool_domain::UserpoolDomain;
 use rollcall_kit::timestamp::Timestamp;
@@ -71,7 +71,10 @@ impl UserService for Service {
         &self,
         request: Request<idp::UpdateUserRequest>,
     ) -> Result<Response<Operation>, Status> {
-        self.mutate(request, "Update a user", update).await
+        let subject = SubjectId::from(request.get_ref().user_id.as_str());
+        let answer = self.mutate(request, "Update a user", update).await?;
+        self.0.tokens.forget_sessions(&subject);
+        Ok(answer)
     }
 
     async fn delete(
@@ -88,7 +91,10 @@ impl UserService for Service {
         &self,
         request: Request<idp::SuspendUserRequest>,
     ) -> Result<Response<Operation>, Status> {
-        self.mutate(request, "Suspend a user", suspend).await
+        let subject = SubjectId::from(request.get_ref().user_id.as_str());
+        let answer = self.mutate(request, "Suspend a user", suspend).await?;
+        self.0.tokens.forget_sessions(&subject);
+        Ok(answer)
     }
 
     async fn reactivate(
@@ -246,6 +252,7 @@ async fn update(cx: &Context, tx: &Tx, request: &idp::UpdateUserRequest) -> Resu
     let domain = find_domain(tx, &user.userpool_id, &request.username).await?;
     let user = user.update(input, &mask, domain.as_ref(), cx.call.now)?;
     tx.save_user(&user).await?;
+    end_sessions_if_inactive(cx, tx, &user).await?;
     let metadata = idp::UpdateUserMetadata {
         user_id: user.id.to_string(),
     };
@@ -268,6 +275,7 @@ async fn suspend(cx: &Context, tx: &Tx, request: &idp::SuspendUserRequest) -> Re
     let expires_at = request.expires_at.as_ref().map(parse_timestamp);
     let user = before.suspend(cx.call.actor(), &request.reason, expires_at, cx.call.now)?;
     tx.save_user(&user).await?;
+    end_sessions_if_inactive(cx, tx, &user).await?;
     let metadata = idp::SuspendUserMetadata {
         user_id: user.id.to_string(),
     };
@@ -334,6 +342,14 @@ async fn resolve_external_ids(
 pub async fn find(cx: &Context, tx: &Tx, id: &str, permission: Permission) -> Result<User, Error> {
     let found = tx.find_user(&UserId::from(id)).await?;
     Ok(cx.admit(tx, permission, id, found).await?.0)
+}
+
+/// Ends the sessions of a user that may not sign in any more.
+async fn end_sessions_if_inactive(cx: &Context, tx: &Tx, user: &User) -> Result<(), Error> {
+    if user.status(cx.call.now) != UserStatus::Active {
+        tx.delete_sign_in_sessions_of_user(&user.id, None).await?;
+    }
+    Ok(())
 }
 
 async fn find_managed(cx: &Context, tx: &Tx, id: &str) -> Result<User, Error> {

@@ -12,13 +12,14 @@ use rollcall_kit::clock::Clock as _;
 use rollcall_kit::entropy::Entropy;
 use rollcall_kit::id::new_id;
 use rollcall_kit::timestamp::Span;
-use rollcall_proto::idp;
+use rollcall_proto::{admin, idp};
 use rollcall_proto::idp::create_user_request::Credentials;
 use rollcall_proto::operation::Operation;
 use rollcall_store::{Error, Tx};
 use tonic::Code;
 
 use crate::harness::{Caller, Harness, expect, nt};
+use crate::scenarios::sign_in;
 
 /// Looks at the file of the export before the test gives up.
 const LOOKS_MAX: u32 = 300;
@@ -186,6 +187,66 @@ async fn no_secret_is_in_the_trail_or_in_its_export() {
         assert!(!text.contains(secret), "{secret} is in the trail");
     }
     hub.running.stop().await;
+}
+
+#[tokio::test]
+async fn sign_ins_leave_no_secret_in_the_trail() {
+    use rollcall_proto::signin;
+    use rollcall_proto::signin::sign_in_response::Result as Answer;
+    let hub = Harness::start().await;
+    let user_id = sign_in::create_user(&hub, "ann").await;
+    let first = sign_in::tokens(&hub, "ann", sign_in::PASSWORD).await;
+    sign_in::attempt(&hub, "ann", PASSWORD).await.unwrap_err();
+    let refresh = signin::RefreshRequest {
+        refresh_token: first.refresh_token.clone(),
+    };
+    let method = "SignInService/Refresh";
+    let anybody = hub.anonymous();
+    let second: signin::RefreshResponse = anybody.call(method, &refresh).await.unwrap();
+    let second = second.tokens.unwrap();
+    anybody.refused(method, &refresh).await;
+    let required = admin::SetPasswordChangeRequiredRequest {
+        user_id,
+        required: true,
+    };
+    let method = "PasswordService/SetChangeRequired";
+    call(&hub.administrator, method, &required).await;
+    let answer = sign_in::attempt(&hub, "ann", sign_in::PASSWORD).await;
+    let change_token = match answer.unwrap().result {
+        Some(Answer::PasswordChangeRequired(required)) => required.change_token,
+        other => panic!("{other:?}"),
+    };
+    let change = |password: &str| signin::ChangePasswordRequest {
+        change_token: change_token.clone(),
+        new_password: password.into(),
+    };
+    let method = "SignInService/ChangePassword";
+    anybody.refused(method, &change("short")).await;
+    let third: signin::ChangePasswordResponse =
+        anybody.call(method, &change(PASSWORD)).await.unwrap();
+    let third = third.tokens.unwrap();
+
+    let events = stored(&hub).await;
+    let text: String = events.iter().map(|event| format!("{event:?}")).collect();
+    for told in [
+        "idp.AuthenticateByPassword",
+        "WRONG_PASSWORD",
+        "idp.RefreshSignInSession",
+        "REFRESH_TOKEN_REUSED",
+        "idp.ChangeOneTimePassword",
+        &first.sign_in_session_id,
+        &third.sign_in_session_id,
+    ] {
+        assert!(text.contains(told), "{told} is missing");
+    }
+    let secrets = [&first, &second, &third]
+        .into_iter()
+        .flat_map(|tokens| [&tokens.iam_token, &tokens.refresh_token])
+        .chain([&change_token])
+        .map(|token| token.rsplit('.').next().unwrap());
+    for secret in secrets.chain([PASSWORD, sign_in::PASSWORD, "short"]) {
+        assert!(!text.contains(secret), "{secret} is in the trail");
+    }
 }
 
 struct Fixed(u64);

@@ -21,6 +21,9 @@ const ANONYMOUS: &[&str] = &[
     "yandex.cloud.iam.v1.IamTokenService/Create",
     "yandex.cloud.endpoint.ApiEndpointService/Get",
     "yandex.cloud.endpoint.ApiEndpointService/List",
+    "rollcall.signin.v1.SignInService/SignIn",
+    "rollcall.signin.v1.SignInService/ChangePassword",
+    "rollcall.signin.v1.SignInService/Refresh",
 ];
 
 /// Methods that a later version will serve.
@@ -38,7 +41,7 @@ fn short(path: &str) -> &str {
 }
 
 #[tokio::test]
-async fn every_rpc_but_three_refuses_strangers() {
+async fn every_rpc_but_a_few_refuses_strangers() {
     let hub = Harness::start().await;
     for method in METHODS {
         let name = method.path.trim_start_matches('/');
@@ -82,6 +85,7 @@ async fn every_required_field_is_named_when_it_is_missing() {
         "ApiEndpointService/Get",
         "ApiEndpointService/List",
         "OrganizationService/List",
+        "SignInService/SignOut",
     ];
     for method in METHODS {
         let name = short(method.path);

@@ -8,6 +8,7 @@ use rollcall_proto::idp::OpenSessionResult;
 use rollcall_proto::idp::open_session_response::SessionInfo;
 use rollcall_proto::operation::Operation;
 use rollcall_proto::organizationmanager as om;
+use rollcall_proto::signin;
 use tonic::{Code, Status};
 
 use rollcall_hub::init;
@@ -15,6 +16,7 @@ use rollcall_kit::clock::SystemClock;
 use rollcall_kit::entropy::SystemEntropy;
 
 use crate::harness::{Harness, expect};
+use crate::scenarios::sign_in;
 
 fn session_id(response: &idp::OpenSessionResponse) -> String {
     match &response.session_info {
@@ -274,6 +276,50 @@ async fn repetitions_at_once_all_answer_with_the_first_operation() {
             .collect();
         assert_eq!(ids.len(), 1, "round {round}");
     }
+    first.running.stop().await;
+    second.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hubs_share_blocks_and_sessions() {
+    let postgres = Postgres::start().unwrap();
+    let section = "sign_in: {failure_milliseconds: 0}\n";
+    let first = Harness::start_with(Some(postgres.fresh_database().unwrap()), section).await;
+    let second = first.start_replica().await;
+    sign_in::create_user(&first, "ann").await;
+    sign_in::create_user(&first, "bob").await;
+    let tokens = sign_in::tokens(&first, "ann", sign_in::PASSWORD).await;
+    let ann = sign_in::bearer(&second, "ann", &tokens);
+    assert!(sign_in::is_known(&ann).await);
+
+    // The default policy allows 15 failures, wherever they are counted.
+    let guesses = (0..20_u32).map(|number| {
+        let hub = if number.is_multiple_of(2) {
+            &first
+        } else {
+            &second
+        };
+        sign_in::attempt(hub, "ann", "wrong")
+    });
+    for answer in futures::future::join_all(guesses).await {
+        assert_eq!(answer.unwrap_err().code(), Code::Unauthenticated);
+    }
+    for hub in [&first, &second] {
+        let blocked = sign_in::attempt(hub, "ann", sign_in::PASSWORD).await;
+        assert_eq!(blocked.unwrap_err().code(), Code::Unauthenticated);
+        sign_in::tokens(hub, "bob", sign_in::PASSWORD).await;
+    }
+    // What was begun before goes on, at either hub.
+    let request = signin::RefreshRequest {
+        refresh_token: tokens.refresh_token,
+    };
+    let renewed: signin::RefreshResponse = second
+        .anonymous()
+        .call("SignInService/Refresh", &request)
+        .await
+        .unwrap();
+    let ann = sign_in::bearer(&first, "ann", &renewed.tokens.unwrap());
+    assert!(sign_in::is_known(&ann).await);
     first.running.stop().await;
     second.running.stop().await;
 }

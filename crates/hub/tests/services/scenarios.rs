@@ -19,6 +19,8 @@ mod quota;
 mod replication_token;
 mod service_account;
 mod service_account_key;
+pub(crate) mod sign_in;
+mod sign_in_session;
 mod sync_session;
 mod sync_settings;
 mod tally;

@@ -23,11 +23,13 @@ use tonic_types::StatusExt as _;
 const RECORDED_MODULE: &str = "scenarios::";
 
 /// Fields whose content is random.
-const RANDOM_FIELDS: [&str; 7] = [
+const RANDOM_FIELDS: [&str; 9] = [
+    "changeToken",
     "iamToken",
     "nextPageToken",
     "privateKey",
     "publicKey",
+    "refreshToken",
     "remotePort",
     "requestId",
     "subjectTokenHash",

@@ -121,6 +121,7 @@ param_from_id!(
     ServiceAccountId,
     KeyId,
     TokenId,
+    SignInSessionId,
     AuditEventId
 );
 

@@ -17,6 +17,8 @@ mod quota;
 mod replication_token;
 mod schema;
 mod service_account;
+mod sign_in_guard;
+mod sign_in_session;
 mod sync_session;
 mod sync_settings;
 mod tally;

@@ -351,6 +351,22 @@ pub const CASES: &[Case] = &[
     fenced("ServiceAccountService/Delete", ACCOUNT),
     plain("ServiceAccountService/ListOperations", ACCOUNT),
     plain("ServiceAccountService/CreateKey", ACCOUNT),
+    plain(
+        "SignInService/SignIn",
+        r#"{"username": "x@x.example", "password": "x"}"#,
+    ),
+    plain(
+        "SignInService/ChangePassword",
+        r#"{"changeToken": "x", "newPassword": "x"}"#,
+    ),
+    plain("SignInService/Refresh", r#"{"refreshToken": "x"}"#),
+    plain("SignInService/SignOut", "{}"),
+    plain("SignInService/ListSessions", USER),
+    plain(
+        "SignInService/EndSession",
+        r#"{"signInSessionId": "sis00000000000000000"}"#,
+    ),
+    plain("SignInService/EndAllSessions", USER),
     plain("ServiceAccountService/GetKey", KEY),
     plain("ServiceAccountService/ListKeys", ACCOUNT),
     fenced("ServiceAccountService/DisableKey", KEY),
