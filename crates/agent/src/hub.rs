@@ -39,8 +39,8 @@ mod write;
 
 pub use account::Account;
 pub use listing::Foreign;
-pub use password_hash::Holder;
 pub(crate) use one::user_field;
+pub use password_hash::Holder;
 
 /// Attempts of one call: with waits of up to 30 s they outlast any lease, which ends them.
 const ATTEMPTS_MAX: u32 = 20;

@@ -154,7 +154,9 @@ impl<'a> PasswordHashRun<'a> {
         self.missing.later = self.agent.file.later_hashes()?;
         let cursor = match self.opened.mode {
             // Another agent knows who was left for later.
-            Mode::Delta if self.leaves_for_later() && !is_of(&self.opened.token, kept.as_deref()) => {
+            Mode::Delta
+                if self.leaves_for_later() && !is_of(&self.opened.token, kept.as_deref()) =>
+            {
                 None
             }
             Mode::Delta => replication_of(&self.opened.token, kept.as_deref()),

@@ -164,7 +164,10 @@ mod tests {
             assert_eq!(read.up_to_date.len(), usize::from(controllers.min(29)));
             if controllers > 1 {
                 assert!(read.up_to_date.contains(&(id(1), 1)));
-                assert!(read.up_to_date.contains(&(id(controllers), i64::from(controllers))));
+                assert!(
+                    read.up_to_date
+                        .contains(&(id(controllers), i64::from(controllers)))
+                );
             }
             // Another one kept here says nothing of the token.
             let other = ReplicationCursor::default().to_bytes();

@@ -32,11 +32,8 @@ mod options;
 mod origin;
 mod rights;
 mod root_dse;
-<<<<<<< HEAD
-mod sasl;
-=======
 mod rpc;
->>>>>>> drsuapi
+mod sasl;
 mod search;
 mod security;
 mod sid;

@@ -93,7 +93,9 @@ fn directory(config: &Config, found: &mut Vec<String>) {
         }
         let by_password = !drsr.use_kerberos && !drsr.use_windows_identity;
         if by_password && drsr.username.as_deref().unwrap_or_default().is_empty() {
-            found.push("drsr.username: missing; give the name of the account (sAMAccountName)".into());
+            found.push(
+                "drsr.username: missing; give the name of the account (sAMAccountName)".into(),
+            );
         }
         if by_password && drsr.password.as_ref().is_none_or(|p| p.is_empty()) {
             found.push("drsr.password: missing; give the password of the account".into());
@@ -154,7 +156,8 @@ fn streams(config: &Config, found: &mut Vec<String>) {
     };
     if streams.contains(&Stream::PasswordHashes) && config.drsr.is_none() {
         found.push(
-            "streams: password_hashes needs the section drsr; add it, or leave the stream out".into(),
+            "streams: password_hashes needs the section drsr; add it, or leave the stream out"
+                .into(),
         );
     }
     if streams.is_empty() {

@@ -33,7 +33,9 @@ impl PasswordHashRun<'_> {
         let (now, later): (Vec<Task>, Vec<Task>) = tasks
             .into_iter()
             .partition(|task| active.contains(&task.guid));
-        self.missing.later.extend(later.iter().map(|task| task.guid));
+        self.missing
+            .later
+            .extend(later.iter().map(|task| task.guid));
         Ok(now)
     }
 

@@ -128,7 +128,12 @@ impl PasswordHashRun<'_> {
     fn failed(&mut self) -> Vec<Guid> {
         let all: BTreeSet<Guid> = self.errors.keys().map(|(guid, ..)| guid).collect();
         let after = |guid: &&Guid| self.missing.retried.is_none_or(|last| **guid > last);
-        let mut wanted: Vec<Guid> = all.iter().filter(after).take(RETRIES_MAX).copied().collect();
+        let mut wanted: Vec<Guid> = all
+            .iter()
+            .filter(after)
+            .take(RETRIES_MAX)
+            .copied()
+            .collect();
         if wanted.is_empty() {
             wanted = all.into_iter().take(RETRIES_MAX).collect();
         }
@@ -169,10 +174,7 @@ impl PasswordHashRun<'_> {
     }
 
     /// Asks for the next users of the queue.
-    pub(super) async fn look_at_queue(
-        &mut self,
-        replica: &mut Replica<'_>,
-    ) -> Result<(), Failure> {
+    pub(super) async fn look_at_queue(&mut self, replica: &mut Replica<'_>) -> Result<(), Failure> {
         let number = self.missing.queue.len().min(OBJECTS_PER_LOOK);
         let wanted = self.missing.queue.drain(..number).collect();
         self.look_at(replica, wanted).await

@@ -13,8 +13,8 @@ use super::{PasswordHashRun, Rest};
 use crate::engine::Guid;
 use crate::engine::password_hash::{Dated, LastSet, Reading};
 use crate::failure::Failure;
-use crate::hub::{self, Holder};
 use crate::hub::password_hash::unknown_hash;
+use crate::hub::{self, Holder};
 use crate::item_error::{Problem, remedy};
 use crate::replica::{self, Replica};
 

@@ -12,9 +12,9 @@ use rollcall_kit::clock::Clock as _;
 use rollcall_kit::entropy::Entropy;
 use rollcall_kit::id::new_id;
 use rollcall_kit::timestamp::Span;
-use rollcall_proto::{admin, idp};
 use rollcall_proto::idp::create_user_request::Credentials;
 use rollcall_proto::operation::Operation;
+use rollcall_proto::{admin, idp};
 use rollcall_store::{Error, Tx};
 use tonic::Code;
 
