@@ -152,7 +152,7 @@ pub struct Drsr {
     pub address: Option<String>,
     /// TCP port of replication; absent = the endpoint mapper (TCP 135) is asked.
     pub port: Option<u16>,
-    /// sAMAccountName of the account, also as `name@domain` or `DOMAIN\\name`.
+    /// sAMAccountName of the account, also as `name@domain` or `DOMAIN\name`.
     pub username: Option<String>,
     /// Its password.
     #[serde(deserialize_with = "secret")]

@@ -309,6 +309,58 @@ async fn metrics(port: u16) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_would_send_is_counted_and_what_is_wrong_is_explained() {
+    let world = World::start(Some(crowd(20))).await;
+    let config = world.configure("", &drsr(&world));
+    let would_send = async || {
+        let output = world.agent(&config, &["--dry-run", "-o", "json"]).await;
+        let report: Json = serde_json::from_slice(&output.stdout).unwrap();
+        let counters = report["counters"].as_array().unwrap();
+        let counter = counters
+            .iter()
+            .find(|counter| counter["change"] == "password_hash_update");
+        counter.unwrap()["successful"].as_u64().unwrap()
+    };
+    assert_eq!(would_send().await, 20, "users that are not there yet count");
+    let objects = other_agent(&world, &config, "objects", "objects");
+    world.run(&objects).await;
+    assert_eq!(would_send().await, 20);
+    assert_eq!(world.sessions_of(SESSIONS).await.len(), 0);
+    let summary = world.run(&config).await;
+    assert_eq!(hashes(&summary)["users"]["password_hashes"], 20);
+    assert_eq!(would_send().await, 0);
+    set_password(&world.dc, "u000007", FIRST, &[]);
+    assert_eq!(would_send().await, 1);
+
+    let check = async |top: &str| {
+        let config = world.configure("", top);
+        let output = world.agent(&config, &["--check"]).await;
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+        )
+    };
+    let (code, text) = check(&drsr(&world)).await;
+    assert_eq!(code, Some(0), "{text}");
+    let good = "✓ password hashes: can be read; that of the account itself is right";
+    assert!(text.contains(good), "{text}");
+    let (code, text) = check(&drsr_of(&world, "svc-sync", "wrong")).await;
+    assert_eq!(code, Some(4), "{text}");
+    assert!(text.contains("✗ replication account: "), "{text}");
+    let create = ["user", "create", "svc-less", FIRST];
+    world.dc.samba_tool(&create).unwrap();
+    let (code, text) = check(&drsr_of(&world, "svc-less", FIRST)).await;
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("✗ password hashes: "), "{text}");
+    assert!(text.contains("Replicating Directory Changes All"), "{text}");
+    // Nothing listens there.
+    let closed = drsr(&world).replace("}", ", port: 1}");
+    let (code, text) = check(&closed).await;
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("✗ replication port: drsr.host"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_killed_sweep_goes_on_where_it_was() {
     const USERS: u32 = 900;
     let world = World::start(Some(crowd(USERS))).await;

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use super::PasswordHashRun;
 use super::deliver::Task;
+use super::missing::next_of;
 use crate::engine::Guid;
 use crate::engine::plan::RemoveUserBehavior;
 use crate::failure::Failure;
@@ -41,8 +42,8 @@ impl PasswordHashRun<'_> {
 
     /// Lets those be asked for who are active again.
     pub(super) async fn look_at_later(&mut self) -> Result<(), Failure> {
-        let later = &self.missing.later;
-        let waiting: Vec<Guid> = later.iter().take(LOOKS_MAX).copied().collect();
+        let missing = &mut self.missing;
+        let waiting = next_of(&missing.later, &mut missing.looked_at, LOOKS_MAX);
         if waiting.is_empty() {
             return Ok(());
         }

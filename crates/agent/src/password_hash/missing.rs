@@ -6,6 +6,7 @@
 //! for again, because setting one is a change. Nothing here holds a hash.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::ops::Bound;
 use std::time::Duration;
 
 use rollcall_directory::ReplicationCursor;
@@ -46,6 +47,8 @@ pub(super) struct Missing {
     unknown: VecDeque<(Guid, Instant)>,
     /// Users who get theirs when they are active again.
     pub(super) later: BTreeSet<Guid>,
+    /// The one of them that was looked at last.
+    pub(super) looked_at: Option<Guid>,
     listing_due: Option<Instant>,
     /// The failed item that was tried last.
     retried: Option<Guid>,
@@ -89,8 +92,16 @@ impl Missing {
 
     /// Takes over a listing.
     fn listed(&mut self, users: BTreeSet<Guid>) {
-        let new = users.iter().filter(|guid| !self.hashless.contains(guid));
-        self.queue = new.copied().collect();
+        let queued: HashSet<Guid> = self.queue.iter().copied().collect();
+        let is_new = |guid: &&Guid| {
+            let known = [
+                self.hashless.contains(*guid),
+                self.later.contains(*guid),
+                queued.contains(*guid),
+            ];
+            !known.contains(&true)
+        };
+        self.queue.extend(users.iter().filter(is_new));
         self.users = Some(users);
     }
 }
@@ -127,18 +138,7 @@ impl PasswordHashRun<'_> {
     /// Some of the failed items, others each time if there are many.
     fn failed(&mut self) -> Vec<Guid> {
         let all: BTreeSet<Guid> = self.errors.keys().map(|(guid, ..)| guid).collect();
-        let after = |guid: &&Guid| self.missing.retried.is_none_or(|last| **guid > last);
-        let mut wanted: Vec<Guid> = all
-            .iter()
-            .filter(after)
-            .take(RETRIES_MAX)
-            .copied()
-            .collect();
-        if wanted.is_empty() {
-            wanted = all.into_iter().take(RETRIES_MAX).collect();
-        }
-        self.missing.retried = wanted.last().copied();
-        wanted
+        next_of(&all, &mut self.missing.retried, RETRIES_MAX)
     }
 
     async fn list(&mut self) -> Result<(), Failure> {
@@ -205,6 +205,18 @@ impl PasswordHashRun<'_> {
     }
 }
 
+/// The next ones after the one that was looked at last, from the beginning after the end.
+pub(super) fn next_of(all: &BTreeSet<Guid>, last: &mut Option<Guid>, number: usize) -> Vec<Guid> {
+    let start = last.map_or(Bound::Unbounded, Bound::Excluded);
+    let after = all.range((start, Bound::Unbounded));
+    let mut wanted: Vec<Guid> = after.take(number).copied().collect();
+    if wanted.is_empty() {
+        wanted = all.iter().take(number).copied().collect();
+    }
+    *last = wanted.last().copied();
+    wanted
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,8 +236,25 @@ mod tests {
         missing.has_one(guid(1));
         missing.has_one(guid(2));
         assert_eq!(missing.number(), Some(1));
-        missing.listed([1, 3].map(guid).into());
-        assert_eq!(missing.queue, [guid(1), guid(3)]);
+        // Who waits already keeps the place, whoever gets one later is not asked for.
+        missing.later.insert(guid(5));
+        missing.enqueue(guid(4));
+        missing.listed([1, 3, 5].map(guid).into());
+        assert_eq!(missing.queue, [2, 3, 4, 1].map(guid));
+    }
+
+    #[test]
+    fn many_take_their_turns() {
+        let all: BTreeSet<Guid> = [1, 2, 3, 4, 5].map(guid).into();
+        let mut last = None;
+        let mut turns: Vec<Vec<Guid>> = Vec::new();
+        for _ in 0..4 {
+            turns.push(next_of(&all, &mut last, 2));
+        }
+        let expected: [&[u128]; 4] = [&[1, 2], &[3, 4], &[5], &[1, 2]];
+        let expected = expected.map(|turn| turn.iter().copied().map(guid).collect::<Vec<_>>());
+        assert_eq!(turns, expected);
+        assert!(next_of(&BTreeSet::new(), &mut last, 2).is_empty());
     }
 
     #[test]
