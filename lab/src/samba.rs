@@ -9,6 +9,8 @@ mod deleted;
 mod dirsync;
 mod invocation;
 mod keytab;
+mod rename;
+mod replication;
 mod template;
 
 use std::fs;

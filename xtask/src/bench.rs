@@ -4,6 +4,7 @@
 //! figure, so only ratios are worth comparing.
 
 mod delta;
+mod unit;
 
 use std::time::Instant;
 
@@ -25,7 +26,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = 100_000)]
     memberships: u32,
     /// Measure only what this word is part of: `progress`, `sign-in`, `strengthening`, `full-run`,
-    /// `delta`, `memory`, `groups`
+    /// `delta`, `memory`, `groups`, `changes`, `shutdown`, `unit`, `drsuapi`
     filter: Option<String>,
     /// Cargo profile the programs are built with
     #[arg(long, default_value = "release")]
@@ -47,6 +48,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         ("progress", "rollcall-hub", "report_session_progress"),
         ("memory", "rollcall-agent", "memory"),
         ("groups", "rollcall-agent", "groups"),
+        ("changes", "rollcall-agent", "changes"),
+        ("shutdown", "rollcall-agent", "shutdown"),
     ] {
         if wanted(word) {
             let mut command = shell::cargo();
@@ -69,13 +72,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             shell::run(&mut command)?;
         }
     }
-    if wanted("full-run") || wanted("delta") {
+    let with_domain = ["full-run", "delta", "unit", "drsuapi"];
+    if with_domain.into_iter().any(wanted) {
         let consent = if arguments.yes {
             Consent::Given
         } else {
             Consent::Ask
         };
         packages::install(&[Need::Samba, Need::LdapUtils], consent)?;
+    }
+    if wanted("drsuapi") {
+        drsuapi(arguments)?;
     }
     let size = stage::Size {
         users: arguments.users,
@@ -88,7 +95,22 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if wanted("delta") {
         delta::run(&arguments.profile, &size)?;
     }
+    if wanted("unit") {
+        unit::run(&arguments.profile, &size)?;
+    }
     Ok(())
+}
+
+/// Seconds of a sweep over all password hashes beside Samba's own client.
+fn drsuapi(arguments: &Arguments) -> anyhow::Result<()> {
+    let mut command = shell::cargo();
+    command
+        .args(["bench", "--locked", "--profile", &arguments.profile])
+        .args(["--package", "rollcall-directory", "--bench", "replication"])
+        .env("ROLLCALL_BENCH_USERS", arguments.users.to_string())
+        .env("ROLLCALL_BENCH_GROUPS", arguments.groups.to_string());
+    let memberships = arguments.memberships.to_string();
+    shell::run(command.env("ROLLCALL_BENCH_MEMBERSHIPS", memberships))
 }
 
 /// Seconds of a first full run beside the seconds `ldapsearch` needs to dump the same objects.

@@ -30,11 +30,15 @@ pub struct Activity {
     bar: Option<ProgressBar>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    what: String,
-    done: usize,
-    total: usize,
+/// What is being done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct State {
+    /// In a few words.
+    pub what: String,
+    /// How much of it is done.
+    pub done: usize,
+    /// Of how much; 0 when that is not known.
+    pub total: usize,
 }
 
 /// Shows an activity until it is dropped.
@@ -81,6 +85,12 @@ impl Activity {
         if let Some(bar) = &self.bar {
             bar.inc(number as u64);
         }
+    }
+
+    /// What is being done now.
+    #[must_use]
+    pub fn now(&self) -> State {
+        self.state().clone()
     }
 
     /// Starts to show it.

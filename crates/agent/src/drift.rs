@@ -209,7 +209,7 @@ async fn look(
 ) -> Result<Looked, Failure> {
     let usn = reader.newest_usn().await;
     let usn = usn.map_err(|error| reader::failure(&error))?;
-    let Compared { index, .. } = picture.take(reader, |_| Ok(None)).await?;
+    let Compared { index, .. } = picture.take(reader, None).await?;
     let drift = compare(&index, picture.scope, rules)?;
     Ok(Looked { usn, index, drift })
 }

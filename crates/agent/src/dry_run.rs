@@ -26,7 +26,7 @@ use crate::engine::plan::{self, PlanHash, Rules, Steps};
 use crate::engine::trial::{TrialRules, try_out};
 use crate::failure::Failure;
 use crate::hub::{self, Hub};
-use crate::index_file::IndexFile;
+use crate::index_file::{IndexFile, Stored};
 use crate::progress::{Change, Count, ObjectType};
 use crate::reader;
 use crate::refused_plan::{private_file, write_plan};
@@ -188,15 +188,11 @@ impl DryRun {
             clock: &*self.clock,
             activity: &self.activity,
         };
-        let remembered = |index: &Index| match &file {
-            Some(file) => Ok(file.memory(&binding, &token, index)?),
-            None => Ok(None),
-        };
         let Compared {
             index,
             objects_read,
             ..
-        } = picture.take(&mut sight.reader, remembered).await?;
+        } = picture.take(&mut sight.reader, stored.as_ref()).await?;
         Ok(Seen {
             index,
             mode: "full",
@@ -211,7 +207,10 @@ impl DryRun {
         sight: &mut Sight,
         stored: Option<&Stored<'_>>,
     ) -> Result<Option<Seen>, Failure> {
-        let start = stored.map(Stored::load).transpose()?.flatten();
+        let start = match stored {
+            Some(stored) => Start::of(stored).await?,
+            None => None,
+        };
         let Some(Start {
             mut index,
             cookie,
@@ -258,13 +257,6 @@ impl DryRun {
     }
 }
 
-/// The index on disk and what it has to fit.
-struct Stored<'a> {
-    file: &'a IndexFile,
-    binding: &'a [u8],
-    token: &'a str,
-}
-
 /// Where a delta starts from.
 struct Start {
     index: Index,
@@ -273,16 +265,16 @@ struct Start {
     controller: Option<Guid>,
 }
 
-impl Stored<'_> {
+impl Start {
     /// Where a delta starts from, if the index fits.
-    fn load(&self) -> Result<Option<Start>, Failure> {
-        let Some(index) = self.file.load(self.binding, self.token)? else {
+    async fn of(stored: &Stored<'_>) -> Result<Option<Self>, Failure> {
+        let Some(index) = stored.load().await? else {
             return Ok(None);
         };
-        let kept = self.file.cookie()?;
-        let controller = self.file.controller()?;
-        let cookie = cookie_of(self.token, kept.as_deref());
-        Ok(cookie.map(|cookie| Start {
+        let kept = stored.file.cookie()?;
+        let controller = stored.file.controller()?;
+        let cookie = cookie_of(stored.token, kept.as_deref());
+        Ok(cookie.map(|cookie| Self {
             index,
             cookie,
             controller,

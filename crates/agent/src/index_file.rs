@@ -15,20 +15,19 @@ use redb::{
 use rollcall_kit::timestamp::Timestamp;
 
 use crate::engine::Guid;
-use crate::engine::index::{Dirty, Index, Record};
-use crate::engine::memory::Memory;
 
 mod account_state;
+mod objects;
 mod password_hash;
 mod record;
+
+pub use objects::Stored;
 
 const FILE: &str = "index.redb";
 /// A damaged file, kept for who wants to look into it; there is one at most.
 const DAMAGED_FILE: &str = "index.redb.damaged";
 /// What the store may keep in memory, in bytes; the index itself is in memory already.
 const CACHE_BYTES: usize = 8 << 20;
-/// Records in one transaction: the store holds on to every page that one has touched.
-const RECORDS_PER_TRANSACTION: usize = 20_000;
 const OBJECTS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("object");
 const FACTS: TableDefinition<&str, &[u8]> = TableDefinition::new("fact");
 const FILTER: TableDefinition<&str, &[u8]> = TableDefinition::new("filter");
@@ -152,44 +151,6 @@ impl IndexFile {
         }
     }
 
-    /// The index, if it was made under this binding and covers exactly what `token` covers.
-    ///
-    /// # Errors
-    /// [`IndexFileError`].
-    pub fn load(&self, binding: &[u8], token: &str) -> Result<Option<Index>, IndexFileError> {
-        if !self.covers(binding, token)? {
-            return Ok(None);
-        }
-        let mut index = Index::default();
-        let whole = self.each(|guid, record| index.load(guid, record))?;
-        Ok(whole.then_some(index))
-    }
-
-    /// What the stored index knows that the listing in `present` does not tell, under the same
-    /// conditions as [`Self::load`], without loading it.
-    ///
-    /// # Errors
-    /// [`IndexFileError`].
-    pub fn memory(
-        &self,
-        binding: &[u8],
-        token: &str,
-        present: &Index,
-    ) -> Result<Option<Memory>, IndexFileError> {
-        if !self.covers(binding, token)? {
-            return Ok(None);
-        }
-        let mut memory = Memory::default();
-        let whole = self.each(|guid, record| memory.note(present, guid, &record))?;
-        Ok(whole.then_some(memory))
-    }
-
-    fn covers(&self, binding: &[u8], token: &str) -> Result<bool, IndexFileError> {
-        Ok(self.fact(BINDING)?.as_deref() == Some(binding)
-            && self.fact(TOKEN)?.as_deref() == Some(token.as_bytes())
-            && !token.is_empty())
-    }
-
     /// The cookie of the last stored cursor.
     ///
     /// # Errors
@@ -289,9 +250,10 @@ impl IndexFile {
         Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))
     }
 
-    /// Begins the session `id`, after `previous`; returns whether the file goes on. Unless that was one of this file, another agent
-    /// may have written since, and the file loses its token: the hub's says only what was covered
-    /// when a batch was finished, not what an agent wrote that died before.
+    /// Begins the session `id`, after `previous`; tells whether the file goes on. Unless `previous`
+    /// was one of this file, another agent may have written since, and the file loses its token:
+    /// the hub's says only what was covered when a batch was finished, not what an agent wrote
+    /// that died before.
     ///
     /// # Errors
     /// [`IndexFileError`].
@@ -307,77 +269,6 @@ impl IndexFile {
             Ok(())
         })?;
         Ok(goes_on)
-    }
-
-    /// Stores the changed records.
-    ///
-    /// # Errors
-    /// [`IndexFileError`].
-    pub fn save(&self, index: &mut Index, cursor: Cursor<'_>) -> Result<(), IndexFileError> {
-        match index.take_dirty() {
-            Dirty::All => {
-                self.put_all(index)?;
-                self.write(|tx| set_cursor(tx, cursor))
-            }
-            Dirty::Some(changed) => self.write(|tx| {
-                let mut objects = tx.open_table(OBJECTS)?;
-                for guid in &changed {
-                    match index.get(*guid) {
-                        Some(record) => put(&mut objects, *guid, record)?,
-                        None => {
-                            objects.remove(guid.to_wire().as_slice())?;
-                        }
-                    }
-                }
-                set_cursor(tx, cursor)
-            }),
-        }
-    }
-
-    /// Replaces everything by a newly built index.
-    ///
-    /// # Errors
-    /// [`IndexFileError`].
-    pub fn replace(
-        &self,
-        index: &mut Index,
-        binding: &[u8],
-        cursor: Cursor<'_>,
-    ) -> Result<(), IndexFileError> {
-        index.take_dirty();
-        self.put_all(index)?;
-        self.write(|tx| {
-            tx.open_table(FACTS)?.insert(BINDING, binding)?;
-            set_cursor(tx, cursor)
-        })
-    }
-
-    /// Stores every record in place of the former ones. Meanwhile the file has no token.
-    fn put_all(&self, index: &Index) -> Result<(), IndexFileError> {
-        self.begin_writing()?;
-        self.write(|tx| {
-            tx.delete_table(OBJECTS)?;
-            tx.open_table(OBJECTS)?;
-            Ok(())
-        })?;
-        let mut last = None;
-        loop {
-            let mut left = index
-                .iter_after(last)
-                .take(RECORDS_PER_TRANSACTION)
-                .peekable();
-            if left.peek().is_none() {
-                return Ok(());
-            }
-            self.write(|tx| {
-                let mut objects = tx.open_table(OBJECTS)?;
-                for (guid, record) in left {
-                    put(&mut objects, guid, record)?;
-                    last = Some(guid);
-                }
-                Ok(())
-            })?;
-        }
     }
 
     /// The objectGUID an entry of the filter had when it was last resolved (decision U122).
@@ -433,34 +324,21 @@ impl IndexFile {
         })
     }
 
-    /// Hands on the records; tells whether every one of them could be read.
-    fn each(&self, mut sink: impl FnMut(Guid, Record)) -> Result<bool, IndexFileError> {
-        self.read(|tx| {
-            let table = tx.open_table(OBJECTS)?;
-            for row in table.iter()? {
-                let (key, value) = row?;
-                let guid = key.value().try_into().ok().map(Guid::from_wire);
-                let record = record::decode(value.value());
-                let (Some(guid), Some(record)) = (guid, record) else {
-                    tracing::warn!("a record of the index cannot be read; everything is compared");
-                    return Ok(false);
-                };
-                sink(guid, record);
-            }
-            Ok(true)
-        })
-    }
-
     fn read<T>(
         &self,
         work: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, IndexFileError> {
+        let tx = self.begin_read()?;
+        work(&tx).map_err(|source| self.broken(source))
+    }
+
+    /// One state of the file, as long as it is held.
+    fn begin_read(&self) -> Result<redb::ReadTransaction, IndexFileError> {
         let begun = match &self.store {
             Store::Own(database) => database.begin_read(),
             Store::Shared(database) => database.begin_read(),
         };
-        let result = begun.map_err(redb::Error::from).and_then(|tx| work(&tx));
-        result.map_err(|source| self.broken(source))
+        begun.map_err(|source| self.broken(source.into()))
     }
 
     fn write(
@@ -527,16 +405,6 @@ fn set_cursor(tx: &redb::WriteTransaction, cursor: Cursor<'_>) -> Result<(), red
     let mut facts = tx.open_table(FACTS)?;
     facts.insert(TOKEN, cursor.token.as_bytes())?;
     facts.insert(COOKIE, cursor.cookie)?;
-    Ok(())
-}
-
-fn put(
-    objects: &mut redb::Table<'_, &[u8], &[u8]>,
-    guid: Guid,
-    record: &Record,
-) -> Result<(), redb::Error> {
-    let bytes = record::encode(record);
-    objects.insert(guid.to_wire().as_slice(), bytes.as_slice())?;
     Ok(())
 }
 

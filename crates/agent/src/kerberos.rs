@@ -46,8 +46,12 @@ pub fn security(config: &Config, host: &str) -> Result<SecurityOptions, Failure>
     let mut kdcs = krb5.kdcs(&key.realm);
     if kdcs.is_empty() {
         // Each domain controller gives tickets.
+        let there = match &config.ldap.address {
+            Some(address) if host == host_name(&config.ldap.host) => host_name(address),
+            _ => host,
+        };
         kdcs.push(Kdc {
-            host: host.to_owned(),
+            host: there.to_owned(),
             port: KDC_PORT,
         });
     }

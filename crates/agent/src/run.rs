@@ -184,7 +184,7 @@ impl<'a> Run<'a> {
     /// Brings the index to the present, whatever there is to start from.
     async fn first_batch(&mut self, reader: &mut Reader, scope: &Scope) -> Result<(), Failure> {
         let began = self.agent.clock.now();
-        let held = match self.start_of_delta()? {
+        let held = match self.start_of_delta().await? {
             Some(held) if self.deletions_are_remembered(reader).await? => Some(held),
             _ => None,
         };
@@ -249,6 +249,7 @@ impl<'a> Run<'a> {
             clock: &*agent.clock,
             entropy: &agent.entropy,
             activity: &agent.activity,
+            stop: &agent.stop,
         };
         let begin = || agent.file.begin_writing().map_err(Failure::from);
         let (errors, brake) = (&mut self.errors, &mut self.brake);

@@ -11,6 +11,7 @@ use futures::stream::{self, StreamExt as _};
 use rollcall_kit::clock::Clock;
 use rollcall_kit::entropy::Entropy;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::activity::Activity;
 use crate::brake::Brake;
@@ -53,6 +54,8 @@ pub struct Work<'a> {
     pub entropy: &'a Arc<dyn Entropy>,
     /// What is shown to people.
     pub activity: &'a Activity,
+    /// Cancelled when the program has to end.
+    pub stop: &'a CancellationToken,
 }
 
 /// What came of it.
@@ -70,7 +73,10 @@ pub struct Done {
 
 impl From<Stop> for Failure {
     fn from(stop: Stop) -> Self {
-        Self::Run(stop.to_string())
+        match stop {
+            Stop::Asked => Self::Stopped,
+            why => Self::Run(why.to_string()),
+        }
     }
 }
 
@@ -87,6 +93,7 @@ impl Work<'_> {
         brake: &mut Brake<'_>,
         before_writing: impl FnOnce() -> Result<(), Failure>,
     ) -> Result<Done, Failure> {
+        self.activity.begin("working out what has to change", 0);
         let mut plan = self.plan(index)?;
         let mut pass = self.judge(&plan, index, brake).await?;
         tracing::debug!(
@@ -140,7 +147,8 @@ impl Work<'_> {
             nested_groups: self.settings.nested_groups,
             now: self.clock.now(),
         };
-        Ok(plan::plan(index, self.scope, &rules)?)
+        let go_on = || !self.stop.is_cancelled();
+        Ok(plan::plan_while(index, self.scope, &rules, &go_on)?)
     }
 
     fn file_unfit(&self, plan: &Plan, index: &Index, errors: &mut ItemErrors) {

@@ -490,7 +490,7 @@ async fn at_11_a_cursor_of_another_controller_is_no_news_of_passwords() {
         world.dc.admin_ldapmodify(&off.ldif(&dn("boris"))).unwrap();
         let full = state(&world.run(&config).await);
         assert_eq!(full["mode"], "full", "{what}: {full:#}");
-        assert!(must_change(&world, &anna).await, "{what}");
+        assert!(world.must_change_password(&anna).await, "{what}");
         wait(&world, &[("boris".into(), off)]).await;
         assert_eq!(cursor(&world).await.0, here, "{what}");
         let on = Case {
@@ -502,7 +502,7 @@ async fn at_11_a_cursor_of_another_controller_is_no_news_of_passwords() {
         let delta = state(&world.run(&config).await);
         assert_eq!(delta["mode"], "delta", "{what}: {delta:#}");
         wait(&world, &[("boris".into(), on)]).await;
-        assert!(must_change(&world, &anna).await, "{what}");
+        assert!(world.must_change_password(&anna).await, "{what}");
     }
 }
 

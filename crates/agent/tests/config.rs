@@ -159,6 +159,10 @@ fn wrong_values_are_named_by_their_key() {
             with("streams: [password_hashes]"),
             "password_hashes needs the section drsr",
         ),
+        (
+            SMALL.replace("ldap: {", "ldap: {address: 'tcp://x', "),
+            "ldap.address",
+        ),
         (with("agent_id: ''"), "agent_id"),
         (with("streams: []"), "streams: empty"),
         (
@@ -169,6 +173,76 @@ fn wrong_values_are_named_by_their_key() {
         let error = parse(&text).unwrap_err();
         assert!(error.contains(key), "{key}: {error}");
         assert!(!error.contains("s3cret-value"), "{error}");
+    }
+}
+
+const KERBEROS: &str = "
+userpool_id: ek0aaaaaaaaaaaaaaaaa
+hub: {address: 'hub.example:8443'}
+cloud_credentials_file_path: key.json
+working_directory: /var/lib/x
+ldap: {host: dc1.corp.example, use_kerberos: true}
+drsr: {host: dc1.corp.example, use_kerberos: true}
+kerberos: {keytab_path: svc.keytab, principal: svc@CORP.EXAMPLE}
+sync_settings: {filter: {domain: corp.example}}
+";
+
+#[test]
+fn kerberos_needs_names_and_a_keytab_and_no_password() {
+    let config = parse(KERBEROS).unwrap();
+    let keytab = Path::new("/var/lib/x/svc.keytab").to_owned();
+    assert!(config.secret_files().contains(&keytab));
+    let other = |from: &str, to: &str| parse(&KERBEROS.replacen(from, to, 1)).unwrap_err();
+    let host = "ldap: {host: dc1.corp.example";
+    parse(&KERBEROS.replace(host, "ldap: {host: 'ldap://dc1.corp.example:389'")).unwrap();
+    for (wrong, told) in [
+        ("'ldaps://dc1.corp.example'", "write ldap://"),
+        ("10.0.0.1", "full name"),
+        ("'ldap://10.0.0.1:389'", "full name"),
+        ("'[::1]'", "full name"),
+        ("dc1", "full name"),
+        ("'http://dc1.corp.example'", "ldap.host: must be a name"),
+    ] {
+        let error = other(host, &format!("ldap: {{host: {wrong}"));
+        assert!(error.contains(told), "{wrong}: {error}");
+    }
+    for (from, to, told) in [
+        (
+            "drsr: {host: dc1.corp.example",
+            "drsr: {host: 10.0.0.1",
+            "drsr.host: Kerberos needs",
+        ),
+        (
+            "use_kerberos: true",
+            "use_kerberos: false",
+            "must use the same way to sign in",
+        ),
+        (
+            "keytab_path: svc.keytab, ",
+            "",
+            "kerberos.keytab_path: missing",
+        ),
+        ("svc@CORP.EXAMPLE", "'@CORP.EXAMPLE'", "kerberos.principal"),
+        ("svc@CORP.EXAMPLE", "a@b@c", "kerberos.principal"),
+        (", principal: svc@CORP.EXAMPLE", "", "kerberos.principal"),
+        (
+            "kerberos: {keytab_path: svc.keytab, principal: svc@CORP.EXAMPLE}\n",
+            "",
+            "kerberos: missing",
+        ),
+        (
+            "use_kerberos: true",
+            "use_kerberos: true, use_windows_identity: true",
+            "exclude each other",
+        ),
+        (
+            "use_kerberos: true",
+            "use_windows_identity: true",
+            "works only on Windows",
+        ),
+    ] {
+        let error = other(from, to);
+        assert!(error.contains(told), "{told}: {error}");
     }
 }
 

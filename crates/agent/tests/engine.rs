@@ -9,7 +9,7 @@ mod directory;
 use std::collections::BTreeSet;
 
 use directory::*;
-use rollcall_agent::engine::guard::{Limit, Removals, Removed, check};
+use rollcall_agent::engine::guard::Removals;
 use rollcall_agent::engine::index::{HubUser, Index, Presence};
 use rollcall_agent::engine::object::{Change, DirectoryObject, ObjectClass};
 use rollcall_agent::engine::plan::{Activation, Cause, RemoveUserBehavior, Rules, Stop, plan};
@@ -284,9 +284,7 @@ fn a_disabled_user_that_somebody_suspended_gets_a_block_of_the_agents_own() {
     assert_eq!(made.user_updates[0].activation, Some(Activation::Suspend));
     assert!(!made.user_updates[0].values);
     // Nobody loses anything by it.
-    let removals = Removals::of(&made, &index, RemoveUserBehavior::Remove);
-    let none = check(&removals, &index, Limit::Count(0), &Removed::default());
-    assert_eq!(none, Ok(()));
+    assert!(Removals::of(&made, &index).is_empty());
     carry_out(&mut index, &made, RemoveUserBehavior::Remove);
     assert!(plan(&index, &staff_only(), &rules()).unwrap().is_empty());
 
@@ -361,6 +359,17 @@ fn what_is_not_shown_and_was_not_reported_is_hidden() {
         ..full
     };
     assert_eq!(hidden(&nowhere, "").unwrap(), "primarygroupid");
+    // Of one without a displayName the name stands in; when it changes, that is reported.
+    let mut nameless = user(12, STAFF);
+    nameless.attributes.remove("displayname");
+    nameless.attributes.insert("name".into(), "before".into());
+    let index_of_nameless = index_of(tree().into_iter().chain([nameless.clone()]));
+    nameless.attributes.insert("name".into(), "after".into());
+    let mapping_of_names = mapping();
+    let renamed = unshown(&index_of_nameless, &nameless, &mapping_of_names, |name| {
+        name == "name"
+    });
+    assert_eq!(renamed, None);
     crew.attributes.remove("description");
     assert_eq!(hidden(&crew, "").unwrap(), "description");
     assert_eq!(hidden(&user(11, STAFF), ""), None);

@@ -8,10 +8,10 @@ mod directory;
 
 use directory::*;
 use rollcall_agent::engine::guard::{Limit, Removals, Removed, check};
-use rollcall_agent::engine::index::Index;
+use rollcall_agent::engine::index::{HubUser, Index};
 use rollcall_agent::engine::object::{Change, ObjectClass};
 use rollcall_agent::engine::plan::{
-    Before, Plan, PlanHash, RemoveUserBehavior, Steps, UserBefore, name, plan,
+    Before, Plan, PlanHash, RemoveUserBehavior, Steps, Stop, UserBefore, name, plan, plan_while,
 };
 use rollcall_agent::engine::trial::{Holder, Names, Trial, TrialRules, try_out};
 use rollcall_agent::progress::{Change as Kind, ObjectType};
@@ -307,6 +307,33 @@ fn a_login_that_becomes_free_in_the_same_run_is_taken_over() {
 }
 
 #[test]
+fn one_more_cause_of_a_suspension_is_no_step() {
+    let mut disabled = user(10, STAFF);
+    disabled.user_account_control = 514;
+    let values = mapping().user(&disabled).unwrap();
+    let mut index = index_of(tree().into_iter().chain([disabled]));
+    let listed = HubUser {
+        guid: guid(10),
+        id: "aje10".into(),
+        values: values.clone(),
+        enabled: Some(false),
+    };
+    index.set_hub(vec![listed], Vec::new());
+    let made = plan(&index, &staff_only(), &rules()).unwrap();
+    assert_eq!(made.user_updates.len(), 1);
+    let mut before = Before::default();
+    let active = false;
+    before.users.insert(guid(10), UserBefore { values, active });
+    let (text, _) = written(&made, &index, &before);
+    assert_eq!(text, "");
+    let login = "u10@corp.example";
+    let mut names = names(&[(login, Holder::Ours(guid(10)))]);
+    names.suspended.insert(login.to_owned());
+    let foretold = trial(&index, names, false);
+    assert_eq!(count(&foretold, ObjectType::User, Kind::Deactivate), (0, 0));
+}
+
+#[test]
 fn names_that_are_exchanged_or_move_on_in_a_row_are_foretold_as_a_run_does_them() {
     let named = |number: u128, login: u128| {
         let mut object = user(number, STAFF);
@@ -355,4 +382,25 @@ fn unfit_objects_and_unproven_domains_fail() {
     assert!(why.contains("corp.example"), "{why}");
     let made = trial(&index, names(&[]), false);
     assert_eq!(count(&made, ObjectType::User, Kind::Create), (1, 1));
+}
+
+/// Whether to go on is asked at the start, and again for each group.
+#[test]
+fn a_plan_nobody_wants_any_more_ends() {
+    let mut objects = tree();
+    objects.extend((100..110).map(|number| user(number, STAFF)));
+    objects.extend((10..15).map(|number| group(number, STAFF, &[100, 101])));
+    let index = index_of(objects);
+    for answers in 0..6 {
+        let asked = std::cell::Cell::new(0);
+        let go_on = || {
+            asked.set(asked.get() + 1);
+            asked.get() <= answers
+        };
+        let made = plan_while(&index, &staff_only(), &rules(), &go_on);
+        assert_eq!(made.unwrap_err(), Stop::Asked, "{answers}");
+        assert_eq!(asked.get(), answers + 1);
+    }
+    let made = plan_while(&index, &staff_only(), &rules(), &|| true);
+    assert_eq!(made, plan(&index, &staff_only(), &rules()));
 }

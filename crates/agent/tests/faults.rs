@@ -63,7 +63,9 @@ async fn a_refused_cursor_leads_to_one_comparison_of_everything() {
         token: &token,
         cookie,
     };
-    file.save(&mut Index::default(), cursor).unwrap();
+    let mut nothing = Index::default();
+    let saved = file.save(&mut nothing, cursor, |_| {});
+    saved.await.unwrap();
     drop(file);
     let request = SetReplicationTokenRequest {
         subject_container_id: world.pool.id.clone(),

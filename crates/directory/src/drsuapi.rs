@@ -25,20 +25,19 @@ use std::fmt;
 use std::time::Duration;
 
 use rollcall_kit::secret::SecretBytes;
-use rollcall_kit::timestamp::Timestamp;
 
 pub use attribute::ReplicatedAttribute;
 pub use cursor::{ReplicationCursor, Usns};
 pub use object::{HashValue, NtHash, PasswordLastSet, ReplicatedObject, Undecryptable};
 pub use problem::{ReplicationProblem, ReplicationRight};
 
-use self::reply::{Answer, Attribute, Object, PrefixTable, Reply};
+use self::object::objects;
+use self::reply::{Answer, Reply};
 use self::request::{Prefixes, Target};
 use crate::error::Error;
 use crate::guid::Guid;
 use crate::rpc::association::{Association, Patience, find_port, malformed};
 use crate::rpc::mapper;
-use crate::rpc::ndr::Malformed;
 use crate::security::{Purpose, SecContext, SecurityOptions};
 
 /// Pages until the controller says that there is no more; a million people and ten million
@@ -55,11 +54,6 @@ const TABLE_REFUSED: [u32; 2] = [87, 8418];
 const NO_OBJECT: [u32; 4] = [8333, 8439, 8440, 8420];
 /// EXOP_ERR_SUCCESS (MS-DRSR 4.1.10.2.21).
 const EXTENDED_SUCCESS: u32 = 1;
-/// What a deleted object has in its name (MS-ADTS 3.1.1.5.5), escaped.
-const DELETED_MARK: &str = "\\0ADEL:";
-/// Seconds between 1601 and 1970.
-const UNIX_EPOCH_AS_DSTIME: i64 = 11_644_473_600;
-const FILETIME_PER_MICROSECOND: i64 = 10;
 const DURING: &str = "reading password hashes";
 
 /// Where replication is read, and as whom.
@@ -100,6 +94,13 @@ impl ReplicationOptions {
             call_timeout: Duration::from_secs(120),
         }
     }
+
+    fn patience(&self) -> Patience {
+        Patience {
+            connect: self.connect_timeout,
+            call: self.call_timeout,
+        }
+    }
 }
 
 /// One page of changes.
@@ -131,23 +132,29 @@ impl Replication {
     /// # Errors
     /// Any arm of [`Error`] that concerns names, network, account or replication.
     pub async fn open(options: &ReplicationOptions) -> Result<Self, Error> {
-        let patience = Patience {
-            connect: options.connect_timeout,
-            call: options.call_timeout,
-        };
-        let host = options.host.as_str();
-        let port = match options.port {
-            Some(port) => port,
-            None => find_port(host, mapper::PORT, &bind::DRSUAPI, patience).await?,
-        };
+        let patience = options.patience();
+        let port = Self::find_port(options).await?;
         let mut security = options.security.clone();
         if let Some(name) = &options.name {
             security.target.clone_from(name);
         }
         let security = SecContext::new(&security, Purpose::Rpc)?;
-        let mut association = Association::connect(host, port, patience).await?;
+        let mut association = Association::connect(&options.host, port, patience).await?;
         association.bind(&bind::DRSUAPI, Some(security)).await?;
         Self::start(association, options.naming_context.clone()).await
+    }
+
+    /// The TCP port of replication: the configured one, else that of the endpoint mapper. Tells
+    /// apart which of the two ports a firewall closes.
+    ///
+    /// # Errors
+    /// When the endpoint mapper cannot be reached or knows of no replication.
+    pub async fn find_port(options: &ReplicationOptions) -> Result<u16, Error> {
+        let host = &options.host;
+        match options.port {
+            Some(port) => Ok(port),
+            None => find_port(host, mapper::PORT, &bind::DRSUAPI, options.patience()).await,
+        }
     }
 
     /// DsBind on an association that is bound to the interface.
@@ -400,84 +407,6 @@ fn page_of(stub: &[u8]) -> Result<Box<Reply<'_>>, Error> {
                 version,
             }))
         }
-    }
-}
-
-fn objects(reply: &Reply<'_>, session_key: &[u8]) -> Result<Vec<ReplicatedObject>, Malformed> {
-    let of = |object| replicated(object, &reply.prefixes, session_key);
-    reply.objects.iter().map(of).collect()
-}
-
-fn replicated(
-    object: &Object<'_>,
-    prefixes: &PrefixTable<'_>,
-    session_key: &[u8],
-) -> Result<ReplicatedObject, Malformed> {
-    let mut out = ReplicatedObject {
-        guid: object.guid.ok_or(Malformed("an object without a name"))?,
-        rid: object.rid,
-        dn: object.dn.clone(),
-        nt_hash: HashValue::NotSent,
-        nt_hash_changed: None,
-        pwd_last_set: None,
-        user_account_control: None,
-        is_deleted: object.dn.contains(DELETED_MARK),
-    };
-    for attribute in &object.attributes {
-        match ReplicatedAttribute::find(attribute.number, prefixes)? {
-            Some(ReplicatedAttribute::UnicodePwd) => {
-                out.nt_hash = hash(attribute, object.rid, session_key);
-                out.nt_hash_changed = changed(attribute);
-            }
-            Some(ReplicatedAttribute::PwdLastSet) => {
-                out.pwd_last_set = number(attribute).and_then(password_last_set);
-            }
-            Some(ReplicatedAttribute::UserAccountControl) => {
-                out.user_account_control = number(attribute).map(u32::from_le_bytes);
-            }
-            Some(ReplicatedAttribute::IsDeleted) => {
-                let value = number(attribute).map(u32::from_le_bytes);
-                out.is_deleted |= value.is_some_and(|value| value != 0);
-            }
-            None => {}
-        }
-    }
-    Ok(out)
-}
-
-fn hash(attribute: &Attribute<'_>, rid: Option<u32>, session_key: &[u8]) -> HashValue {
-    match attribute.values.as_slice() {
-        [] => HashValue::Removed,
-        [value] => match secret::decrypt(session_key, rid, value) {
-            Ok(hash) => HashValue::Hash(hash),
-            Err(why) => HashValue::Undecryptable(why),
-        },
-        _ => HashValue::Undecryptable(Undecryptable::Form),
-    }
-}
-
-fn changed(attribute: &Attribute<'_>) -> Option<Timestamp> {
-    let seconds = attribute.changed.checked_sub(UNIX_EPOCH_AS_DSTIME)?;
-    // Whatever is older than Active Directory is no time at all.
-    (seconds > 0 && seconds < i64::MAX / 1_000_000).then(|| Timestamp::from_seconds(seconds))
-}
-
-/// The only value as a little-endian number of this size.
-fn number<const N: usize>(attribute: &Attribute<'_>) -> Option<[u8; N]> {
-    match attribute.values.as_slice() {
-        [value] => (*value).try_into().ok(),
-        _ => None,
-    }
-}
-
-fn password_last_set(value: [u8; 8]) -> Option<PasswordLastSet> {
-    match i64::from_le_bytes(value) {
-        0 => Some(PasswordLastSet::MustChange),
-        filetime if filetime > 0 && filetime < i64::MAX => {
-            let micros = filetime / FILETIME_PER_MICROSECOND - UNIX_EPOCH_AS_DSTIME * 1_000_000;
-            Some(PasswordLastSet::At(Timestamp::from_micros(micros)))
-        }
-        _ => None,
     }
 }
 

@@ -84,7 +84,7 @@ pub enum Error {
     Security(#[from] SecurityError),
     /// Password hashes could not be replicated.
     #[error("{0}")]
-    Replication(ReplicationProblem),
+    Replication(#[from] ReplicationProblem),
     /// The account may not do this (result 50).
     #[error("the account may not {what}; grant it {right} ({text})")]
     RightsMissing {

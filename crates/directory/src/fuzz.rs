@@ -13,6 +13,8 @@ use crate::guid::Guid;
 use crate::message::{self, Message};
 use crate::rpc::{mapper, pdu};
 use crate::search::parse_entry;
+use crate::security::krb5_config::Krb5Config;
+use crate::security::{keytab, refusal, wrap_token};
 use crate::sid::Sid;
 
 /// Decodes the bytes and forgets the result; panics only when a decoder has a defect.
@@ -28,6 +30,12 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("drs_reply", drsuapi::fuzz_reply),
     ("drs_cursor", |bytes| {
         drop(ReplicationCursor::from_bytes(bytes))
+    }),
+    ("krb_error", |bytes| _ = refusal::parse(bytes)),
+    ("wrap_token", wrap_token::fuzz),
+    ("keytab", |bytes| drop(keytab::parse(bytes))),
+    ("krb5_conf", |bytes| {
+        text(bytes, |text| drop(Krb5Config::parse(text)))
     }),
     ("ldap_message", ldap_message),
     ("dirsync_control", |bytes| drop(parse_position(bytes))),

@@ -9,10 +9,10 @@
 mod context;
 mod error;
 mod kdc;
-mod keytab;
-mod krb5_config;
-mod refusal;
-mod wrap_token;
+pub(crate) mod keytab;
+pub(crate) mod krb5_config;
+pub(crate) mod refusal;
+pub(crate) mod wrap_token;
 
 use std::fmt;
 use std::time::Duration;

@@ -64,9 +64,27 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         "filter" => &[r"(&(|(a=b*c*)(!(d>=\2a)))(e:1.2.3:=4)(f=*))"],
         "guid" => &["03020100-0504-0706-0809-0a0b0c0d0e0f"],
         "sid" => &["S-1-5-21-1-2-3-513"],
+        "krb5_conf" => &["[libdefaults]\ndefault_realm = A\n[realms]\nA = {\nkdc = b:88\n}\n"],
+        "keytab" => &[
+            "\u{5}\u{2}\0\0\0>\0\u{1}\0\u{4}CORP\0\u{3}svc\0\0\0\u{1}\0\0\0\0\u{2}\0\u{12}\0 \
+             0123456789abcdef0123456789abcdef\0\0\0\u{2}",
+        ],
         _ => &[],
     };
     seeds.extend(texts.iter().map(|text| text.as_bytes().to_vec()));
+    match target {
+        "krb_error" => seeds.push(
+            b"\0\0\0\x1c\x7e\x1a\x30\x18\xa4\x11\x18\x0f20261129204400Z\xa6\x03\x02\x01\x12"
+                .to_vec(),
+        ),
+        "wrap_token" => {
+            for extra in [0, 16] {
+                let header = [5, 4, 7, 0xff, 0, extra, 0, 28];
+                seeds.push([&header[..], &[0; 8 + 96]].concat());
+            }
+        }
+        _ => {}
+    }
     // A cursor, and something to begin with for everything.
     seeds.push([vec![1], vec![7; 40 + 24]].concat());
     seeds

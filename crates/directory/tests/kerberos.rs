@@ -3,6 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
 
@@ -143,10 +144,11 @@ async fn every_mechanism_signs_in_and_reads_the_same_as_over_tls() {
             "{options:?}"
         );
 
-        // A request of several buffers: 100 KB of filter.
-        let many = (0..4_000).map(|n| Filter::equal("sAMAccountName", &format!("u{n:06}")));
-        let found = names(&mut connection, Filter::Or(many.collect()), dc.base_dn()).await;
-        assert_eq!(found, 2_000);
+        // A request of several buffers.
+        let person = Filter::equal("sAMAccountName", "u000010");
+        let nobody = Filter::equal("sAMAccountName", "x".repeat(200_000));
+        let filter = Filter::Or(vec![person, nobody]);
+        assert_eq!(names(&mut connection, filter, dc.base_dn()).await, 1);
         let kerberos = security(&mut options.clone()).mechanism.is_kerberos();
         assert_eq!(connection.clock_ahead_seconds().is_some(), kerberos);
         assert!(connection.clock_ahead_seconds().unwrap_or(0).abs() < 60);

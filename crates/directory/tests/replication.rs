@@ -8,13 +8,15 @@
 
 #[path = "replication/domain.rs"]
 mod domain;
+#[path = "replication/tampering.rs"]
+mod tampering;
 
 use std::collections::{BTreeMap, HashMap};
 
 use domain::{ATTRIBUTES, changes, md4_of, open, options, options_for, sweep};
 use rollcall_directory::{
-    Error, Guid, HashValue, Mechanism, PasswordLastSet, ReplicatedObject, ReplicationCursor,
-    ReplicationProblem, ReplicationRight,
+    Credential, Error, Guid, HashValue, Keytab, Mechanism, PasswordLastSet, ReplicatedObject,
+    ReplicationCursor, ReplicationProblem, ReplicationRight,
 };
 use rollcall_lab::samba::{Dc, DcOptions, Fill};
 
@@ -102,34 +104,44 @@ async fn the_hashes_of_two_hundred_people_are_those_of_their_passwords() {
 
 #[tokio::test]
 async fn every_way_to_sign_in_gives_the_same_hashes() {
-    let dc = of_users(20);
-    // What samba_spnupdate does on a controller with DNS.
-    let service = format!("ldap/{}", dc.host_name());
-    dc.samba_tool(&["spn", "add", &service, "DC1$"]).unwrap();
-    for mechanism in [
-        Mechanism::Kerberos,
-        Mechanism::SpnegoKerberos,
-        Mechanism::SpnegoNtlm,
-        Mechanism::Ntlm,
-    ] {
-        let mut replication = open(&options(&dc, mechanism)).await.unwrap();
+    let dc = of_users(200);
+    let with_keytab = |mechanism| {
+        let mut options = options(&dc, mechanism);
+        let keytab = Keytab::open(&dc.keytab("svc-sync").unwrap()).unwrap();
+        let key = keytab.key(&dc.sync_principal()).unwrap();
+        options.security.credential = Credential::Keytab(key);
+        options
+    };
+    let ways = [
+        options(&dc, Mechanism::Ntlm),
+        options(&dc, Mechanism::SpnegoNtlm),
+        options(&dc, Mechanism::Kerberos),
+        options(&dc, Mechanism::SpnegoKerberos),
+        with_keytab(Mechanism::Kerberos),
+        with_keytab(Mechanism::SpnegoKerberos),
+    ];
+    for options in ways {
+        let way = &options.security;
+        let mut replication = open(&options).await.unwrap();
         let (objects, _) = sweep(&mut replication).await;
         let people = by_number(&objects);
-        assert_eq!(people.len(), 20, "{mechanism:?}");
+        assert_eq!(people.len(), 200, "{way:?}");
         for (number, person) in people {
-            assert_eq!(
-                hash_of(person),
-                md4_of(&dc.password_of(number)),
-                "{mechanism:?}"
-            );
+            let password = dc.password_of(number);
+            assert_eq!(hash_of(person), md4_of(&password), "{way:?}");
         }
         replication.close().await;
     }
+    // The controller's name is in the ticket, so an address will not do.
+    let mut by_address = options(&dc, Mechanism::Kerberos);
+    by_address.name = Some(dc.ip().to_string());
+    let refused = open(&by_address).await.unwrap_err();
+    assert!(matches!(refused, Error::Security(_)), "{refused}");
 }
 
 fn modify(dc: &Dc, dn: &str, change: &str) {
-    dc.admin_ldapmodify(&format!("dn: {dn}\nchangetype: modify\n{change}\n\n"))
-        .unwrap();
+    let ldif = format!("dn: {dn}\nchangetype: modify\n{change}\n\n");
+    dc.admin_ldapmodify(&ldif).unwrap();
 }
 
 #[tokio::test]
@@ -339,6 +351,17 @@ async fn what_the_account_lacks_is_named() {
         "{refused:?}"
     );
 
+    // A right that is taken away while we are signed in.
+    let mut replication = open(&options(&dc, Mechanism::Ntlm)).await.unwrap();
+    let page = replication.next_page(&start, &ATTRIBUTES).await.unwrap();
+    let sid = sid_of(&dc, "svc-sync");
+    let deny = format!("--sddl=(OD;;CR;1131f6ad-9c07-11d1-f79f-00c04fc2dcd2;;{sid})");
+    let domain = format!("--objectdn={}", dc.base_dn());
+    dc.samba_tool(&["dsacl", "set", &domain, &deny]).unwrap();
+    let refused = problem(replication.next_page(&page.cursor, &ATTRIBUTES).await);
+    let right = ReplicationRight::GetChangesAll;
+    assert!(matches!(refused, ReplicationProblem::MissingRight { right: r, .. } if r == right));
+
     let mut elsewhere = options(&dc, Mechanism::Ntlm);
     elsewhere.naming_context = "DC=other,DC=example".to_owned();
     let mut replication = open(&elsewhere).await.unwrap();
@@ -386,5 +409,34 @@ async fn another_controller_shows_what_is_not_known_and_an_older_copy_is_noticed
         let (missed, _) = changes(&mut at_other, from).await;
         assert_eq!(missed.len(), 1, "{missed:?}");
         assert_eq!(hash_of(&missed[&person]), md4_of("Four-Passw0rd!"));
+    }
+}
+
+#[tokio::test]
+async fn a_request_of_many_fragments_is_understood() {
+    /// Each has 24 bytes in the request, and a fragment has 5,840.
+    const CONTROLLERS: u16 = 2_000;
+    let dc = of_users(20);
+    for (number, mechanism) in [(1, Mechanism::Ntlm), (2, Mechanism::SpnegoKerberos)] {
+        let options = options(&dc, mechanism);
+        // In a task of its own, as an agent may run it.
+        let opening = tokio::spawn(async move { open(&options).await });
+        let mut replication = opening.await.unwrap().unwrap();
+        let (_, mut cursor) = sweep(&mut replication).await;
+        for number in 0..CONTROLLERS {
+            let mut bytes = [0xee; 16];
+            bytes[..2].copy_from_slice(&number.to_le_bytes());
+            let controller = Guid::from_bytes(bytes);
+            cursor.up_to_date.push((controller, i64::from(number)));
+        }
+        let (rest, cursor) = changes(&mut replication, cursor).await;
+        assert!(rest.is_empty(), "{rest:?}");
+        assert!(cursor.up_to_date.len() > usize::from(CONTROLLERS));
+        set_in_clear(&dc, number, "Another-Passw0rd!");
+        let (changed, _) = changes(&mut replication, cursor).await;
+        let [changed] = changed.values().collect::<Vec<_>>()[..] else {
+            panic!("{changed:?}")
+        };
+        assert_eq!(hash_of(changed), md4_of("Another-Passw0rd!"));
     }
 }

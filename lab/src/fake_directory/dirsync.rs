@@ -187,7 +187,7 @@ impl Page {
         if changed.is_empty() && parts.is_empty() {
             return;
         }
-        let name = asked.names.of(domain, id);
+        let name = asked.names.of_object(domain, &object);
         let first = match parts.is_empty() {
             true => Vec::new(),
             false => parts.remove(0),

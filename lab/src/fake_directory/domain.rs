@@ -294,12 +294,19 @@ impl Domain {
     /// The DN of an object.
     #[must_use]
     pub fn dn(&self, id: ObjectId) -> String {
+        match self.get(id) {
+            Some(object) => self.dn_of(&object),
+            None => BASE_DN.to_owned(),
+        }
+    }
+
+    /// The DN of an object that is at hand.
+    pub(super) fn dn_of(&self, object: &Object) -> String {
         let mut steps = Vec::new();
-        let mut at = id;
-        while at != ROOT {
-            let Some(object) = self.get(at) else { break };
-            steps.push(name::render(object.naming, &object.name()));
-            match object.parent {
+        let mut at = Cow::Borrowed(object);
+        while at.id != ROOT {
+            steps.push(name::render(at.naming, &at.name()));
+            match at.parent.and_then(|parent| self.get(parent)) {
                 Some(parent) => at = parent,
                 None => break,
             }

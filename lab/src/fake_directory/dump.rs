@@ -27,7 +27,7 @@ impl Domain {
             base64(value, text);
             text.push('\n');
         };
-        line("dn", self.dn(object.id).as_bytes());
+        line("dn", self.dn_of(object).as_bytes());
         line("objectGUID", &object.id.guid());
         line("cn", object.name().as_bytes());
         for attribute in object.attributes.values() {

@@ -198,7 +198,7 @@ fn find(domain: &Domain, id: i64, search: &Search, base: ObjectId) -> Answer {
         match show::attributes(domain, &object, &search.attributes, names) {
             Ok(shown) => {
                 let mut entry = Vec::new();
-                message::entry(&mut entry, id, &names.of(domain, object.id), &shown);
+                message::entry(&mut entry, id, &names.of_object(domain, &object), &shown);
                 answer.entries.push(entry);
             }
             Err(outcome) => {

@@ -41,19 +41,23 @@ impl Names {
 
     /// The name of an object.
     pub fn of(self, domain: &Domain, id: ObjectId) -> String {
-        let dn = domain.dn(id);
-        let has_sid = || {
-            domain
-                .get(id)
-                .is_some_and(|object| object.attributes.contains_key("objectsid"))
-        };
+        match domain.get(id) {
+            Some(object) => self.of_object(domain, &object),
+            None => domain.dn(id),
+        }
+    }
+
+    /// The name of an object that is at hand: people of a population need not be made up again.
+    pub fn of_object(self, domain: &Domain, object: &Object) -> String {
+        let (dn, id) = (domain.dn_of(object), object.id);
+        let has_sid = object.attributes.contains_key("objectsid");
         match self {
             Self::Plain => dn,
-            Self::Text if has_sid() => {
+            Self::Text if has_sid => {
                 format!("<GUID={}>;<SID={}>;{dn}", id.guid_text(), id.sid_text())
             }
             Self::Text => format!("<GUID={}>;{dn}", id.guid_text()),
-            Self::Hexadecimal if has_sid() => {
+            Self::Hexadecimal if has_sid => {
                 format!("<GUID={}>;<SID={}>;{dn}", hex(&id.guid()), hex(&id.sid()))
             }
             Self::Hexadecimal => format!("<GUID={}>;{dn}", hex(&id.guid())),

@@ -185,6 +185,9 @@ impl Plan {
     }
 }
 
+/// Objects between two questions whether to go on.
+const LOOK_EVERY: usize = 4_096;
+
 /// Why there is no plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Stop {
@@ -206,6 +209,9 @@ pub enum Stop {
         /// A few of them.
         examples: String,
     },
+    /// The caller does not want it any more.
+    #[error("stopped")]
+    Asked,
 }
 
 /// Compares the directory with the hub.
@@ -213,6 +219,19 @@ pub enum Stop {
 /// # Errors
 /// [`Stop`] when the picture of the directory is not complete enough to act on.
 pub fn plan(index: &Index, scope: &Scope, rules: &Rules) -> Result<Plan, Stop> {
+    plan_while(index, scope, rules, &|| true)
+}
+
+/// As [`plan`], as long as `go_on` says so: a million objects take seconds.
+///
+/// # Errors
+/// As [`plan`]; [`Stop::Asked`].
+pub fn plan_while(
+    index: &Index,
+    scope: &Scope,
+    rules: &Rules,
+    go_on: &dyn Fn() -> bool,
+) -> Result<Plan, Stop> {
     let nobody = !index.iter().any(|(_, record)| {
         record.presence != Presence::Missing && record.kind() != Kind::Container
     });
@@ -227,7 +246,10 @@ pub fn plan(index: &Index, scope: &Scope, rules: &Rules) -> Result<Plan, Stop> {
         plan: Plan::default(),
         vanished: Vec::new(),
     };
-    for (guid, record) in index.iter() {
+    for (number, (guid, record)) in index.iter().enumerate() {
+        if number.is_multiple_of(LOOK_EVERY) && !go_on() {
+            return Err(Stop::Asked);
+        }
         match record.kind() {
             Kind::User => planner.user(guid, record),
             Kind::Group => planner.group(guid, record),
@@ -237,7 +259,7 @@ pub fn plan(index: &Index, scope: &Scope, rules: &Rules) -> Result<Plan, Stop> {
     if !planner.vanished.is_empty() {
         return Err(vanished(index, &planner.vanished));
     }
-    planner.memberships();
+    planner.memberships(go_on)?;
     Ok(planner.plan)
 }
 
@@ -393,7 +415,7 @@ impl Planner<'_> {
         }
     }
 
-    fn memberships(&mut self) {
+    fn memberships(&mut self, go_on: &dyn Fn() -> bool) -> Result<(), Stop> {
         let primary = primary_members(self.index, self.rules.nested_groups);
         for (guid, record) in self.index.iter() {
             let synchronized = record.hub.is_some() || record.reason().is_none();
@@ -403,6 +425,9 @@ impl Planner<'_> {
                 || self.view.verdict(self.index, guid) != Verdict::In
             {
                 continue;
+            }
+            if !go_on() {
+                return Err(Stop::Asked);
             }
             let nested_groups = self.rules.nested_groups;
             let members = members_of(self.index, guid, record, nested_groups, &primary);
@@ -431,6 +456,7 @@ impl Planner<'_> {
                 });
             }
         }
+        Ok(())
     }
 
     /// Groups among the members, which are not followed (decision U50).

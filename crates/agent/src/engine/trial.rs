@@ -68,6 +68,7 @@ pub fn try_out(plan: &Plan, index: &Index, names: Names, rules: &TrialRules) -> 
     let mut run = Run {
         index,
         rules,
+        suspended: suspended(&names),
         held: held(&names.logins),
         group_held: held(&names.groups),
         names,
@@ -111,10 +112,21 @@ fn held(names: &HashMap<String, Holder>) -> HashMap<Guid, String> {
     ours.collect()
 }
 
+fn suspended(names: &Names) -> BTreeSet<Guid> {
+    let holders = names.suspended.iter().map(|login| names.logins.get(login));
+    let ours = holders.filter_map(|holder| match holder? {
+        Holder::Ours(guid) => Some(*guid),
+        Holder::Local | Holder::Foreign => None,
+    });
+    ours.collect()
+}
+
 struct Run<'a> {
     index: &'a Index,
     rules: &'a TrialRules,
     names: Names,
+    /// Users that may not sign in, as far as they are objects of the directory.
+    suspended: BTreeSet<Guid>,
     /// The login of each object of the directory.
     held: HashMap<Guid, String>,
     group_held: HashMap<Guid, String>,
@@ -222,7 +234,7 @@ impl Run<'_> {
             Some(Activation::Reactivate) => {
                 self.did(ObjectType::User, Change::Activate);
             }
-            Some(Activation::Suspend) if self.index.is_active(guid) => {
+            Some(Activation::Suspend) if !self.suspended.contains(&guid) => {
                 self.did(ObjectType::User, Change::Deactivate);
             }
             // One more cause of a suspension is no change.
@@ -235,12 +247,9 @@ impl Run<'_> {
         let Some((login, enabled, ended)) = self.user(guid) else {
             return true;
         };
-        let held = self.held.get(&guid).cloned();
-        let known = held.is_some();
-        let active = !self
-            .names
-            .suspended
-            .contains(held.as_ref().unwrap_or(&login));
+        let known = self.held.contains_key(&guid);
+        let active =
+            !self.suspended.contains(&guid) && (known || !self.names.suspended.contains(&login));
         match self.login(guid, &login, Change::Create) {
             Claim::Refused(reason) => {
                 self.failed((guid, ObjectType::User, Change::Create), reason);
@@ -296,7 +305,7 @@ impl Run<'_> {
         for removal in std::mem::take(&mut left.user_removals) {
             match self.rules.behavior {
                 RemoveUserBehavior::Block => {
-                    if self.index.is_active(removal.guid) {
+                    if !self.suspended.contains(&removal.guid) {
                         self.did(ObjectType::User, Change::Deactivate);
                     }
                 }

@@ -25,7 +25,7 @@ pub fn unshown<'a>(
         .filter(|record| record.presence == Presence::Seen)?;
     let lost = match (record.body(), object.class) {
         (Body::User { values, .. }, ObjectClass::User) => {
-            of_user(record, values.ok().as_ref(), object, mapping)
+            of_user(record, values.ok().as_ref(), object, mapping, &is_reported)
         }
         (Body::Group { values, .. }, ObjectClass::Group) => {
             of_group(record, values.ok().as_ref(), object, mapping)
@@ -40,6 +40,7 @@ fn of_user<'a>(
     values: Option<&UserValues>,
     object: &DirectoryObject,
     mapping: &'a Mapping,
+    is_reported: &dyn Fn(&str) -> bool,
 ) -> Vec<&'a str> {
     let mut lost = Vec::new();
     if record.rid().is_some() && object.primary_group_rid.is_none() {
@@ -60,9 +61,11 @@ fn of_user<'a>(
         if before.is_empty() || object.attribute(source).is_some() {
             continue;
         }
-        // It may be a stand-in that the index has: then it is still the same one.
-        let stand_in = |name: &&str| object.attribute(name) == Some(before);
-        if target != UserTarget::FullName || !FULL_NAME_FALLBACKS.iter().any(|n| stand_in(n)) {
+        // It may be a stand-in that the index has: then it is still the same one, or it changed.
+        let mut stand_ins = FULL_NAME_FALLBACKS.iter();
+        let is_stand_in =
+            stand_ins.any(|name| object.attribute(name) == Some(before) || is_reported(name));
+        if target != UserTarget::FullName || !is_stand_in {
             lost.push(source);
         }
     }

@@ -17,7 +17,7 @@ use crate::engine::membership;
 use crate::engine::object::Change;
 use crate::engine::scope::Scope;
 use crate::failure::Failure;
-use crate::index_file::Cursor;
+use crate::index_file::{Cursor, Stored};
 use crate::outage::Outage;
 use crate::reader::{self, Changes, Members, Reader, Source, Told};
 use crate::replication_token::{cookie_of, token_of};
@@ -43,7 +43,7 @@ pub(super) enum Followed {
 
 impl Run<'_> {
     /// The index that corresponds to the hub's token, if there is one.
-    pub(super) fn start_of_delta(&mut self) -> Result<Option<Held>, Failure> {
+    pub(super) async fn start_of_delta(&mut self) -> Result<Option<Held>, Failure> {
         let held = self.held.take();
         if self.opened.mode == Mode::Full || self.full_comparison_is_due()? {
             return Ok(None);
@@ -55,13 +55,18 @@ impl Run<'_> {
         {
             return Ok(Some(held));
         }
-        self.stored(token)
+        self.stored(token).await
     }
 
     /// The index as it was stored after the last batch, if it covers exactly what `token` covers.
-    pub(super) fn stored(&self, token: &str) -> Result<Option<Held>, Failure> {
+    pub(super) async fn stored(&self, token: &str) -> Result<Option<Held>, Failure> {
         let file = &self.agent.file;
-        let Some(index) = file.load(&self.binding, token)? else {
+        let stored = Stored {
+            file,
+            binding: &self.binding,
+            token,
+        };
+        let Some(index) = stored.load().await? else {
             tracing::info!(
                 "the local index does not match the hub's token; everything is compared"
             );
@@ -174,7 +179,7 @@ impl Run<'_> {
             token: &token,
             cookie: &changes.cookie,
         };
-        self.agent.file.save(index, cursor)?;
+        self.save(index, cursor).await?;
         self.opened.session.report().await?;
         if token != held.token {
             self.opened.session.set_token(&token).await?;
@@ -183,6 +188,14 @@ impl Run<'_> {
         held.token = token;
         held.cookie = changes.cookie;
         Ok(Followed::Done(held))
+    }
+
+    /// Stores what changed in the index.
+    pub(super) async fn save(&self, index: &mut Index, cursor: Cursor<'_>) -> Result<(), Failure> {
+        let agent = self.agent;
+        agent.activity.begin("storing the index", 0);
+        let shown = |number| agent.activity.advance(number);
+        Ok(agent.file.save(index, cursor, shown).await?)
     }
 
     /// Changes since the cookie, over a new connection if the present one broke.

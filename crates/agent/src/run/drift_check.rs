@@ -69,7 +69,7 @@ impl Run<'_> {
                 tracing::warn!(reason = %failure, "the check for drift could not be finished");
             }
         }
-        self.held = match self.stored(&self.token)? {
+        self.held = match self.stored(&self.token).await? {
             Some(held) => Some(held),
             None => Some(self.full(reader, scope).await?),
         };

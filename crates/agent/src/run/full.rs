@@ -10,13 +10,12 @@ use super::{Held, Run, SHOW_EVERY, unshown_members};
 use crate::activity::Activity;
 use crate::engine::Guid;
 use crate::engine::index::Index;
-use crate::engine::memory::Memory;
 use crate::engine::object::Change;
 use crate::engine::scope::Scope;
 use crate::engine::snapshot::Snapshot;
 use crate::failure::Failure;
 use crate::hub::{self, Foreign, Hub};
-use crate::index_file::Cursor;
+use crate::index_file::{Cursor, Stored};
 use crate::reader::{self, Reader, Told};
 use crate::replication_token::token_of;
 use crate::settings::Settings;
@@ -61,13 +60,16 @@ impl Run<'_> {
             clock: &*agent.clock,
             activity: &agent.activity,
         };
-        let remembered =
-            |index: &Index| Ok(agent.file.memory(&self.binding, &self.token, index)?);
+        let stored = Stored {
+            file: &agent.file,
+            binding: &self.binding,
+            token: &self.token,
+        };
         let Compared {
             mut index,
             cookie,
             objects_read,
-        } = picture.take(reader, remembered).await?;
+        } = picture.take(reader, Some(&stored)).await?;
         self.summary.objects_read = objects_read;
         // The picture is as old as the reading took; meanwhile the account state stream may have
         // suspended somebody who would be let in again.
@@ -81,7 +83,10 @@ impl Run<'_> {
             token: &token,
             cookie: &cookie,
         };
-        agent.file.replace(&mut index, &self.binding, cursor)?;
+        agent.activity.begin("storing the index", index.len());
+        let shown = |number| agent.activity.advance(number);
+        let replaced = agent.file.replace(&mut index, &self.binding, cursor, shown);
+        replaced.await?;
         let controller = reader.controller();
         agent.file.set_controller(controller)?;
         agent.file.set_compared_at(started_at)?;
@@ -99,15 +104,15 @@ impl Run<'_> {
 }
 
 impl Picture<'_> {
-    /// Reads the directory and the hub. `remembered` looks into the index of the last run,
-    /// if it covers what the hub has.
+    /// Reads the directory and the hub, and looks into the `stored` index of the last run, if it
+    /// covers what the hub has.
     ///
     /// # Errors
     /// [`Failure`] when either side cannot be read completely.
     pub(crate) async fn take(
         &self,
         reader: &mut Reader,
-        remembered: impl FnOnce(&Index) -> Result<Option<Memory>, Failure>,
+        stored: Option<&Stored<'_>>,
     ) -> Result<Compared, Failure> {
         let activity = self.activity;
         activity.begin("reading the directory and the hub", 0);
@@ -137,7 +142,11 @@ impl Picture<'_> {
         let (mut index, deleted) = snapshot.into_parts();
         complete(reader, settings, scope, &mut index).await?;
         self.list(&mut index).await?;
-        if let Some(memory) = remembered(&index)? {
+        let memory = match stored {
+            Some(stored) => stored.memory(&index).await?,
+            None => None,
+        };
+        if let Some(memory) = memory {
             index.recall(memory);
         }
         for guid in deleted {

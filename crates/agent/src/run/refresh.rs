@@ -46,7 +46,7 @@ impl Run<'_> {
                 // What was asked for is refused; what runs by itself goes on from the file.
                 Err(Failure::Run(reason)) => {
                     tracing::warn!(reason, "a request was refused");
-                    self.held = match self.stored(&self.token)? {
+                    self.held = match self.stored(&self.token).await? {
                         Some(held) => Some(held),
                         None => Some(self.full(reader, scope).await?),
                     };
@@ -97,7 +97,7 @@ impl Run<'_> {
             token: &held.token,
             cookie: &held.cookie,
         };
-        self.agent.file.save(&mut held.index, cursor)?;
+        self.save(&mut held.index, cursor).await?;
         self.opened.session.report().await?;
         self.held = Some(held);
         self.summary.count(&self.opened.session.progress());

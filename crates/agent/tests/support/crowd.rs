@@ -7,9 +7,9 @@
 // Each program uses a part of it.
 #![allow(dead_code)]
 
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,8 @@ pub struct Crowd {
     /// Empty before the first run, then as the directory.
     pub hub: FakeHub,
     group: ObjectId,
-    config: PathBuf,
+    /// Configuration of the agent.
+    pub config: PathBuf,
     _folder: TempDir,
 }
 
@@ -46,6 +47,16 @@ pub struct Measured {
     pub peak_bytes: u64,
     /// From start to end.
     pub seconds: f64,
+    /// What the agent printed.
+    pub summary: Value,
+}
+
+/// How the agent ended that was asked to.
+pub struct Stopped {
+    /// From the signal to the end.
+    pub seconds: f64,
+    /// How the process ended.
+    pub status: ExitStatus,
     /// What the agent printed.
     pub summary: Value,
 }
@@ -74,6 +85,14 @@ impl Crowd {
     /// The hub has everybody from now on.
     pub fn fill_hub(&self) {
         self.hub.fill(self.group, GROUP);
+    }
+
+    /// Runs `program` until it says in its log that it does `what`, asks it to end, and tells after
+    /// how many seconds it did; `None` when it ended before.
+    pub async fn stop(&self, program: &Path, what: &str) -> anyhow::Result<Option<Stopped>> {
+        let (program, config) = (program.to_owned(), self.config.clone());
+        let what = what.to_owned();
+        tokio::task::spawn_blocking(move || stop(&program, &config, &what)).await?
     }
 
     /// Runs `program` once.
@@ -140,6 +159,40 @@ fn watch(program: &Path, config: &Path) -> anyhow::Result<Measured> {
         seconds,
         summary: serde_json::from_str(&output)?,
     })
+}
+
+fn stop(program: &Path, config: &Path, what: &str) -> anyhow::Result<Option<Stopped>> {
+    let mut agent = Command::new(program)
+        .arg("--config")
+        .arg(config)
+        .args(["--once", "--now", "-o", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot start the agent")?;
+    let log = BufReader::new(agent.stderr.take().context("no log of the agent")?);
+    let mut lines = log.lines();
+    let seen = lines.find(|line| line.as_ref().map_or(true, |line| line.contains(what)));
+    if seen.transpose()?.is_none() {
+        agent.wait()?;
+        return Ok(None);
+    }
+    let before = Instant::now();
+    let pid = rustix::process::Pid::from_child(&agent);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+    // Nobody waits for a full pipe.
+    let rest = std::thread::spawn(move || lines.count());
+    let status = agent.wait()?;
+    let seconds = before.elapsed().as_secs_f64();
+    let _ = rest.join();
+    let mut output = String::new();
+    let stdout = agent.stdout.as_mut().context("no output of the agent")?;
+    stdout.read_to_string(&mut output)?;
+    Ok(Some(Stopped {
+        seconds,
+        status,
+        summary: serde_json::from_str(&output).unwrap_or_default(),
+    }))
 }
 
 /// The most memory the process had so far.

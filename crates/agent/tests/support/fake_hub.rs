@@ -28,9 +28,9 @@ use rollcall_proto::iam::CreateIamTokenResponse;
 use rollcall_proto::idp::open_session_response::SessionInfo;
 use rollcall_proto::idp::user::Status as UserStatus;
 use rollcall_proto::idp::{
-    CreateUserRequest, ListSessionsResponse, ListUsersRequest, ListUsersResponse,
-    OpenSessionResponse, OpenSessionResult, SetReplicationTokenRequest, SyncMode,
-    SynchronizationSession, User, Userpool,
+    CloseSessionRequest, CreateUserRequest, ListSessionsResponse, ListUsersRequest,
+    ListUsersResponse, OpenSessionResponse, OpenSessionResult, SetReplicationTokenRequest,
+    SyncMode, SynchronizationSession, User, Userpool,
 };
 use rollcall_proto::operation::Operation;
 use rollcall_proto::operation::operation::Result as Outcome;
@@ -68,12 +68,23 @@ struct Shared {
     group: Mutex<Option<Group>>,
     token: Mutex<String>,
     sessions: AtomicU64,
+    fail_reason: Mutex<Option<String>>,
 }
 
 impl FakeHub {
-    /// The next session is a full one.
-    pub fn forget_token(&self) {
-        self.shared.token().clear();
+    /// The next session is a full one. Returns the token it had.
+    pub fn forget_token(&self) -> String {
+        std::mem::take(&mut *self.shared.token())
+    }
+
+    /// It has this token again.
+    pub fn remember_token(&self, token: String) {
+        *self.shared.token() = token;
+    }
+
+    /// Why the last session that was closed had failed, if it had.
+    pub fn last_fail_reason(&self) -> Option<String> {
+        self.shared.fail_reason().clone()
     }
 
     /// From now on it has everybody, and `group` with half of them.
@@ -124,6 +135,7 @@ pub async fn start(
         group: Mutex::default(),
         token: Mutex::default(),
         sessions: AtomicU64::new(0),
+        fail_reason: Mutex::default(),
     });
     let routes = axum::Router::new()
         .fallback(serve)
@@ -210,6 +222,12 @@ impl Shared {
         self.token.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn fail_reason(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.fail_reason
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn group(&self) -> std::sync::MutexGuard<'_, Option<Group>> {
         self.group.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -235,8 +253,12 @@ impl Shared {
             "idp.UserpoolService/Get" => Ok(self.pool().encode_to_vec()),
             "idp.SynchronizationSessionService/OpenSession" => done(&self.open()),
             "idp.SynchronizationSessionService/Heartbeat" => done(&()),
-            "idp.SynchronizationSessionService/ReportSessionProgress"
-            | "idp.SynchronizationSessionService/CloseSession" => {
+            "idp.SynchronizationSessionService/ReportSessionProgress" => {
+                done(&session(SyncMode::FullSync, self.sessions()))
+            }
+            "idp.SynchronizationSessionService/CloseSession" => {
+                let asked: CloseSessionRequest = read(message)?;
+                *self.fail_reason() = asked.failed.then_some(asked.fail_reason);
                 done(&session(SyncMode::FullSync, self.sessions()))
             }
             "idp.SynchronizationSessionService/ListSessions" => Ok(ListSessionsResponse {
@@ -265,6 +287,7 @@ impl Shared {
                 })
             }
             "idp.UserService/Update" => done(&User::default()),
+            "idp.UserService/Delete" => done(&()),
             "idp.UserService/List" => Ok(self.users(&read(message)?).encode_to_vec()),
             "GroupService/CreateExternal" => {
                 let asked: CreateExternalGroupRequest = read(message)?;

@@ -176,6 +176,17 @@ impl<D: Directory> World<D> {
     }
 
     pub fn configure_with_password(&self, settings: &str, top: &str, password: &str) -> PathBuf {
+        let ldap = format!(
+            "host: '{}', username: '{}', password: '{password}', certificate_path: '{}'",
+            self.dc.url(),
+            self.dc.account(),
+            self.dc.ca().display(),
+        );
+        self.configure_directory(settings, top, &ldap)
+    }
+
+    /// With these keys as the section `ldap`.
+    pub fn configure_directory(&self, settings: &str, top: &str, ldap: &str) -> PathBuf {
         let work = self.working_directory();
         std::fs::create_dir_all(&work).unwrap();
         let quoted = |names: &[String]| {
@@ -195,7 +206,7 @@ impl<D: Directory> World<D> {
         let text = format!(
             "userpool_id: {}\nhub: {{address: '{}', ca_path: '{}'}}\nworking_directory: '{}'\n\
              cloud_credentials_file_path: '{}'\n\
-             ldap: {{host: '{}', username: '{}', password: '{}', certificate_path: '{}'}}\n\
+             ldap: {{{ldap}}}\n\
              sync_settings:\n  interval: 30s\n  follow_period: 300ms\n  replacement_domain: {}\n  \
              filter: {{domain: {}, organization_units: [{}]{groups}}}\n{settings}\n{top}\n",
             self.pool.id,
@@ -203,10 +214,6 @@ impl<D: Directory> World<D> {
             self.ca.display(),
             work.display(),
             self.key.display(),
-            self.dc.url(),
-            self.dc.account(),
-            password,
-            self.dc.ca().display(),
             self.domain(),
             self.dc.realm(),
             quoted(&self.units),

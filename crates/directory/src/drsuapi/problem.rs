@@ -7,9 +7,13 @@
 use std::fmt;
 
 /// Why password hashes could not be read. `Display` is one sentence with the remedy.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReplicationProblem {
     /// 8453: the account may not replicate.
+    #[error(
+        "the account may not read password hashes (code 8453); grant it {right} on \
+         {naming_context}"
+    )]
     MissingRight {
         /// What has to be granted.
         right: ReplicationRight,
@@ -17,76 +21,154 @@ pub enum ReplicationProblem {
         naming_context: String,
     },
     /// 87: the controller does not understand the request.
+    #[error(
+        "the domain controller does not understand the request (code 87); use another controller \
+         and report this with the version of this one"
+    )]
     InvalidParameter,
     /// 8440: there is no such domain on this controller.
+    #[error(
+        "the domain controller does not hold {naming_context} (code 8440); configure a controller \
+         of that domain"
+    )]
     UnknownDomain {
         /// What was asked for.
         naming_context: String,
     },
     /// 8446: the controller has not enough memory.
+    #[error("the domain controller has not enough memory (code 8446); it is tried again later")]
     OutOfMemory,
     /// 8452: the controller holds no replica of the domain.
+    #[error(
+        "the domain controller has no replica of the domain (code 8452); configure a writable \
+         controller of that domain"
+    )]
     NotAReplica,
     /// 8456: the controller gives no changes away.
+    #[error(
+        "the domain controller gives no changes away (code 8456); switch its outbound replication \
+         on: repadmin /options CONTROLLER -DISABLE_OUTBOUND_REPL"
+    )]
     SourceDisabled,
     /// 8457: the controller thinks that we take none.
+    #[error(
+        "the domain controller refuses because inbound replication is off (code 8457); switch it \
+         on: repadmin /options CONTROLLER -DISABLE_INBOUND_REPL"
+    )]
     DestinationDisabled,
     /// 8418: the schema is being changed.
+    #[error("the schema of the domain is being changed (code 8418); it is tried again later")]
     SchemaMismatch,
     /// 8464: the controller does not take our set of attributes.
+    #[error(
+        "the domain controller does not take our set of attributes (code 8464); configure a \
+         writable controller, not a global catalog"
+    )]
     AttributeSetRefused,
     /// 8593: another replication epoch, even after asking for it.
+    #[error(
+        "the domain controller is in another replication epoch (code 8593), as while a domain is \
+         renamed; finish the renaming"
+    )]
     OtherEpoch,
     /// 8438: the controller is busy.
+    #[error("the domain controller is busy (code 8438); it is tried again later")]
     Busy,
     /// Any other code of the call.
+    #[error(
+        "the domain controller refused to replicate (code {code}); \"net helpmsg {code}\" explains \
+         it on Windows, and its event log says more"
+    )]
     Refused {
         /// Win32 error.
         code: u32,
     },
     /// The server offers no replication.
+    #[error("the server does not offer replication; configure a domain controller")]
     NotOffered,
     /// The interface or its encoding was refused.
+    #[error(
+        "the domain controller does not accept its interface for replication (reason {reason}); \
+         check that the address and the port belong to a domain controller"
+    )]
     BindRefused {
         /// Reason of C706 12.6.3.1 or 12.6.4.5.
         reason: u16,
     },
     /// The account was refused; the protocol does not say why.
+    #[error(
+        "the domain controller refused the account or its password (status {status:#010x}), or the \
+         account is disabled, locked or expired or must change its password; the protocol does not \
+         say which, signing in over LDAP does"
+    )]
     SignInRefused {
         /// Status of the fault.
         status: u32,
     },
     /// A call failed below the level of replication.
+    #[error("the domain controller failed in a call (status {status:#010x}); see its event log")]
     Fault {
         /// Status of the fault.
         status: u32,
     },
     /// The server does not sign heads.
+    #[error(
+        "the domain controller does not sign the heads of messages, so they could be changed on \
+         the way; use a supported version of it"
+    )]
     HeadersUnsigned,
     /// The negotiation of the security came to no end.
+    #[error("the domain controller did not finish the sign-in; see its event log")]
     NegotiationUnfinished,
     /// An answer without protection.
+    #[error(
+        "an answer came without encryption, as if somebody on the way had made it; it was refused, \
+         check the network"
+    )]
     Unprotected,
     /// The server cannot do what we need.
+    #[error(
+        "the domain controller {what}; a version from Windows Server 2008 R2 or Samba 4 on is needed"
+    )]
     TooOld {
         /// What it cannot do.
         what: &'static str,
     },
     /// A reply of a version that was not asked for.
+    #[error(
+        "the domain controller sent a reply of version {version}, which was not asked for; use \
+         another controller and report this"
+    )]
     ReplyVersion {
         /// Its version.
         version: u32,
     },
     /// The controller knows less than it did: a snapshot was restored, or it was replaced by a copy.
+    #[error(
+        "the domain controller knows less than it did before, so a snapshot of it was restored or \
+         it was replaced by a copy; everything is read from the start"
+    )]
     RolledBack,
     /// The position does not move though there is more.
+    #[error(
+        "the domain controller sends the same changes again and again; it is tried again later, and \
+         another controller may help"
+    )]
     NoProgress,
     /// More pages than any domain has.
+    #[error(
+        "the domain controller sent more than {limit} pages of changes without coming to an end; \
+         use another controller and report this"
+    )]
     TooManyPages {
         /// The limit.
         limit: u32,
     },
     /// Bytes that cannot be what they should be.
+    #[error(
+        "the domain controller sent something that cannot be understood ({0}); check that the \
+         address and the port belong to a domain controller"
+    )]
     Malformed(&'static str),
 }
 
@@ -153,154 +235,9 @@ fn fault_is_transient(status: u32) -> bool {
     )
 }
 
-/// Busy database, cancelled, preempted, aborted, shutting down.
+/// Busy, database error, cancelled, preempted, shutting down.
 fn code_is_transient(code: u32) -> bool {
     matches!(code, 8206 | 8451 | 8454 | 8461 | 8463 | 1115)
-}
-
-impl fmt::Display for ReplicationProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match self {
-            Self::MissingRight {
-                right,
-                naming_context,
-            } => {
-                return write!(
-                    f,
-                    "the account may not read password hashes (code 8453); grant it {right} on \
-                     {naming_context}"
-                );
-            }
-            Self::UnknownDomain { naming_context } => {
-                return write!(
-                    f,
-                    "the domain controller does not hold {naming_context} (code 8440); configure a \
-                     controller of that domain"
-                );
-            }
-            Self::Refused { code } => {
-                return write!(
-                    f,
-                    "the domain controller refused to replicate (code {code}); \"net helpmsg \
-                     {code}\" explains it on Windows, and its event log says more"
-                );
-            }
-            Self::BindRefused { reason } => {
-                return write!(
-                    f,
-                    "the domain controller does not accept its interface for replication (reason \
-                     {reason}); check that the address and the port belong to a domain controller"
-                );
-            }
-            Self::SignInRefused { status } => {
-                return write!(
-                    f,
-                    "the domain controller refused the account or its password (status \
-                     {status:#010x}), or the account is disabled, locked or expired or must change \
-                     its password; the protocol does not say which, signing in over LDAP does"
-                );
-            }
-            Self::Fault { status } => {
-                return write!(
-                    f,
-                    "the domain controller failed in a call (status {status:#010x}); see its event \
-                     log"
-                );
-            }
-            Self::TooOld { what } => {
-                return write!(
-                    f,
-                    "the domain controller {what}; a version from Windows Server 2008 R2 or Samba \
-                     4 on is needed"
-                );
-            }
-            Self::ReplyVersion { version } => {
-                return write!(
-                    f,
-                    "the domain controller sent a reply of version {version}, which was not asked \
-                     for; use another controller and report this"
-                );
-            }
-            Self::TooManyPages { limit } => {
-                return write!(
-                    f,
-                    "the domain controller sent more than {limit} pages of changes without coming \
-                     to an end"
-                );
-            }
-            Self::Malformed(why) => {
-                return write!(
-                    f,
-                    "the domain controller sent something that cannot be understood ({why}); check \
-                     that the address and the port belong to a domain controller"
-                );
-            }
-            fixed => fixed.fixed_text(),
-        };
-        f.write_str(text)
-    }
-}
-
-impl ReplicationProblem {
-    /// The texts without anything of their own.
-    fn fixed_text(&self) -> &'static str {
-        match self {
-            Self::InvalidParameter => {
-                "the domain controller does not understand the request (code 87); use another \
-                 controller and report this with the version of this one"
-            }
-            Self::OutOfMemory => {
-                "the domain controller has not enough memory (code 8446); it is tried again later"
-            }
-            Self::NotAReplica => {
-                "the domain controller has no replica of the domain (code 8452); configure a \
-                 writable controller of that domain"
-            }
-            Self::SourceDisabled => {
-                "the domain controller gives no changes away (code 8456); switch its outbound \
-                 replication on: repadmin /options CONTROLLER -DISABLE_OUTBOUND_REPL"
-            }
-            Self::DestinationDisabled => {
-                "the domain controller refuses because inbound replication is off (code 8457); \
-                 switch it on: repadmin /options CONTROLLER -DISABLE_INBOUND_REPL"
-            }
-            Self::SchemaMismatch => {
-                "the schema of the domain is being changed (code 8418); it is tried again later"
-            }
-            Self::AttributeSetRefused => {
-                "the domain controller does not take our set of attributes (code 8464); configure \
-                 a writable controller, not a global catalog"
-            }
-            Self::OtherEpoch => {
-                "the domain controller is in another replication epoch (code 8593), as while a \
-                 domain is renamed; finish the renaming"
-            }
-            Self::Busy => "the domain controller is busy (code 8438); it is tried again later",
-            Self::NotOffered => {
-                "the server does not offer replication; configure a domain controller"
-            }
-            Self::HeadersUnsigned => {
-                "the domain controller does not sign the heads of messages, so they could be \
-                 changed on the way; use a supported version of it"
-            }
-            Self::NegotiationUnfinished => {
-                "the domain controller did not finish the sign-in; see its event log"
-            }
-            Self::Unprotected => {
-                "an answer came without encryption, as if somebody on the way had made it; it was \
-                 refused, check the network"
-            }
-            Self::RolledBack => {
-                "the domain controller knows less than it did before, so a snapshot of it was \
-                 restored or it was replaced by a copy; everything is read from the start"
-            }
-            Self::NoProgress => {
-                "the domain controller sends the same changes again and again; it is tried again \
-                 later, and another controller may help"
-            }
-            _ => "replication failed",
-        }
-    }
 }
 
 #[cfg(test)]

@@ -34,6 +34,8 @@ const KDC_REQUESTS_MAX: usize = 8;
 /// Larger than any: the largest are tickets of accounts in a thousand groups.
 const TOKEN_BYTES_MAX: usize = 1 << 16;
 const NTLM_SIGNATURE_BYTES: usize = 16;
+/// Of what the library says; some of it comes from the other side.
+const REASON_CHARACTERS_MAX: usize = 200;
 /// What the library is told instead of an address, so that a referral to another realm shows.
 const KDC_MARK: &str = "kdc.invalid";
 const DURING: &str = "signing in to the domain controller";
@@ -540,9 +542,14 @@ fn forged<T>(call: impl FnOnce() -> sspi::Result<T>) -> Result<T, SecurityError>
 }
 
 fn library_error(error: &sspi::Error) -> SecurityError {
+    let reason: String = error
+        .description
+        .chars()
+        .take(REASON_CHARACTERS_MAX)
+        .collect();
     SecurityError::Exchange {
         during: DURING,
-        why: format!("{:?}: {}", error.error_type, error.description),
+        why: format!("{:?}: {reason}", error.error_type),
     }
 }
 

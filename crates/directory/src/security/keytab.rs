@@ -203,7 +203,7 @@ fn listed(names: impl Iterator<Item = String>) -> String {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Vec<KeytabEntry>, &'static str> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<KeytabEntry>, &'static str> {
     let rest = bytes
         .strip_prefix(&VERSION)
         .ok_or("it does not begin with the version 0x0502 of a keytab")?;

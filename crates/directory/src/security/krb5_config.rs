@@ -94,7 +94,7 @@ impl Krb5Config {
         find(&host).or_else(|| parents.into_iter().find_map(find))
     }
 
-    fn parse(text: &str) -> Result<Self, (usize, String)> {
+    pub(crate) fn parse(text: &str) -> Result<Self, (usize, String)> {
         let mut parser = Parser::default();
         for (index, line) in text.lines().enumerate() {
             parser.line(line).map_err(|why| (index + 1, why))?;

@@ -16,7 +16,7 @@ const ERROR_DATA: u8 = 0xac;
 const GENERALIZED_TIME: u8 = 0x18;
 const DATA_TYPE: u8 = 0xa1;
 const DATA_VALUE: u8 = 0xa2;
-/// KERB_ERR_TYPE_EXTENDED, MS-KILE 2.2.1.
+/// KERB_ERR_TYPE_EXTENDED, MS-KILE 2.2.2.
 const EXTENDED: i64 = 3;
 /// Fields of a message that are looked at.
 const FIELDS_MAX: usize = 32;
@@ -140,6 +140,11 @@ impl fmt::Display for KdcRefusal {
             account, service, ..
         } = self;
         match (self.code, self.request) {
+            (1, KdcRequest::SignIn) => write!(
+                f,
+                "the account {account} has expired (KDC_ERR_NAME_EXP); extend or remove its expiry \
+                 date"
+            ),
             (6, KdcRequest::SignIn) => write!(
                 f,
                 "Kerberos does not know the account {account} (KDC_ERR_C_PRINCIPAL_UNKNOWN); check \
@@ -316,6 +321,7 @@ mod tests {
         };
         let sign_in = |code, status| refusal(code, KdcRequest::SignIn, false, status).to_string();
         let texts = [
+            sign_in(1, None),
             sign_in(6, None),
             sign_in(7, None),
             sign_in(12, None),

@@ -213,6 +213,17 @@ impl Opener {
     }
 }
 
+/// Tokens of both uses, for fuzzing.
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let (body, token) = bytes.split_at(bytes.len() / 2);
+    for extra in [0, EXTRA_RPC] {
+        if let Ok(mut opener) = Opener::new(SecretBytes::new(vec![7; KEY_BYTES]), extra) {
+            opener.open_buffer(bytes).ok();
+            opener.open(&[], body, &[], token).ok();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -208,8 +208,13 @@ impl<'a> Steps<'a> {
                 ..self.step(ObjectType::User, Change::Update, guid)
             }
         });
+        // One more cause of a suspension is nothing that anybody could see or approve of.
+        let was_active = self.before.users.get(&guid).map(|user| user.active);
+        let is_hidden = was_active == Some(false) && self.index.is_doubtful(guid);
+        let seen = |activation: &Activation| *activation != Activation::Suspend || !is_hidden;
         let switched = update
             .activation
+            .filter(seen)
             .map(|activation| self.switch(guid, activation));
         values.into_iter().chain(switched)
     }
