@@ -2,7 +2,8 @@
 //!
 //! Invariant: a session that was opened is closed, as completed or as failed with a reason a
 //! person understands, unless its lease was lost. Deliberately absent: when sessions are opened
-//! (`crate::follow`) and what happens inside (`crate::run`, `crate::account_state`).
+//! (`crate::follow`) and what happens inside (`crate::run`, `crate::account_state`,
+//! `crate::password_hash`).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::handover;
 use crate::hub::{Hub, Patience};
 use crate::index_file::IndexFile;
 use crate::item_error::ItemErrorFile;
+use crate::password_hash::PasswordHashRun;
 use crate::reader::Reader;
 use crate::removal_file::RemovalFile;
 use crate::run::{Held, Pace, Run};
@@ -108,12 +110,15 @@ impl Agent {
         // Cloned machines share an agent id; the host name tells them apart (decision U104).
         let host = host_name();
         tracing::info!(agent_id, host, "the agent starts");
+        if config.named_streams.is_none() && config.drsr.is_none() {
+            tracing::info!("there is no section drsr: password hashes are not synchronized");
+        }
         let directory = config.working_directory();
         let file = IndexFile::open(&directory)?;
         let removals = RemovalFile::open(&directory, clock.now())?;
         board.own(&directory, &agent_id, &host);
         let unusable = |failure: &Failure| {
-            for stream in &config.streams {
+            for stream in config.streams() {
                 board.failed(stream.name(), failure, clock.now());
             }
         };
@@ -248,6 +253,13 @@ impl Agent {
             }
             Stream::AccountState => {
                 let mut run = AccountStateRun::new(self, opened, settings, summary);
+                match self.until_stopped(opened, run.go(pace)).await {
+                    Err(Failure::Stopped) if run.is_at_rest() => Ok(()),
+                    other => other,
+                }
+            }
+            Stream::PasswordHashes => {
+                let mut run = PasswordHashRun::new(self, opened, settings, summary);
                 match self.until_stopped(opened, run.go(pace)).await {
                     Err(Failure::Stopped) if run.is_at_rest() => Ok(()),
                     other => other,

@@ -5,6 +5,7 @@
 //! its settings say which part of the directory counts.
 
 mod kerberos;
+mod password_hash;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,7 @@ use crate::failure::Failure;
 use crate::hub;
 use crate::reader::{self, Reader};
 use crate::settings::Settings;
+use crate::stream::Stream;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const TLS_PORT: u16 = 636;
@@ -117,6 +119,7 @@ pub async fn check(
     }
     let settings = the_hub(config, clock, entropy, &mut findings).await;
     directory(config, clock, settings.as_ref(), &mut findings).await;
+    password_hash::check(config, settings.as_ref(), &mut findings).await;
     findings
 }
 
@@ -176,6 +179,11 @@ async fn directory(
     match connection.whoami().await {
         Ok(Some(name)) => findings.good("directory account", format!("signed in as {name}")),
         Ok(None) | Err(_) => findings.good("directory account", "signed in"),
+    }
+    // Hashes are not read here.
+    let reads = |stream: &Stream| *stream != Stream::PasswordHashes;
+    if !config.streams().iter().any(reads) {
+        return connection.close().await;
     }
     rights(&mut connection, findings).await;
     connection.close().await;
@@ -361,18 +369,15 @@ async fn pool(config: &Config, client: &Client, findings: &mut Findings) -> bool
         page_size: 1,
         ..ListExternalGroupsRequest::default()
     };
-    let refused = [
-        client
-            .synchronization()
-            .get_replication_token(token)
-            .await
-            .err(),
-        client.users().list(users).await.err(),
-        client.groups().list_external(groups).await.err(),
-    ];
+    let mut synchronization = client.synchronization();
+    let token = synchronization.get_replication_token(token).await;
+    let mut refused = vec![token.err(), client.users().list(users).await.err()];
+    if config.streams().contains(&Stream::Objects) {
+        refused.push(client.groups().list_external(groups).await.err());
+    }
     let mut refused = refused.into_iter().flatten().peekable();
     if refused.peek().is_none() {
-        findings.good(name, "sessions, users and groups of the pool can be used");
+        findings.good(name, "what the streams need of the pool can be used");
     }
     for status in refused {
         findings.bad(

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use rollcall_kit::timestamp::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::drift::DriftReport;
@@ -21,6 +22,8 @@ pub use board::Board;
 const FILE: &str = "status.json";
 /// Largest status file that is read.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Password hashes that are behind for longer show as stale (AT-15).
+const STALE_AFTER: Span = Span::minutes(2);
 
 /// What a stream is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -94,6 +97,9 @@ pub struct StreamCondition {
     /// Items that fail at present.
     #[serde(default)]
     pub failed_items_count: usize,
+    /// Users that no password hash has come for, as of the last count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users_without_hash: Option<usize>,
     /// The present or last run, without its failed items.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunSummary>,
@@ -160,15 +166,15 @@ impl Condition {
         std::fs::rename(new, path)
     }
 
-    /// A few lines for a person.
+    /// A few lines for a person, as it is at this moment.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub fn text(&self, now: Timestamp) -> String {
         let mut lines = vec![format!(
             "agent {} on {}, version {}, as of {}",
             self.agent_id, self.host, self.version, self.updated_at
         )];
         for (name, stream) in &self.streams {
-            lines.extend(stream.lines(name));
+            lines.extend(stream.lines(name, now));
         }
         match &self.drift {
             Some(drift) => lines.push(drift.text()),
@@ -179,7 +185,21 @@ impl Condition {
 }
 
 impl StreamCondition {
-    fn lines(&self, name: &str) -> Vec<String> {
+    /// Time since everything read was last written; `None` when it never was.
+    #[must_use]
+    pub fn age(&self, now: Timestamp) -> Option<Span> {
+        let at = Timestamp::parse_rfc3339(self.last_success_at.as_deref()?)?;
+        Some(now.since(at))
+    }
+
+    /// Whether people wait for passwords of this stream though it should be working.
+    fn is_stale(&self, name: &str, now: Timestamp) -> bool {
+        let should_work = matches!(self.phase, Phase::Working | Phase::Failing);
+        let stream = Stream::named(name) == Some(Stream::PasswordHashes);
+        stream && should_work && self.age(now).is_none_or(|age| age >= STALE_AFTER)
+    }
+
+    fn lines(&self, name: &str, now: Timestamp) -> Vec<String> {
         let phase = match self.phase {
             Phase::Starting => "starting",
             Phase::Working => "working",
@@ -197,6 +217,12 @@ impl StreamCondition {
             Some(at) => format!("  last success at {at}"),
             None => "  no success yet".into(),
         });
+        if self.is_stale(name, now) {
+            lines.push("  STALE: new passwords do not reach the hub".into());
+        }
+        if let Some(number) = self.users_without_hash {
+            lines.push(format!("  {number} users without a password hash"));
+        }
         if self.failures_in_a_row > 0 {
             lines.push(format!("  {} failures since then", self.failures_in_a_row));
         }

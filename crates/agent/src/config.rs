@@ -29,6 +29,7 @@ const INTERVAL_DEFAULT: Duration = Duration::from_secs(240);
 const FULL_COMPARISON_PERIOD_DEFAULT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const FOLLOW_PERIOD_DEFAULT: Duration = Duration::from_secs(30);
 const STATE_PERIOD_DEFAULT: Duration = Duration::from_secs(5);
+const HASH_PERIOD_DEFAULT: Duration = Duration::from_secs(5);
 const DRIFT_CHECK_PERIOD_DEFAULT: Duration = Duration::from_secs(24 * 3_600);
 
 /// A configuration that cannot be used.
@@ -63,7 +64,8 @@ pub enum ConfigError {
 }
 
 /// The whole file. Keys are those of the published agent, plus `hub`, `agent_id`, `safety`,
-/// `streams`, `metrics`, `drift` and four keys of `sync_settings`.
+/// `streams`, `metrics`, `drift` two of `drsr` and
+/// five keys of `sync_settings`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -109,8 +111,8 @@ pub struct Config {
     #[serde(default)]
     pub safety: Safety,
     /// Streams this agent works in; others may be worked in by other agents (decision U105).
-    #[serde(default = "all_streams")]
-    pub streams: Vec<Stream>,
+    #[serde(rename = "streams")]
+    pub named_streams: Option<Vec<Stream>>,
     /// Numbers for Prometheus.
     #[serde(default)]
     pub metrics: Metrics,
@@ -146,7 +148,11 @@ pub struct DryRun {
 pub struct Drsr {
     /// Domain controller, no scheme.
     pub host: String,
-    /// sAMAccountName of the account.
+    /// Where to connect, when the host's name does not lead there.
+    pub address: Option<String>,
+    /// TCP port of replication; absent = the endpoint mapper (TCP 135) is asked.
+    pub port: Option<u16>,
+    /// sAMAccountName of the account, also as `name@domain` or `DOMAIN\name`.
     pub username: Option<String>,
     /// Its password.
     #[serde(deserialize_with = "secret")]
@@ -241,6 +247,9 @@ pub struct SyncSettings {
     /// The same for the account state stream.
     #[serde(deserialize_with = "period")]
     pub state_period: Duration,
+    /// The same for the password hash stream.
+    #[serde(deserialize_with = "period")]
+    pub hash_period: Duration,
     /// A session that finds the last full comparison older than this compares everything again
     /// (decision U35).
     #[serde(deserialize_with = "period")]
@@ -272,6 +281,7 @@ impl Default for SyncSettings {
             follow_period: FOLLOW_PERIOD_DEFAULT,
             full_comparison_period: FULL_COMPARISON_PERIOD_DEFAULT,
             state_period: STATE_PERIOD_DEFAULT,
+            hash_period: HASH_PERIOD_DEFAULT,
             allow_to_capture_users: false,
             allow_to_capture_groups: false,
             replacement_domain: None,
@@ -396,6 +406,14 @@ impl Config {
         })
     }
 
+    /// The streams this agent works in: those named, or all it has a source for.
+    #[must_use]
+    pub fn streams(&self) -> Vec<Stream> {
+        let has_source = |stream: &Stream| *stream != Stream::PasswordHashes || self.drsr.is_some();
+        let all = || Stream::ALL.into_iter().filter(has_source).collect();
+        self.named_streams.clone().unwrap_or_else(all)
+    }
+
     /// Where the agent keeps its files: the key, or the directory of the executable.
     #[must_use]
     pub fn working_directory(&self) -> PathBuf {
@@ -426,10 +444,6 @@ impl Config {
             .map(|path| self.resolve(path))
             .collect()
     }
-}
-
-fn all_streams() -> Vec<Stream> {
-    Stream::ALL.to_vec()
 }
 
 fn secret<'de, D: Deserializer<'de>>(de: D) -> Result<Option<SecretString>, D::Error> {

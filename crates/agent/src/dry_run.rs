@@ -12,6 +12,7 @@ use std::sync::Arc;
 use rollcall_directory::Error as DirectoryError;
 use rollcall_kit::clock::Clock;
 use rollcall_kit::entropy::Entropy;
+use rollcall_proto::idp::SessionType;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -24,16 +25,20 @@ use crate::engine::index::Index;
 use crate::engine::plan::{self, PlanHash, Rules, Steps};
 use crate::engine::trial::{TrialRules, try_out};
 use crate::failure::Failure;
-use crate::hub;
+use crate::hub::{self, Hub};
 use crate::index_file::{IndexFile, Stored};
+use crate::progress::{Change, Count, ObjectType};
 use crate::reader;
 use crate::refused_plan::{private_file, write_plan};
 use crate::removal_file::RemovalFile;
 use crate::replication_token::cookie_of;
 use crate::run::delta::take_in;
 use crate::run::full::{Compared, Picture};
+use crate::settings::Settings;
 use crate::sight::Sight;
+use crate::stream::Stream;
 
+mod password_hash;
 mod report;
 
 pub use report::{Counter, DryRunReport};
@@ -127,18 +132,36 @@ impl DryRun {
             now: self.clock.now(),
         };
         let trial = try_out(&plan, index, names, &trial_rules);
+        let hashes = self.hashes(settings, hub, &plan.user_creates).await?;
         drop(shown);
         let mut report = DryRunReport::new(&plan, hash, seen.mode);
         report.objects_read = seen.objects_read;
         report.refused = refused.map(|why| why.headline());
         report.take(&trial, index);
+        report.set(ObjectType::User, Change::PasswordHashUpdate, hashes);
         report.seconds = started.elapsed().as_secs_f64();
         Ok(report)
     }
 
+    /// How many password hashes a run would send.
+    async fn hashes(
+        &self,
+        settings: &Settings,
+        hub: &Hub,
+        created: &[Guid],
+    ) -> Result<Count, Failure> {
+        if !self.config.streams().contains(&Stream::PasswordHashes) {
+            return Ok(Count::default());
+        }
+        self.activity.begin("counting the password hashes", 0);
+        let file = IndexFile::look(&self.config.working_directory());
+        let domain = &settings.filter.domain;
+        password_hash::count(&self.config, domain, hub, created, file.as_ref()).await
+    }
+
     /// Reads both sides as a run would.
     async fn look(&self, sight: &mut Sight) -> Result<Seen, Failure> {
-        let token = sight.hub.replication_token().await;
+        let token = sight.hub.replication_token(SessionType::AdSync).await;
         let token = token.map_err(|error| hub::failure(&error))?;
         let newest = sight.hub.newest_objects_session(None).await;
         let newest = newest.map_err(|error| hub::failure(&error))?;

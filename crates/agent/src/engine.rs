@@ -18,6 +18,7 @@ pub mod membership;
 pub mod memory;
 pub mod object;
 mod packed;
+pub mod password_hash;
 pub mod place;
 pub mod plan;
 pub mod record;

@@ -39,7 +39,8 @@ const JITTER_MILLIS: u64 = 500;
 /// [`Failure`] when a stream broke down; it ends all of them. What a session cannot be worked with is
 /// no such thing, its settings included: they are the hub's and can be mended there at any time.
 pub async fn follow(agent: &Arc<Agent>, first: Urgency) -> Result<(), Failure> {
-    let streams = agent.config.streams.iter().map(|stream| {
+    let names = agent.config.streams();
+    let streams = names.iter().map(|stream| {
         let (agent, stream, runtime) = (Arc::clone(agent), *stream, Handle::current());
         tokio::task::spawn_blocking(move || {
             runtime.block_on(follow_stream(&agent, stream, first));
@@ -47,7 +48,7 @@ pub async fn follow(agent: &Arc<Agent>, first: Urgency) -> Result<(), Failure> {
     });
     let streams: Vec<_> = streams.collect();
     let mut all = Ok(());
-    for (stream, ended) in agent.config.streams.iter().zip(streams) {
+    for (stream, ended) in names.iter().zip(streams) {
         let result = ended.await.map_err(|error| {
             agent.stop.cancel();
             Failure::run(stream.name(), &error)
@@ -62,7 +63,7 @@ async fn follow_stream(agent: &Agent, stream: Stream, first: Urgency) {
     let mut urgency = match stream {
         Stream::Objects => handover::first_urgency(agent, first),
         // The hub never makes these wait.
-        Stream::AccountState => Urgency::WhenDue,
+        Stream::AccountState | Stream::PasswordHashes => Urgency::WhenDue,
     };
     let mut held = None;
     let mut backoff = Backoff::new();

@@ -33,12 +33,14 @@ mod before;
 mod listing;
 mod name;
 mod one;
+pub(crate) mod password_hash;
 mod preview;
 mod write;
 
 pub use account::Account;
 pub use listing::Foreign;
 pub(crate) use one::user_field;
+pub use password_hash::Holder;
 
 /// Attempts of one call: with waits of up to 30 s they outlast any lease, which ends them.
 const ATTEMPTS_MAX: u32 = 20;

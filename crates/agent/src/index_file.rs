@@ -18,6 +18,7 @@ use crate::engine::Guid;
 
 mod account_state;
 mod objects;
+mod password_hash;
 mod record;
 
 pub use objects::Stored;

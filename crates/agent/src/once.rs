@@ -25,7 +25,7 @@ impl Results {
     fn add(&mut self, stream: Stream, summary: RunSummary) {
         match stream {
             Stream::Objects => self.objects = Some(summary),
-            Stream::AccountState => {
+            Stream::AccountState | Stream::PasswordHashes => {
                 self.streams.insert(stream, summary);
             }
         }
@@ -48,8 +48,11 @@ impl Results {
 pub async fn once(agent: &Agent, urgency: Urgency) -> (Results, Result<(), Failure>) {
     let mut results = Results::default();
     let mut all = Ok(());
-    let enabled = |stream: &Stream| agent.config.streams.contains(stream);
-    for stream in Stream::ALL.into_iter().filter(enabled) {
+    let enabled = agent.config.streams();
+    for stream in Stream::ALL {
+        if !enabled.contains(&stream) {
+            continue;
+        }
         let (summary, result) = once_in(agent, stream, urgency).await;
         results.add(stream, summary);
         let stopped = matches!(result, Err(Failure::Stopped));

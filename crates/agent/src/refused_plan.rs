@@ -56,6 +56,12 @@ impl PlanFiles {
                 "approved_accounts.jsonl",
                 "approval_accounts.json",
             ),
+            // Hashes take nothing away, so none of these is ever written.
+            Stream::PasswordHashes => (
+                "refused_hashes.jsonl",
+                "approved_hashes.jsonl",
+                "approval_hashes.json",
+            ),
         };
         Self {
             refused: directory.join(refused),

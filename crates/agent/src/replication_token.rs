@@ -5,9 +5,13 @@
 //! too long for the hub (many domain controllers) is kept in the index only, and the token is its
 //! fingerprint.
 
+use std::cmp::Reverse;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
+
+use rollcall_directory::ReplicationCursor;
 
 use crate::engine::Guid;
 
@@ -15,6 +19,8 @@ const WHOLE: &str = "rc1.";
 const FINGERPRINT: &str = "rc1f.";
 /// Before a token that says whose cookie it is.
 const ORIGIN: &str = "rc1o.";
+/// Before a cursor of the password hashes.
+const REPLICATION: &str = "rh1.";
 const TOKEN_CHARACTERS_MAX: usize = 1_000;
 
 /// The token for a cookie.
@@ -52,6 +58,36 @@ pub fn origin_of(token: &str) -> (Option<Guid>, &str) {
         Some((origin, token)) => (Some(origin), token),
         None => (None, token),
     }
+}
+
+/// The token for a cursor of the password hashes. Controllers that do not fit are left out, those
+/// with the fewest changes first, which retired long ago or are new: what is forgotten is read once
+/// more if this controller has to be left for another one.
+#[must_use]
+pub fn token_of_replication(cursor: &ReplicationCursor) -> String {
+    let mut cursor = cursor.clone();
+    let own = cursor.invocation_id;
+    let rank = |(id, usn): &(rollcall_directory::Guid, i64)| (*id != own, Reverse(*usn), *id);
+    cursor.up_to_date.sort_unstable_by_key(rank);
+    loop {
+        let token = format!("{REPLICATION}{}", URL_SAFE_NO_PAD.encode(cursor.to_bytes()));
+        if token.len() <= TOKEN_CHARACTERS_MAX || cursor.up_to_date.pop().is_none() {
+            return token;
+        }
+    }
+}
+
+/// The cursor of a token: the one `kept` here in full, if it is the same, else what the token has.
+#[must_use]
+pub fn replication_of(token: &str, kept: Option<&[u8]>) -> Option<ReplicationCursor> {
+    let kept = kept.and_then(ReplicationCursor::from_bytes);
+    if let Some(kept) = kept
+        && token_of_replication(&kept) == token
+    {
+        return Some(kept);
+    }
+    let text = token.strip_prefix(REPLICATION)?;
+    ReplicationCursor::from_bytes(&URL_SAFE_NO_PAD.decode(text).ok()?)
 }
 
 fn fingerprint(cookie: &[u8]) -> String {
@@ -109,6 +145,36 @@ mod tests {
         for token in ["", "rc1o.", "rc1o.x.rc1.AAAA", "rc1o.rc1.AAAA"] {
             assert_eq!(origin_of(token), (None, token));
         }
+    }
+
+    #[test]
+    fn cursors_of_many_controllers_lose_the_least() {
+        let id = |number: u8| rollcall_directory::Guid::from_bytes([number; 16]);
+        for controllers in [0, 1, 29, 30, 200] {
+            let mut cursor = ReplicationCursor {
+                invocation_id: id(1),
+                ..ReplicationCursor::default()
+            };
+            cursor.up_to_date = (1..=controllers).map(|n| (id(n), i64::from(n))).collect();
+            let token = token_of_replication(&cursor);
+            assert!(token.len() <= TOKEN_CHARACTERS_MAX, "{controllers}");
+            let kept = cursor.to_bytes();
+            assert_eq!(replication_of(&token, Some(&kept)), Some(cursor.clone()));
+            let read = replication_of(&token, None).unwrap();
+            assert_eq!(read.up_to_date.len(), usize::from(controllers.min(29)));
+            if controllers > 1 {
+                assert!(read.up_to_date.contains(&(id(1), 1)));
+                assert!(
+                    read.up_to_date
+                        .contains(&(id(controllers), i64::from(controllers)))
+                );
+            }
+            // Another one kept here says nothing of the token.
+            let other = ReplicationCursor::default().to_bytes();
+            assert_eq!(replication_of(&token, Some(&other)), Some(read));
+        }
+        assert_eq!(replication_of("rh1.AAAA", None), None);
+        assert_eq!(replication_of("rc1.AAAA", None), None);
     }
 
     #[test]

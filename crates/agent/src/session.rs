@@ -313,6 +313,24 @@ pub fn means_lost(error: &ClientError) -> bool {
     matches!(&error.kind, ErrorKind::FailedPrecondition { reason } if reason.starts_with("SYNC_SESSION"))
 }
 
+/// What ends a run, and not only the work on one item.
+#[must_use]
+pub fn ends_run(error: &ClientError) -> Option<Failure> {
+    if means_lost(error) {
+        return Some(Failure::LeaseLost(error.to_string()));
+    }
+    let ends = matches!(
+        error.kind,
+        ErrorKind::Unreachable
+            | ErrorKind::Certificate
+            | ErrorKind::Unauthenticated
+            | ErrorKind::Unavailable
+            | ErrorKind::Configuration
+            | ErrorKind::Denied
+    );
+    ends.then(|| hub::failure(error))
+}
+
 async fn heartbeats(
     hub: Hub,
     session_id: String,

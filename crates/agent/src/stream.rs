@@ -2,7 +2,8 @@
 //! so that any of them may be held by another agent (decisions U105, U131).
 //!
 //! Invariant: the order of [`Stream::ALL`] is the order of a single run (decision U133).
-//! Deliberately absent: what a stream does; `crate::run` and `crate::account_state` say it.
+//! Deliberately absent: what a stream does; `crate::run`,
+//! `crate::account_state` and `crate::password_hash` say it.
 
 use rollcall_proto::idp::SessionType;
 use serde::{Deserialize, Serialize};
@@ -15,11 +16,13 @@ pub enum Stream {
     Objects,
     /// Whether users may sign in: disabled, account end, must change the password.
     AccountState,
+    /// What users sign in with.
+    PasswordHashes,
 }
 
 impl Stream {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Objects, Self::AccountState];
+    pub const ALL: [Self; 3] = [Self::Objects, Self::AccountState, Self::PasswordHashes];
 
     /// Its name in the configuration and in results.
     #[must_use]
@@ -27,6 +30,7 @@ impl Stream {
         match self {
             Self::Objects => "objects",
             Self::AccountState => "account_state",
+            Self::PasswordHashes => "password_hashes",
         }
     }
 
@@ -42,6 +46,7 @@ impl Stream {
         match self {
             Self::Objects => SessionType::AdSync,
             Self::AccountState => SessionType::AdUserControl,
+            Self::PasswordHashes => SessionType::AdPasswordHash,
         }
     }
 }

@@ -42,6 +42,9 @@ pub struct Changes {
     pub activated: u64,
     /// Switched off.
     pub deactivated: u64,
+    /// Password hashes that were new to the hub.
+    #[serde(default)]
+    pub password_hashes: u64,
     /// Failed changes of any kind.
     pub failed: u64,
 }
@@ -54,6 +57,7 @@ impl Changes {
         self.removed += other.removed;
         self.activated += other.activated;
         self.deactivated += other.deactivated;
+        self.password_hashes += other.password_hashes;
         self.failed += other.failed;
     }
 
@@ -75,6 +79,7 @@ impl Changes {
             removed: self.removed.saturating_sub(before.removed),
             activated: self.activated.saturating_sub(before.activated),
             deactivated: self.deactivated.saturating_sub(before.deactivated),
+            password_hashes: self.password_hashes.saturating_sub(before.password_hashes),
             failed: self.failed.saturating_sub(before.failed),
         }
     }
@@ -230,6 +235,10 @@ impl RunSummary {
                 format!("read {} accounts", self.objects_read),
                 format!("users: {}", self.users.text()),
             ],
+            Stream::PasswordHashes => vec![format!(
+                "read {} password hashes; {} were new to the hub, {} failed",
+                self.objects_read, self.users.password_hashes, self.users.failed
+            )],
         }
     }
 }
@@ -242,6 +251,7 @@ fn changes(progress: &Progress, object: ObjectType) -> Changes {
         Change::Delete,
         Change::Activate,
         Change::Deactivate,
+        Change::PasswordHashUpdate,
     ]
     .map(count);
     let successful = |change| -> u64 {
@@ -254,6 +264,7 @@ fn changes(progress: &Progress, object: ObjectType) -> Changes {
         removed: successful(Change::Delete),
         activated: successful(Change::Activate),
         deactivated: successful(Change::Deactivate),
+        password_hashes: successful(Change::PasswordHashUpdate),
         failed: all.iter().map(|count| count.failed).sum(),
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use rollcall_agent::config::{Config, RemoveUserBehavior};
 use rollcall_agent::engine::values::UserTarget;
 use rollcall_agent::settings::Settings;
+use rollcall_agent::stream::Stream;
 use rollcall_kit::secret::SecretString;
 
 const SMALL: &str = "
@@ -60,6 +61,7 @@ sync_settings:
   interval: 15m
   follow_period: 5s
   state_period: 1s
+  hash_period: 2s
   allow_to_capture_users: true
   allow_to_capture_groups: true
   replacement_domain: pool.example
@@ -140,6 +142,22 @@ fn wrong_values_are_named_by_their_key() {
         (
             with("drsr: {host: dc1, use_kerberos: true}"),
             "must use the same way to sign in",
+        ),
+        (
+            with("drsr: {host: dc1, password: p}"),
+            "drsr.username: missing",
+        ),
+        (
+            with("drsr: {host: dc1, username: svc}"),
+            "drsr.password: missing",
+        ),
+        (
+            with("drsr: {host: dc1, username: svc, password: p, port: 0}"),
+            "drsr.port",
+        ),
+        (
+            with("streams: [password_hashes]"),
+            "password_hashes needs the section drsr",
         ),
         (
             SMALL.replace("ldap: {", "ldap: {address: 'tcp://x', "),
@@ -225,6 +243,24 @@ fn kerberos_needs_names_and_a_keytab_and_no_password() {
     ] {
         let error = other(from, to);
         assert!(error.contains(told), "{told}: {error}");
+    }
+}
+
+#[test]
+fn hashes_are_read_where_there_is_a_source() {
+    let (objects, states) = (Stream::Objects, Stream::AccountState);
+    let hashes = Stream::PasswordHashes;
+    let drsr = "drsr: {host: dc1, username: svc, password: p}";
+    for (text, streams) in [
+        (SMALL.to_owned(), vec![objects, states]),
+        (with(drsr), vec![objects, states, hashes]),
+        (with(&format!("{drsr}\nstreams: [objects]")), vec![objects]),
+        (
+            with(&format!("{drsr}\nstreams: [password_hashes]")),
+            vec![hashes],
+        ),
+    ] {
+        assert_eq!(parse(&text).unwrap().streams(), streams, "{text}");
     }
 }
 

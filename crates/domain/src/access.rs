@@ -17,6 +17,14 @@ named_enum! {
     pub enum Role {
         /// The agent's role on the pool side.
         UserpoolsSyncAgent = "organization-manager.userpools.syncAgent",
+        /// The pool side of an agent that works in the stream of the objects only.
+        UserpoolsObjectAgent = "organization-manager.userpools.objectAgent",
+        /// The same for the state of accounts.
+        UserpoolsAccountStateAgent = "organization-manager.userpools.accountStateAgent",
+        /// The same for password hashes.
+        UserpoolsPasswordHashAgent = "organization-manager.userpools.passwordHashAgent",
+        /// The same for passwords on their way back to the directory.
+        UserpoolsWritebackAgent = "organization-manager.userpools.writebackAgent",
         /// Sees pools and users, without phone numbers.
         UserpoolsAuditor = "organization-manager.userpools.auditor",
         /// Sees pools, users, settings, sessions and external groups.
@@ -266,6 +274,10 @@ impl ResourceRef {
 
 // Short codes of the roles, so that the table below reads as a table.
 const SA: Role = Role::UserpoolsSyncAgent;
+const SO: Role = Role::UserpoolsObjectAgent;
+const SS: Role = Role::UserpoolsAccountStateAgent;
+const SH: Role = Role::UserpoolsPasswordHashAgent;
+const SW: Role = Role::UserpoolsWritebackAgent;
 const UA: Role = Role::UserpoolsAuditor;
 const UV: Role = Role::UserpoolsViewer;
 const UU: Role = Role::UserpoolsUserAdmin;
@@ -305,11 +317,11 @@ impl Permission {
             | Self::OrganizationsUpdateAccessPolicyBindings
             | Self::ServiceAccountsManage
             | Self::ServiceAccountsCreateToken => roles!(OM),
-            Self::UserpoolsGet => roles!(SA UA UV UE UM OA OV OE OM),
+            Self::UserpoolsGet => roles!(SA SO SS SH SW UA UV UE UM OA OV OE OM),
             Self::UserpoolsListAccessBindings | Self::DomainsGet => {
                 roles!(UA UV UE UM OA OV OE OM)
             }
-            Self::UsersGet => roles!(SA UA UV UU UE UM OA OV OE OM),
+            Self::UsersGet => roles!(SA SO SS SH SW UA UV UU UE UM OA OV OE OM),
             Self::UsersListGroups => roles!(UA UV UU UE UM OA OV OE OM),
             Self::UserpoolsAuditGet => roles!(UV UE UM OA OV OE OM),
             Self::UserpoolsCreate
@@ -318,18 +330,19 @@ impl Permission {
             | Self::DomainsManage
             | Self::SyncSettingsManage => roles!(UE UM OE OM),
             Self::UserpoolsUpdateAccessBindings | Self::SyncSessionsCloseAny => roles!(UM OM),
-            Self::UsersGetPhone => roles!(SA UV UU UE UM OV OE OM),
-            Self::UsersManage => roles!(SA UU UE UM OE OM),
-            Self::UsersImportHash
-            | Self::SyncSessionsForce
-            | Self::ReplicationTokenGet
-            | Self::ReplicationTokenReset => roles!(SA UM OM),
-            Self::PasswordChangesUse | Self::SyncSessionsUse | Self::ReplicationTokenUse => {
-                roles!(SA)
+            Self::UsersGetPhone => roles!(SA SO UV UU UE UM OV OE OM),
+            Self::UsersManage => roles!(SA SO SS UU UE UM OE OM),
+            Self::UsersImportHash | Self::SyncSessionsForce | Self::ReplicationTokenGet => {
+                roles!(SA SO SS SH UM OM)
             }
-            Self::SyncSettingsGet | Self::SyncSessionsGet => roles!(SA UV UE UM OV OE OM),
-            Self::ExtGroupsGet => roles!(SA XV XM XC UV UE UM OV OE OM),
-            Self::ExtGroupsBind => roles!(SA XM UM OM),
+            Self::ReplicationTokenReset => roles!(SA UM OM),
+            Self::PasswordChangesUse => roles!(SA SW),
+            Self::SyncSessionsUse | Self::ReplicationTokenUse => roles!(SA SO SS SH),
+            Self::SyncSettingsGet | Self::SyncSessionsGet => {
+                roles!(SA SO SS SH UV UE UM OV OE OM)
+            }
+            Self::ExtGroupsGet => roles!(SA SO XV XM XC UV UE UM OV OE OM),
+            Self::ExtGroupsBind => roles!(SA SO XM UM OM),
             Self::ExtGroupsUnbind => roles!(XC UM OM),
             Self::GroupsGet | Self::GroupsListMembers => roles!(GV GE GM GA GZ OA OV OE OM),
             Self::GroupsManage => roles!(GE GA OE OM),
@@ -391,6 +404,19 @@ mod tests {
     fn the_four_roles_of_an_agent_suffice_for_a_run() {
         check("userpools.syncAgent", "userpools.syncSessions.use", true);
         check("userpools.syncAgent", "userpools.users.manage", true);
+        for (agent, manages, imports, commits) in [
+            ("object", true, true, false),
+            ("accountState", true, true, false),
+            ("passwordHash", false, true, false),
+            ("writeback", false, false, true),
+        ] {
+            let role = format!("userpools.{agent}Agent");
+            check(&role, "userpools.users.get", true);
+            check(&role, "userpools.users.manage", manages);
+            check(&role, "userpools.users.importHash", imports);
+            check(&role, "userpools.passwordChanges.use", commits);
+            check(&role, "userpools.replicationToken.reset", false);
+        }
         check("userpools.syncAgent", "userpools.users.importHash", true);
         check("userpools.syncAgent", "userpools.extGroups.bind", true);
         check(

@@ -184,7 +184,7 @@ async fn carry_out(session: &Session, task: Task) -> Outcome {
     }
     let mut at = Change::Deactivate;
     if let Err(error) = calls(session, &outcome.task, &mut at, &mut outcome.done).await {
-        match fatal(&error) {
+        match session::ends_run(&error) {
             Some(failure) => outcome.fatal = Some(failure),
             None if error.kind == ErrorKind::NotFound => {}
             None => outcome.failed = Some((at, problem(at, &error))),
@@ -239,21 +239,4 @@ async fn calls(
 fn problem(change: Change, error: &ClientError) -> Problem {
     let remedy = remedy::of_refusal(ObjectType::User, change, error);
     Problem::new(error.to_string(), remedy)
-}
-
-/// What ends the run, and not only the work on one account.
-fn fatal(error: &ClientError) -> Option<Failure> {
-    if session::means_lost(error) {
-        return Some(Failure::LeaseLost(error.to_string()));
-    }
-    let ends = matches!(
-        error.kind,
-        ErrorKind::Unreachable
-            | ErrorKind::Certificate
-            | ErrorKind::Unauthenticated
-            | ErrorKind::Unavailable
-            | ErrorKind::Configuration
-            | ErrorKind::Denied
-    );
-    ends.then(|| hub::failure(error))
 }

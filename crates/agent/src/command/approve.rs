@@ -74,7 +74,7 @@ fn try_approve(wanted: &Approve, directory: &Path) -> Result<Approved, Failure> 
 fn meant(wanted: &Approve, directory: &Path) -> Result<(PlanFiles, PathBuf, PlanHash), Failure> {
     let candidates: Vec<(PlanFiles, PathBuf)> = match &wanted.plan {
         Some(path) => vec![(PlanFiles::of(Stream::Objects, directory), path.clone())],
-        None => Stream::ALL
+        None => [Stream::Objects, Stream::AccountState]
             .map(|stream| PlanFiles::of(stream, directory))
             .map(|files| (files.clone(), files.refused_path()))
             .into(),

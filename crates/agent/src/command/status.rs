@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use rollcall_kit::clock::{Clock as _, SystemClock};
 use serde::Serialize;
 
 use super::{Arguments, ended, show};
@@ -88,7 +89,7 @@ impl StatusArguments {
 impl Shown {
     fn text(&self) -> String {
         let mut lines = vec![
-            self.condition.text(),
+            self.condition.text(SystemClock.now()),
             format!("failed items: {}", self.failed_items_count),
         ];
         lines.extend(self.failed_items.iter().map(ItemError::text));

@@ -108,6 +108,13 @@ impl Board {
         }
     }
 
+    /// How many users no password hash has come for.
+    pub fn without_hash(&self, stream: &str, number: usize, now: Timestamp) {
+        self.change(stream, now, |condition| {
+            condition.users_without_hash = Some(number);
+        });
+    }
+
     /// A session ended.
     pub fn ended(&self, stream: &str, run: &RunSummary, now: Timestamp) {
         self.change(stream, now, |condition| {

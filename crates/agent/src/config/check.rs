@@ -24,7 +24,7 @@ pub fn problems(config: &Config) -> Vec<String> {
     directory(config, &mut found);
     kerberos::section(config, &mut found);
     later_versions(config, &mut found);
-    streams(&config.streams, &mut found);
+    streams(config, &mut found);
     settings(config, &mut found);
     found
 }
@@ -91,6 +91,18 @@ fn directory(config: &Config, found: &mut Vec<String>) {
         } else if drsr.use_kerberos {
             kerberos::host("drsr.host", &drsr.host, found);
         }
+        let by_password = !drsr.use_kerberos && !drsr.use_windows_identity;
+        if by_password && drsr.username.as_deref().unwrap_or_default().is_empty() {
+            found.push(
+                "drsr.username: missing; give the name of the account (sAMAccountName)".into(),
+            );
+        }
+        if by_password && drsr.password.as_ref().is_none_or(|p| p.is_empty()) {
+            found.push("drsr.password: missing; give the password of the account".into());
+        }
+        if drsr.port == Some(0) {
+            found.push("drsr.port: must be 1 to 65535; leave it out to ask the controller".into());
+        }
         if (drsr.use_kerberos, drsr.use_windows_identity)
             != (ldap.use_kerberos, ldap.use_windows_identity)
         {
@@ -138,7 +150,16 @@ fn later_versions(config: &Config, found: &mut Vec<String>) {
     }
 }
 
-fn streams(streams: &[Stream], found: &mut Vec<String>) {
+fn streams(config: &Config, found: &mut Vec<String>) {
+    let Some(streams) = &config.named_streams else {
+        return;
+    };
+    if streams.contains(&Stream::PasswordHashes) && config.drsr.is_none() {
+        found.push(
+            "streams: password_hashes needs the section drsr; add it, or leave the stream out"
+                .into(),
+        );
+    }
     if streams.is_empty() {
         found.push("streams: empty; list at least one, or leave the key out for all".into());
     }
@@ -156,6 +177,7 @@ fn settings(config: &Config, found: &mut Vec<String>) {
     for (key, period) in [
         ("follow_period", settings.follow_period),
         ("state_period", settings.state_period),
+        ("hash_period", settings.hash_period),
     ] {
         if period < FOLLOW_PERIOD_MIN {
             found.push(format!("sync_settings.{key}: at least 100ms"));

@@ -125,6 +125,14 @@ impl DryRunReport {
             .collect();
     }
 
+    /// Replaces one counter.
+    pub fn set(&mut self, object: ObjectType, change: Change, count: Count) {
+        let kind = |counter: &&mut Counter| (counter.object, counter.change) == (object, change);
+        if let Some(counter) = self.counters.iter_mut().find(kind) {
+            counter.count = count;
+        }
+    }
+
     /// Whether a run would do all of it.
     #[must_use]
     pub fn is_clean(&self) -> bool {

@@ -21,10 +21,10 @@ impl Hub {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub(crate) async fn replication_token(&self) -> Result<String, ClientError> {
+    pub(crate) async fn replication_token(&self, of: SessionType) -> Result<String, ClientError> {
         let request = GetReplicationTokenRequest {
             subject_container_id: self.userpool_id(),
-            session_type: SessionType::AdSync as i32,
+            session_type: of as i32,
         };
         let answer = self.read(request, |hub, request| async move {
             hub.synchronization().get_replication_token(request).await

@@ -19,13 +19,12 @@ use rollcall_proto::organizationmanager::{
 };
 
 use super::Hub;
+use super::password_hash::unknown_hash;
 use crate::engine::Guid;
 use crate::engine::account_state::SignIn;
 use crate::engine::mapping::Mapping;
 use crate::engine::values::{GroupValues, UserTarget, UserValues};
 
-/// Bytes of an NT hash.
-const NT_HASH_BYTES: usize = 16;
 const SUSPEND_REASON: &str = "disabled or removed in the directory";
 
 impl Hub {
@@ -321,10 +320,8 @@ impl Hub {
 
 /// A hash that no password has, so that nobody can sign in until the first real one.
 fn unknown_password(entropy: &dyn Entropy) -> PasswordHash {
-    let mut bytes = [0; NT_HASH_BYTES];
-    entropy.fill(&mut bytes);
     PasswordHash {
-        password_hash: hex::encode(bytes),
+        password_hash: hex::encode(unknown_hash(entropy)),
         password_hash_type: PasswordHashType::AdMd4 as i32,
         created_at: None,
     }

@@ -29,6 +29,7 @@ impl ItemErrorFile {
         let name = match stream {
             Stream::Objects => "failed_items.jsonl",
             Stream::AccountState => "failed_accounts.jsonl",
+            Stream::PasswordHashes => "failed_hashes.jsonl",
         };
         Self {
             path: directory.join(name),

@@ -35,6 +35,9 @@ pub const UNREADABLE: &str = "the directory cannot show it";
 /// What helps such an object.
 pub const COMPARE: &str = "the directory holds a name that it cannot read back (Samba 4.17: one that ends with a space and a comma); let its administrator rename the object or what it lies in, if the directory can, or compare everything, which reads it in another way: stop the agent, delete index.redb in the working directory and start it again; until then the hub keeps what it has";
 
+/// What helps a password hash that cannot be decrypted.
+pub const UNDECRYPTABLE: &str = "set the password of the user anew in the directory; if many users are concerned, read from another domain controller (drsr.host)";
+
 /// What helps an object whose values do not fit the hub.
 #[must_use]
 pub fn of_values(reason: &str) -> &'static str {

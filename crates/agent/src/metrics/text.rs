@@ -10,6 +10,7 @@ use rollcall_kit::timestamp::Timestamp;
 use crate::certificate::days_left;
 use crate::condition::{Condition, Phase, StreamCondition};
 use crate::fault_count::Side;
+use crate::stream::Stream;
 use crate::summary::{Changes, Outcome};
 
 const PREFIX: &str = "rollcall_agent";
@@ -24,6 +25,7 @@ pub fn render(condition: &Condition, now: Timestamp) -> String {
     per_stream(&mut text, condition);
     changes(&mut text, condition);
     drift(&mut text, condition);
+    password_hashes(&mut text, condition, now);
     certificates(&mut text, condition, now);
     text.family(
         "errors_total",
@@ -135,13 +137,14 @@ fn changes(text: &mut Text, condition: &Condition) {
     }
 }
 
-fn kinds(changes: &Changes) -> [(&'static str, u64); 5] {
+fn kinds(changes: &Changes) -> [(&'static str, u64); 6] {
     [
         ("create", changes.created),
         ("update", changes.updated),
         ("delete", changes.removed),
         ("activate", changes.activated),
         ("deactivate", changes.deactivated),
+        ("password_hash_update", changes.password_hashes),
     ]
 }
 
@@ -162,6 +165,30 @@ fn drift(text: &mut Text, condition: &Condition) {
     );
     if let Some(at) = seconds(&drift.checked_at) {
         text.sample("drift_check_timestamp_seconds", &[], at);
+    }
+}
+
+/// Whether hashes silently stopped (AT-15): alarms are set on these two.
+fn password_hashes(text: &mut Text, condition: &Condition, now: Timestamp) {
+    let Some(stream) = condition.streams.get(Stream::PasswordHashes.name()) else {
+        return;
+    };
+    text.family(
+        "hash_stream_age_seconds",
+        "gauge",
+        "Seconds since all password hashes read from the directory were in the hub; +Inf if never.",
+    );
+    let age = stream.age(now).map_or(f64::INFINITY, |age| {
+        age.as_micros() as f64 / MICROS_PER_SECOND
+    });
+    text.sample("hash_stream_age_seconds", &[], age);
+    if let Some(number) = stream.users_without_hash {
+        text.family(
+            "users_without_hash",
+            "gauge",
+            "Users of the hub that no password hash has come for, so that they cannot sign in.",
+        );
+        text.sample("users_without_hash", &[], number as f64);
     }
 }
 
@@ -217,6 +244,11 @@ impl Text {
             String::new()
         } else {
             format!("{{{}}}", labels.join(","))
+        };
+        let value = if value.is_infinite() {
+            "+Inf".to_owned()
+        } else {
+            value.to_string()
         };
         let _ = writeln!(self.out, "{PREFIX}_{name}{labels} {value}");
     }

@@ -22,9 +22,9 @@ use crate::harness::{Caller, Harness, find_method};
 use cases::{CASES, Case, Mode, NOT_SERVED};
 
 /// The codes of the roles in order of declaration.
-const CODES: [&str; 21] = [
-    "SA", "UA", "UV", "UU", "UE", "UM", "XV", "XM", "XC", "GV", "GE", "GM", "GA", "GC", "GX", "GZ",
-    "OA", "OV", "OE", "OM", "OO",
+const CODES: [&str; 25] = [
+    "SA", "SO", "SS", "SH", "SW", "UA", "UV", "UU", "UE", "UM", "XV", "XM", "XC", "GV", "GE", "GM",
+    "GA", "GC", "GX", "GZ", "OA", "OV", "OE", "OM", "OO",
 ];
 /// An id that nothing has.
 const MISSING: &str = "aje00000000000000000";
