@@ -198,7 +198,7 @@ async fn each_stream_works_with_the_least_rights() {
         .dc
         .admin_ldapmodify(&new_user("anna", &place))
         .unwrap();
-    set_password(&world.dc, "anna", FIRST, &[]);
+    set_password(&world.dc, "anna", FIRST, Change::Free);
 
     let mut configs = Vec::new();
     for duty in &DUTIES {
@@ -210,7 +210,7 @@ async fn each_stream_works_with_the_least_rights() {
     assert_eq!(sign_in(&world, "anna", FIRST).await, Entry::In);
 
     let before = password_at(&world, "anna").await;
-    set_password(&world.dc, "anna", SECOND, &[]);
+    set_password(&world.dc, "anna", SECOND, Change::Free);
     let took = wait_password(&world, "anna", before).await;
     println!("a changed password arrived in {took:?}");
     assert_eq!(sign_in(&world, "anna", SECOND).await, Entry::In);
@@ -223,7 +223,7 @@ async fn each_stream_works_with_the_least_rights() {
         .dc
         .admin_ldapmodify(&new_user("boris", &place))
         .unwrap();
-    set_password(&world.dc, "boris", FIRST, &[]);
+    set_password(&world.dc, "boris", FIRST, Change::Free);
     wait_password(&world, "boris", None).await;
     assert_eq!(sign_in(&world, "boris", FIRST).await, Entry::In);
     for agent in agents.drain(..) {

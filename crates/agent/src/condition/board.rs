@@ -272,9 +272,9 @@ mod tests {
         assert_eq!((stream.failures_in_a_row, stream.runs_failed), (2, 2));
         assert_eq!(stream.done.users.created, 4);
         assert!(
-            condition.text().contains("FAILING: no hub"),
+            condition.text(NOW).contains("FAILING: no hub"),
             "{}",
-            condition.text()
+            condition.text(NOW)
         );
     }
 
@@ -352,5 +352,27 @@ mod tests {
         present.users.created = 3;
         board.ended("objects", &present, NOW);
         assert_eq!(done(&board).users.created, 3);
+    }
+
+    #[test]
+    fn hashes_that_stopped_show_as_stale_after_two_minutes() {
+        let board = Board::default();
+        let name = "password_hashes";
+        board.began(name, "sys1", NOW);
+        let stale = |seconds: i64| {
+            let text = board.condition().text(NOW.plus(Span::seconds(seconds)));
+            text.contains("STALE")
+        };
+        assert!(stale(0), "none has come yet");
+        board.caught_up(name, &RunSummary::new(Outcome::Completed), NOW);
+        board.without_hash(name, 3, NOW);
+        assert_eq!([119, 120].map(stale), [false, true]);
+        let text = board.condition().text(NOW);
+        assert!(text.contains("3 users without a password hash"), "{text}");
+        board.failed(name, &Failure::Run("no right".into()), NOW);
+        assert!(stale(120));
+        // Another agent works.
+        board.stands_by(name, "agent b works", NOW);
+        assert!(!stale(120));
     }
 }

@@ -296,6 +296,21 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
         assert!(!text.contains("secret"));
+        assert!(!text.contains("hash_stream_age_seconds"), "no such stream");
+        let name = "password_hashes";
+        board.began(name, "sys1", at);
+        let text = render(&board.condition(), at);
+        let never = "rollcall_agent_hash_stream_age_seconds +Inf";
+        assert!(text.contains(never), "{text}");
+        board.quiet(name, at);
+        board.without_hash(name, 2, at);
+        let text = render(&board.condition(), at.plus(Span::seconds(130)));
+        for line in [
+            "rollcall_agent_hash_stream_age_seconds 130",
+            "rollcall_agent_users_without_hash 2",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
         assert!(text.ends_with('\n'));
     }
 }

@@ -5,6 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rollcall_kit::timestamp::Timestamp;
 use rollcall_lab::samba::Dc;
 use rollcall_proto::idp::User;
@@ -36,12 +38,30 @@ pub fn drsr_of(world: &World, name: &str, password: &str) -> String {
     format!("drsr: {{host: '{host}', username: '{name}', password: '{password}'}}")
 }
 
-/// Sets a password as an administrator does.
-pub fn set_password(dc: &Dc, name: &str, password: &str, more: &[&str]) {
-    let new = format!("--newpassword={password}");
-    let mut arguments = vec!["user", "setpassword", name, &new];
-    arguments.extend(more);
-    dc.samba_tool(&arguments).unwrap();
+/// Whether a new password has to be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    Free,
+    Demanded,
+}
+
+/// Sets a password as an administrator does (MS-ADTS 3.1.1.3.1.5.1) and nothing else: samba-tool would
+/// enable the account as well.
+pub fn set_password(dc: &Dc, name: &str, password: &str, change: Change) {
+    let found = dc
+        .admin_ldapsearch(&[&format!("(sAMAccountName={name})"), "dn"])
+        .unwrap();
+    let dn = found.lines().find(|line| line.starts_with("dn")).unwrap();
+    let quoted = format!("\"{password}\"");
+    let wide: Vec<u8> = quoted.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let value = STANDARD.encode(wide);
+    let must = match change {
+        Change::Free => "",
+        Change::Demanded => "-\nreplace: pwdLastSet\npwdLastSet: 0\n",
+    };
+    let ldif =
+        format!("{dn}\nchangetype: modify\nreplace: unicodePwd\nunicodePwd:: {value}\n{must}\n");
+    dc.admin_ldapmodify(&ldif).unwrap();
 }
 
 /// Signs in at the hub.
