@@ -15,7 +15,7 @@ async fn passwords() {
     refused(&world, &["user", "set-password", &anna], OTHER, "5 before");
     refused(&world, &["user", "set-password", &anna], "weak", "password");
     let file = world.home.join("password");
-    std::fs::write(&file, format!("{PASSWORD} and more\n")).unwrap();
+    std::fs::write(&file, format!("{} and more\n", PASSWORD.trim_end())).unwrap();
     let file = file.to_str().unwrap();
     world.done(&["user", "set-password", &anna, "--password-file", file]);
 

@@ -30,7 +30,7 @@ async fn a_person_signs_in_and_out() {
 
     let json = world.done_with(&["sign-in", LOGIN, "-o", "json"], PASSWORD);
     let tokens: Json = serde_json::from_str(&json).unwrap();
-    let refresh = tokens["refresh_token"].as_str().unwrap();
+    let refresh = tokens["refreshToken"].as_str().unwrap();
     let renewed = world.done_with(&["sign-in-session", "refresh"], refresh);
     assert!(renewed.starts_with("t1.") && renewed != token);
 
