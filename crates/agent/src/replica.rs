@@ -1,6 +1,6 @@
 //! Reading password hashes by replication, as the agent uses it.
 //!
-//! Invariant: an association is never older than [`AGE_MAX`]: a controller may give rights to it as
+//! Invariant: an association is never older than `AGE_MAX`: a controller may give rights to it as
 //! it was when it signed in, and a right or an account that was taken away has to show (AT-15).
 //! Deliberately absent: what to do with a hash.
 
