@@ -47,12 +47,9 @@ async fn a_full_run_makes_the_hub_equal_and_a_second_changes_nothing() {
     let third = world.run(&config).await;
     assert_eq!(third["mode"], "full");
     // The hub does not list memberships of suspended users, and without the token the agent may not
-    // trust its memory of them: these alone are written once more, which changes nothing.
-    let mut visible = third.clone();
-    let again = visible["memberships"]["created"].take();
-    visible["memberships"]["created"] = 0.into();
-    assert_unchanged(&visible);
-    assert_eq!(again, world.hidden_memberships().await, "{third:#}");
+    // trust its memory of them: they are written once more, which changes nothing and counts nothing.
+    assert!(world.hidden_memberships().await > 0);
+    assert_unchanged(&third);
     world.assert_equal().await;
 
     std::fs::remove_file(world.working_directory().join("index.redb")).unwrap();

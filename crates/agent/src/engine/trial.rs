@@ -151,6 +151,12 @@ impl Run<'_> {
         count.successful += 1;
     }
 
+    /// An object of the hub that is taken over is tied first, which the hub counts for itself
+    /// (decision 20).
+    fn tied(&mut self, object: ObjectType) {
+        self.did(object, Change::Update);
+    }
+
     fn failed(&mut self, key: Key, reason: String) {
         self.trial.failures.insert(key, reason);
     }
@@ -205,6 +211,9 @@ impl Run<'_> {
                 true
             }
             Claim::Granted | Claim::Captured => {
+                if matches!(claim, Claim::Captured) {
+                    self.tied(ObjectType::Group);
+                }
                 self.there.insert(guid);
                 self.did(ObjectType::Group, Change::Update);
                 true
@@ -257,7 +266,10 @@ impl Run<'_> {
             }
             Claim::Granted if !known => self.did(ObjectType::User, Change::Create),
             // It is there already, or is taken over: its values are set, then it is switched.
-            Claim::Granted | Claim::Captured => {
+            claim @ (Claim::Granted | Claim::Captured) => {
+                if matches!(claim, Claim::Captured) {
+                    self.tied(ObjectType::User);
+                }
                 self.did(ObjectType::User, Change::Update);
                 match (enabled, active) {
                     (true, false) if !ended => self.did(ObjectType::User, Change::Activate),
@@ -352,6 +364,8 @@ impl Run<'_> {
                 if let Some(name) = held.remove(&guid) {
                     names.remove(&name);
                 }
+                // Its name on the way is an update of its own (decision 20).
+                self.did(object_type, Change::Update);
                 opened += 1;
             }
         }
