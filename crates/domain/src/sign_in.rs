@@ -258,20 +258,22 @@ mod tests {
 
     #[test]
     fn the_age_of_a_password_of_the_directory_does_not_count() {
-        let old = password(of_directory(), PasswordKind::Permanent, 900);
+        let here = password(own(), PasswordKind::Permanent, 900);
+        let there = password(of_directory(), PasswordKind::Permanent, 900);
         let of_the_hub = user(InitialState::Active, None);
         let of_the_directory = User {
             external_id: Some("guid".into()),
             ..of_the_hub.clone()
         };
         let expired = Admission::ChangeRequired(ChangeReason::Expired);
-        for (user, expected) in [
-            (&of_the_hub, expired),
-            (&of_the_directory, Admission::Granted),
+        for (user, old, expected) in [
+            (&of_the_hub, &here, expired),
+            (&of_the_hub, &there, Admission::Granted),
+            (&of_the_directory, &there, Admission::Granted),
         ] {
             let sign_in = SignIn {
                 user: Some(user),
-                password: Some(&old),
+                password: Some(old),
                 verdict: Verdict::Right,
                 is_blocked: false,
                 lifetime: LifetimePolicy::default(),

@@ -333,13 +333,19 @@ async fn errors_over_rest_say_what_is_wrong() {
     client.refused(405, 12, Method::DELETE, &open, none).await;
     let grpc = "/yandex.cloud.operation.OperationService/Get";
     client.refused(404, 5, post.clone(), grpc, &json!({})).await;
+    let commit = json!({
+        "externalUserId": "guid",
+        "password": "Correct-Horse-7-battery",
+        "modifyingOperationId": "ops1",
+        "userpoolId": pool,
+    });
     client
         .refused(
             501,
             12,
-            get,
-            &format!("{V1}/idp/users:getSelfPasswordMetadata"),
-            none,
+            post,
+            &format!("{V1}/idp/users:commitPassword"),
+            &commit,
         )
         .await;
 }
@@ -391,7 +397,10 @@ fn example_path(template: &str) -> String {
 
 #[tokio::test]
 async fn every_rule_refuses_anonymous_callers() {
-    const OPEN: [&str; 3] = [
+    const OPEN: [&str; 6] = [
+        "rollcall.signin.v1.SignInService.SignIn",
+        "rollcall.signin.v1.SignInService.ChangePassword",
+        "rollcall.signin.v1.SignInService.Refresh",
         "yandex.cloud.iam.v1.IamTokenService.Create",
         "yandex.cloud.endpoint.ApiEndpointService.Get",
         "yandex.cloud.endpoint.ApiEndpointService.List",

@@ -35,6 +35,7 @@ ADDITIONS = (
     "rollcall.admin.v1.AuditService",
     "rollcall.admin.v1.PasswordService",
     "rollcall.admin.v1.ServiceAccountService",
+    "rollcall.signin.v1.SignInService",
 )
 
 
