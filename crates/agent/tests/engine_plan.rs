@@ -363,7 +363,8 @@ fn names_that_are_exchanged_or_move_on_in_a_row_are_foretold_as_a_run_does_them(
     let there: Vec<(&str, Holder)> = there.iter().map(|(n, h)| (n.as_str(), *h)).collect();
     let made = trial(&index, names(&there), false);
     assert_eq!(made.failures.len(), 0, "{made:?}");
-    assert_eq!(count(&made, ObjectType::User, Kind::Update), (6, 0));
+    // Six get their names, and one of the two that exchange steps aside first.
+    assert_eq!(count(&made, ObjectType::User, Kind::Update), (7, 0));
 }
 
 #[test]

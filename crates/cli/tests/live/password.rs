@@ -30,7 +30,7 @@ async fn passwords() {
     // The profile is of a service account.
     let hint = "only users of a pool";
     world.fails(&["user", "get-password-metadata"], 1, hint);
-    let both = format!("{PASSWORD}\n{OTHER}\n");
+    let both = format!("{PASSWORD}{OTHER}\n");
     refused(&world, &["user", "set-own-password"], &both, hint);
     let one_time = ["user", "set-own-password", "--one-time"];
     refused(&world, &one_time, OTHER, hint);
