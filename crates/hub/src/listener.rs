@@ -249,8 +249,10 @@ impl Connection {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "no TCP_NODELAY");
         }
-        let handshake =
-            tokio::time::timeout(limits::TLS_HANDSHAKE_TIMEOUT, self.tls.accept(Wiped::new(stream)));
+        let handshake = tokio::time::timeout(
+            limits::TLS_HANDSHAKE_TIMEOUT,
+            self.tls.accept(Wiped::new(stream)),
+        );
         let stream = tokio::select! {
             outcome = handshake => match outcome {
                 Ok(Ok(stream)) => stream,

@@ -11,7 +11,7 @@ use rollcall_hub::init::{self, Made};
 use rollcall_hub::server::{self, Options};
 use rollcall_kit::clock::SystemClock;
 use rollcall_kit::entropy::SystemEntropy;
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use zeroizing_alloc::ZeroAlloc;
@@ -122,13 +122,15 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     })
 }
 
-/// A core dump would hold keys and passwords.
+/// A core file would hold keys and passwords. The limit alone is not enough: a program that takes
+/// core files (core(5), `core_pattern` with a pipe) is started whatever the limit is.
 fn forbid_core_dumps() -> anyhow::Result<()> {
     let none = Rlimit {
         current: Some(0),
         maximum: Some(0),
     };
     setrlimit(Resource::Core, none)?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     Ok(())
 }
 

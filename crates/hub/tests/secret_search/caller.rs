@@ -56,13 +56,6 @@ impl Caller {
         self.with("authorization", &format!("Bearer {token}"))
     }
 
-    /// The same connection without a token.
-    pub fn anonymous(&self) -> Self {
-        let mut caller = self.clone();
-        caller.metadata.clear();
-        caller
-    }
-
     /// Calls `Service/Method`.
     pub async fn call<A>(&self, name: &str, request: Json) -> Result<A, Status>
     where

@@ -144,17 +144,22 @@ impl<'a> Stage<'a> {
         let spec = |password: &str| ("passwordSpec", json!({"password": password}));
         let weak = self.password("too weak").to_lowercase();
         let weak: String = weak.chars().filter(char::is_ascii_alphabetic).collect();
-        self.needles.add_secret("weak password", Kind::Password, &weak);
+        self.needles
+            .add_secret("weak password", Kind::Password, &weak);
         let long = self.password("too long").repeat(5);
         let forged = self.password("as a proof");
         let swapped = self.password("as a login");
         let nowhere = self.password("of nobody's pool");
         let unknown = self.password("without a right");
-        let proof = ("passwordSpec", json!({"password": "short", "generationProof": forged}));
+        let proof = (
+            "passwordSpec",
+            json!({"password": "short", "generationProof": forged}),
+        );
         for credentials in [spec(&weak), spec(&long), proof] {
             let request = self.user("nobody", credentials);
             let admin = &self.administrator;
-            self.refused(admin, CREATE, request, Code::InvalidArgument).await;
+            self.refused(admin, CREATE, request, Code::InvalidArgument)
+                .await;
         }
         let mut request = self.user("nobody", spec(&self.login("nobody")));
         request["username"] = swapped.into();
@@ -196,12 +201,22 @@ impl<'a> Stage<'a> {
         self.enter("ben", &second).await;
         for text in [typed.as_str(), &Self::nt(&cut)[..31]] {
             let request = json!({"userId": id, "hash": Self::hash("AD_MD4", text)});
-            self.refused(&self.administrator, SET_HASH, request, Code::InvalidArgument)
-                .await;
+            self.refused(
+                &self.administrator,
+                SET_HASH,
+                request,
+                Code::InvalidArgument,
+            )
+            .await;
         }
         let request = json!({"userId": id, "hash": Self::hash("LDAP_PBKDF2_SHA512", &typed)});
-        self.refused(&self.administrator, SET_HASH, request, Code::InvalidArgument)
-            .await;
+        self.refused(
+            &self.administrator,
+            SET_HASH,
+            request,
+            Code::InvalidArgument,
+        )
+        .await;
     }
 
     /// The job strengthens it: nobody signs in.
@@ -251,8 +266,12 @@ impl<'a> Stage<'a> {
             let hash = Self::hash(scheme, &made.text);
             // One signs in, the other's hash stays as it came.
             let name = format!("dan{number}");
-            self.make(&name, ("passwordHash", hash.clone())).await.unwrap();
-            self.make(&format!("{name}x"), ("passwordHash", hash)).await.unwrap();
+            self.make(&name, ("passwordHash", hash.clone()))
+                .await
+                .unwrap();
+            self.make(&format!("{name}x"), ("passwordHash", hash))
+                .await
+                .unwrap();
             self.enter(&name, &password).await;
         }
     }
@@ -267,7 +286,8 @@ impl<'a> Stage<'a> {
 
     fn take(&mut self, tokens: signin::SessionTokens) -> (Caller, String) {
         let (_, secret) = tokens.refresh_token.rsplit_once('.').unwrap();
-        self.needles.add_secret("refresh token", Kind::Token, secret);
+        self.needles
+            .add_secret("refresh token", Kind::Token, secret);
         let caller = self.caller.with_token(&tokens.iam_token, self.needles);
         (caller, tokens.refresh_token)
     }
@@ -286,9 +306,8 @@ impl<'a> Stage<'a> {
         let proof = self.password("proof of one's own");
         self.make_with("eve", &first).await;
         let (eve, _) = self.enter("eve", &first).await;
-        let request = |new: &str, old: &str| {
-            json!({"passwordSpec": {"password": new}, "oldPassword": old})
-        };
+        let request =
+            |new: &str, old: &str| json!({"passwordSpec": {"password": new}, "oldPassword": old});
         let keyed = eve.with("idempotency-key", &format!("own-{}", self.name));
         for refused in [
             request(&second, &wrong),
@@ -297,7 +316,8 @@ impl<'a> Stage<'a> {
             json!({"passwordSpec": {"password": second, "generationProof": proof},
                 "oldPassword": first}),
         ] {
-            self.refused(&eve, SET_OWN, refused, Code::InvalidArgument).await;
+            self.refused(&eve, SET_OWN, refused, Code::InvalidArgument)
+                .await;
         }
         for _ in 0..2 {
             let _: Operation = keyed.call(SET_OWN, request(&second, &first)).await.unwrap();
@@ -338,9 +358,11 @@ impl<'a> Stage<'a> {
             .unwrap();
         let made = made.password_spec.unwrap();
         let name = format!("{}: generated password", self.name);
-        self.needles.add_secret(&name, Kind::Password, &made.password);
+        self.needles
+            .add_secret(&name, Kind::Password, &made.password);
         let name = format!("{}: generation proof", self.name);
-        self.needles.add_secret(&name, Kind::Token, &made.generation_proof);
+        self.needles
+            .add_secret(&name, Kind::Token, &made.generation_proof);
         made
     }
 
@@ -402,13 +424,28 @@ impl<'a> Stage<'a> {
         let renewed: signin::RefreshResponse =
             self.caller.call(REFRESH, request(&first)).await.unwrap();
         let (ida, second) = self.take(renewed.tokens.unwrap());
-        self.refused(&self.caller, REFRESH, request(&first), Code::Unauthenticated)
-            .await;
-        self.refused(&self.caller, REFRESH, request(&second), Code::Unauthenticated)
-            .await;
+        self.refused(
+            &self.caller,
+            REFRESH,
+            request(&first),
+            Code::Unauthenticated,
+        )
+        .await;
+        self.refused(
+            &self.caller,
+            REFRESH,
+            request(&second),
+            Code::Unauthenticated,
+        )
+        .await;
         let typed = self.password("as a refresh token");
-        self.refused(&self.caller, REFRESH, request(&typed), Code::Unauthenticated)
-            .await;
+        self.refused(
+            &self.caller,
+            REFRESH,
+            request(&typed),
+            Code::Unauthenticated,
+        )
+        .await;
         let signed_out: Result<signin::SignOutResponse, _> =
             ida.call("SignInService/SignOut", json!({})).await;
         assert!(signed_out.is_err(), "a used token ends the session");

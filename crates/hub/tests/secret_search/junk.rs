@@ -12,26 +12,48 @@ const USERS: &str = "/organization-manager/v1/idp/users";
 const GRPC_SIGN_IN: &str = "/rollcall.signin.v1.SignInService/SignIn";
 
 /// Sends all of them.
-pub async fn send(program: &Program, needles: &mut Needles) {
-    let client = program.http();
+pub async fn send(program: &Program, client: &Client, needles: &mut Needles) {
     let mut password = |deed: &str| needles.new_password(&format!("junk: {deed}"));
     let bodies = [
-        format!(r#"{{"username": "x@y", "password": {{"x": "{}"}}}}"#, password("object")),
-        format!(r#"{{"username": "x@y", "pasword": "{}"}}"#, password("wrong name")),
+        format!(
+            r#"{{"username": "x@y", "password": {{"x": "{}"}}}}"#,
+            password("object")
+        ),
+        format!(
+            r#"{{"username": "x@y", "pasword": "{}"}}"#,
+            password("wrong name")
+        ),
         format!(r#"{{"username": "x@y", "{}": "x"}}"#, password("as a name")),
-        format!(r#"{{"username": "x@y", "password": "{}"#, password("broken off")),
+        format!(
+            r#"{{"username": "x@y", "password": "{}"#,
+            password("broken off")
+        ),
         format!(r#"["{}"]"#, password("list")),
-        format!(r#"{{"username": "x@y", "password": ["{}"]}}"#, password("in a list")),
-        format!(r#"{{"username": 7, "password": "{}"}}"#, password("beside a number")),
+        format!(
+            r#"{{"username": "x@y", "password": ["{}"]}}"#,
+            password("in a list")
+        ),
+        format!(
+            r#"{{"username": 7, "password": "{}"}}"#,
+            password("beside a number")
+        ),
         format!(r#"{{"password": "\u{{}}{}"}}"#, password("bad escape")),
         password("bare"),
     ];
     for body in bodies {
-        assert_refused(&client, program, Method::POST, SIGN_IN, "application/json", body).await;
+        assert_refused(
+            client,
+            program,
+            Method::POST,
+            SIGN_IN,
+            "application/json",
+            body,
+        )
+        .await;
     }
     let form = format!("username=x&password={}", password("form"));
     let kind = "application/x-www-form-urlencoded";
-    assert_refused(&client, program, Method::POST, SIGN_IN, kind, form).await;
+    assert_refused(client, program, Method::POST, SIGN_IN, kind, form).await;
     for (method, path, query) in [
         (Method::POST, SIGN_IN, "password"),
         (Method::GET, USERS, "password"),
@@ -39,7 +61,7 @@ pub async fn send(program: &Program, needles: &mut Needles) {
     ] {
         let address = format!("{path}?{query}={}", password("query"));
         let json = "application/json";
-        assert_refused(&client, program, method, &address, json, String::new()).await;
+        assert_refused(client, program, method, &address, json, String::new()).await;
     }
     let frame = |text: String| {
         let mut body = vec![0];
@@ -64,7 +86,7 @@ pub async fn send(program: &Program, needles: &mut Needles) {
         let told = needles.search("an answer", &[headers.as_bytes(), &body].concat());
         assert_eq!(told, [], "{headers}");
     }
-    send_headers(&client, program, needles).await;
+    send_headers(client, program, needles).await;
 }
 
 async fn send_headers(client: &Client, program: &Program, needles: &mut Needles) {

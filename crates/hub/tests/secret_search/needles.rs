@@ -216,8 +216,8 @@ fn a_secret_is_found_in_every_form() {
         planted.push((format!("{name}, hex"), hex::encode(bytes).into()));
         planted.push((format!("{name}, HEX"), hex::encode_upper(bytes).into()));
         planted.push((format!("{name}, listed"), format!("{bytes:?}").into()));
-        let debug = format!("{:?}", bytes::Bytes::copy_from_slice(bytes));
-        planted.push((format!("{name}, escaped"), debug.into()));
+        let escaped = bytes.escape_ascii().collect();
+        planted.push((format!("{name}, escaped"), escaped));
         for before in ["", "x", "xy", "xyz"] {
             let text = [before.as_bytes(), bytes, b"!"].concat();
             let standard = STANDARD.encode(&text).into_bytes();

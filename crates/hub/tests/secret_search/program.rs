@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use http::Version;
 use rollcall_client::ServiceAccountKey;
 use rollcall_kit::clock::{Clock as _, SystemClock};
 use serde_json::{Value as Json, json};
@@ -17,7 +18,7 @@ use crate::needles::{Found, Kind, Needles};
 use crate::rest_transport::RestTransport;
 use rollcall_proto::iam;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_rollcall-hub");
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_rollcall-hub");
 /// Stands in the environment of the program, so in its memory.
 pub const MARKER: &str = "marker-of-the-environment-4711";
 const POLL: Duration = Duration::from_millis(20);
@@ -122,9 +123,13 @@ impl Program {
     }
 
     /// A client of plain HTTP, for what no client of the contract would send.
-    pub fn http(&self) -> reqwest::Client {
+    pub fn http(&self, version: Version) -> reqwest::Client {
         let ca = reqwest::Certificate::from_pem(&std::fs::read(&self.ca).unwrap()).unwrap();
         let builder = reqwest::Client::builder().tls_certs_only([ca]);
+        let builder = match version {
+            Version::HTTP_11 => builder.http1_only(),
+            _ => builder,
+        };
         builder.https_only(true).build().unwrap()
     }
 
