@@ -56,6 +56,28 @@ impl SecretBytes {
     }
 }
 
+/// Bytes of the stack that [`with_wiped_stack`] wipes: several times what a hash function needs.
+const STACK_BYTES: usize = 32 * 1_024;
+
+/// Does `work` and wipes the part of the stack that it used: the state of a hash function holds a part
+/// of what is hashed, is moved about there, and would stay until something else is put over it.
+#[inline(never)]
+pub fn with_wiped_stack<T>(work: impl FnOnce() -> T) -> T {
+    let result = deeper(work);
+    wipe_deeper();
+    result
+}
+
+#[inline(never)]
+fn deeper<T>(work: impl FnOnce() -> T) -> T {
+    work()
+}
+
+#[inline(never)]
+fn wipe_deeper() {
+    std::hint::black_box(&mut [0_u8; STACK_BYTES]);
+}
+
 impl fmt::Debug for SecretString {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
@@ -93,6 +115,20 @@ mod tests {
         let text = SecretString::new("hunter2".into());
         let bytes = SecretBytes::new(b"hunter2".to_vec());
         assert_eq!(format!("{text:?} {bytes:?}"), "*** ***");
+    }
+
+    /// A place on the stack at the same depth whenever it is called from the same place.
+    #[inline(never)]
+    fn look(number: u8) -> [u8; 64] {
+        let place = std::hint::black_box(&mut [number; 64]).to_owned();
+        std::hint::black_box(place)
+    }
+
+    #[test]
+    fn work_on_a_wiped_stack_has_a_result() {
+        let text = String::from("x");
+        assert_eq!(with_wiped_stack(|| look(7)), [7; 64]);
+        assert_eq!(with_wiped_stack(move || text), "x");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use http::Method;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::Client;
 
-use crate::needles::Needles;
+use crate::needles::{Kind, Needles};
 use crate::program::Program;
 
 const SIGN_IN: &str = "/rollcall/signin/v1/sessions:signIn";
@@ -59,10 +59,12 @@ pub async fn send(program: &Program, client: &Client, needles: &mut Needles) {
         (Method::GET, USERS, "password"),
         (Method::GET, "/no/such/place", "password"),
     ] {
-        let address = format!("{path}?{query}={}", password("query"));
+        let typed = needles.new_secret("junk: query", Kind::Misplaced);
+        let address = format!("{path}?{query}={typed}");
         let json = "application/json";
         assert_refused(client, program, method, &address, json, String::new()).await;
     }
+    let mut password = |deed: &str| needles.new_password(&format!("junk: {deed}"));
     let frame = |text: String| {
         let mut body = vec![0];
         body.extend(u32::try_from(text.len()).unwrap().to_be_bytes());
@@ -90,9 +92,9 @@ pub async fn send(program: &Program, client: &Client, needles: &mut Needles) {
 }
 
 async fn send_headers(client: &Client, program: &Program, needles: &mut Needles) {
-    let basic = needles.new_password("junk: basic");
-    let bearer = needles.new_password("junk: bearer");
-    let force = needles.new_password("junk: header");
+    let basic = needles.new_secret("junk: basic", Kind::Misplaced);
+    let bearer = needles.new_secret("junk: bearer", Kind::Misplaced);
+    let force = needles.new_secret("junk: header", Kind::Misplaced);
     let address = format!("https://{}{USERS}", program.address);
     for request in [
         client.get(&address).basic_auth("ann", Some(basic)),

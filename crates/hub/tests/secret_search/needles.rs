@@ -25,6 +25,8 @@ const ALPHABET: &[u8; 32] = b"ABCDEFGHJKMNPQRSTVWXYZabcdeghkmp";
 pub enum Kind {
     /// A password or the hash of one that another directory takes.
     Password,
+    /// A password in a header, where none belongs: a connection knows its headers until it ends.
+    Misplaced,
     /// A token or a key.
     Token,
 }
@@ -61,6 +63,11 @@ pub struct Needles {
 impl Needles {
     /// Makes a password that was never anywhere before.
     pub fn new_password(&mut self, name: &str) -> String {
+        self.new_secret(name, Kind::Password)
+    }
+
+    /// Makes a password of this kind.
+    pub fn new_secret(&mut self, name: &str, kind: Kind) -> String {
         let half = || -> String {
             let mut random = [0; HALF_CHARACTERS];
             SystemEntropy.fill(&mut random);
@@ -68,7 +75,7 @@ impl Needles {
             letters.iter().collect()
         };
         let (first, second) = (half(), half());
-        let secret = self.add(&format!("password {name}"), Kind::Password);
+        let secret = self.add(&format!("password {name}"), kind);
         self.add_text(secret, "first half", &first);
         self.add_text(secret, "second half", &second);
         let password = format!("{first}{MIDDLE}{second}");
