@@ -334,7 +334,7 @@ where
         return None;
     }
     let (reader, writer) = tokio::io::split(stream);
-    let reader = Cursor::new(preface).chain(WipedFrames::new(reader));
+    let reader = Cursor::new(preface).chain(WipedFrames::new(reader, limits::READ_BUFFER_AGE_MAX));
     Some(tokio::io::join(reader, writer))
 }
 

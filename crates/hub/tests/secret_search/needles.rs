@@ -18,6 +18,10 @@ const HALF_CHARACTERS: usize = 12;
 const MIDDLE: &str = "Aq~7";
 /// Shorter parts would be found where no secret is.
 const PART_BYTES_MIN: usize = 8;
+/// What is shown before and after a find.
+const AROUND_BYTES: usize = 64;
+const PAGE_BYTES: usize = 4_096;
+const ZEROS: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
 const ALPHABET: &[u8; 32] = b"ABCDEFGHJKMNPQRSTVWXYZabcdeghkmp";
 
 /// What kind of secret it is: what may be left of it differs.
@@ -49,6 +53,8 @@ pub struct Found {
     pub form: String,
     pub place: String,
     pub offset: usize,
+    /// The bytes there, with what lies before and after.
+    pub around: String,
 }
 
 /// Everything that must not be found.
@@ -140,27 +146,50 @@ impl Needles {
             is_start[usize::from(u16::from_le_bytes(*first))] = true;
         }
         let mut found = Vec::new();
-        for (offset, pair) in hay.windows(2).enumerate() {
-            let first = [pair[0], pair[1]];
-            if !is_start[usize::from(u16::from_le_bytes(first))] {
-                continue;
-            }
-            for number in &self.starts[&first] {
-                let pattern = &self.patterns[*number];
-                if hay[offset..].starts_with(&pattern.bytes) {
-                    let (secret, kind) = self.secrets[pattern.secret].clone();
-                    found.push(Found {
-                        secret,
-                        kind,
-                        form: pattern.form.clone(),
-                        place: place.to_owned(),
-                        offset,
-                    });
+        // Most of a memory is empty.
+        let pages = hay.chunks(PAGE_BYTES).enumerate();
+        for (number, _) in pages.filter(|(_, page)| *page != &ZEROS[..page.len()]) {
+            let from = number * PAGE_BYTES;
+            let end = hay.len().min(from + PAGE_BYTES + 1);
+            for (at, pair) in hay[from..end].windows(2).enumerate() {
+                let first = [pair[0], pair[1]];
+                if is_start[usize::from(u16::from_le_bytes(first))] {
+                    self.compare(place, hay, from + at, first, &mut found);
                 }
             }
         }
         found
     }
+
+    fn compare(
+        &self,
+        place: &str,
+        hay: &[u8],
+        offset: usize,
+        first: [u8; 2],
+        found: &mut Vec<Found>,
+    ) {
+        for number in &self.starts[&first] {
+            let pattern = &self.patterns[*number];
+            if hay[offset..].starts_with(&pattern.bytes) {
+                let (secret, kind) = self.secrets[pattern.secret].clone();
+                found.push(Found {
+                    secret,
+                    kind,
+                    form: pattern.form.clone(),
+                    place: place.to_owned(),
+                    offset,
+                    around: around(hay, offset, pattern.bytes.len()),
+                });
+            }
+        }
+    }
+}
+
+fn around(hay: &[u8], offset: usize, length: usize) -> String {
+    let from = offset.saturating_sub(AROUND_BYTES);
+    let to = hay.len().min(offset + length + AROUND_BYTES);
+    hay[from..to].escape_ascii().to_string()
 }
 
 /// The forms in which bytes are written, each once.
