@@ -61,6 +61,9 @@ async fn no_secret_lies_on_any_disk() {
     assert!(needles.len() > 100, "{}", needles.len());
     // What is no secret is there, so what is searched is what was written.
     let login = "eve@grpc.idp.rollcall.internal";
+    for end in ["log", "audit.jsonl"] {
+        assert!(!program.holds(end, "$argon2id$"), "{end}");
+    }
     for end in ["hub.db", "audit.jsonl"] {
         assert!(program.holds(end, login), "{end}");
     }
@@ -79,6 +82,7 @@ async fn no_secret_lies_in_postgresql_nor_in_its_backup() {
     let program = Program::start(Some(&database));
     let mut needles = Needles::default();
     play(&program, &mut needles).await;
+    assert!(!program.holds("log", "$argon2id$"));
     let dump = server.dump(&database).unwrap();
     let text = String::from_utf8_lossy(&dump);
     assert!(text.contains("eve@grpc.idp.rollcall.internal"));
@@ -129,6 +133,10 @@ async fn no_password_stays_in_memory_for_a_minute() {
     for wire in [Wire::Grpc, Wire::Rest] {
         let mut stage = Stage::open(&program, wire, &mut needles).await;
         stage.play().await;
+        connections.push(stage.caller.clone());
+        // The last answer on its connection.
+        let mut stage = Stage::open_again(&program, wire, &mut needles).await;
+        stage.generate().await;
         connections.push(stage.caller.clone());
     }
     let clients = [Version::HTTP_2, Version::HTTP_11].map(|version| program.http(version));

@@ -65,6 +65,18 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// Another connection of an administrator.
+    pub async fn open_again(program: &Program, wire: Wire, needles: &'a mut Needles) -> Self {
+        let caller = program.connect(wire).await;
+        Self {
+            administrator: program.administrator(&caller, needles).await,
+            needles,
+            caller,
+            name: "another connection",
+            pool_id: String::new(),
+        }
+    }
+
     /// Everything.
     pub async fn play(&mut self) {
         self.create().await;
@@ -350,7 +362,8 @@ impl<'a> Stage<'a> {
             .await;
     }
 
-    async fn generate(&mut self) -> idp::PasswordSpec {
+    /// Makes the hub make up a password.
+    pub async fn generate(&mut self) -> idp::PasswordSpec {
         let made: idp::GeneratePasswordResponse = self
             .administrator
             .call("UserService/GeneratePassword", json!({}))
