@@ -8,6 +8,7 @@ mod access_granting;
 mod access_policy;
 mod audit;
 mod call;
+mod domain_validation;
 mod endpoint;
 mod generated_password;
 mod group;
