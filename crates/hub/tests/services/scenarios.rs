@@ -26,6 +26,7 @@ mod service_account;
 mod service_account_key;
 pub(crate) mod sign_in;
 mod sign_in_session;
+mod strengthening;
 mod sync_session;
 mod sync_settings;
 mod tally;
