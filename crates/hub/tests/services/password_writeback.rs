@@ -7,8 +7,6 @@ mod replicas;
 mod stream;
 
 use rollcall_domain::access::Subject;
-use rollcall_domain::id::UserId;
-use rollcall_hub::sign_in::{Verdict, verify_password};
 use rollcall_kit::secret::SecretString;
 use rollcall_kit::timestamp::Span;
 use rollcall_proto::idp::create_user_request::Credentials;
@@ -17,11 +15,10 @@ use rollcall_proto::operation::{CancelOperationRequest, GetOperationRequest, Ope
 use rollcall_proto::{idp, rpc};
 use tonic::{Code, Status};
 
+use super::password_change::{FIRST, SECOND, is_right, own, spec};
 use crate::harness::{Caller, Harness, expect};
 use agent::Agent;
 
-const FIRST: &str = "Correct horse 7";
-const SECOND: &str = "Staple & battery 8";
 const THIRD: &str = "Paper * scissors 9";
 
 /// A hub whose pool writes passwords back, with the user `ann` of the directory.
@@ -154,24 +151,7 @@ impl World {
     }
 
     async fn is_right(&self, password: &str) -> bool {
-        let secret = SecretString::new(password.into());
-        let id = UserId::from(self.ann_id.as_str());
-        let verdict = verify_password(&self.hub.running.hub, &id, secret).await;
-        verdict.unwrap() == Verdict::Right
-    }
-}
-
-fn spec(password: &str) -> Option<idp::PasswordSpec> {
-    Some(idp::PasswordSpec {
-        password: password.into(),
-        generation_proof: String::new(),
-    })
-}
-
-fn own(new: &str, old: &str) -> idp::SetOwnPasswordRequest {
-    idp::SetOwnPasswordRequest {
-        password_spec: spec(new),
-        old_password: old.into(),
+        is_right(&self.hub, &self.ann_id, password).await
     }
 }
 

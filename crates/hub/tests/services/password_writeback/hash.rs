@@ -1,10 +1,11 @@
 //! The hash that the directory sends beside the commit: the same password is not two.
 
-use rollcall_domain::id::UserId;
+use rollcall_domain::id::PasswordId;
 use rollcall_kit::timestamp::Span;
 use rollcall_proto::idp;
 use rollcall_proto::operation::Operation;
 
+use super::super::password_change::stored;
 use super::{FIRST, SECOND, THIRD, World, is_response, nt_hex};
 
 #[tokio::test]
@@ -45,14 +46,8 @@ async fn import(world: &World, password: &str, seconds: i64) {
         .unwrap();
 }
 
-async fn stored_id(world: &World) -> String {
-    let id = UserId::from(world.ann_id.as_str());
-    let store = &world.hub.running.hub.store;
-    let found = store
-        .read(async move |tx: &rollcall_store::Tx| tx.find_password(&id).await)
-        .await
-        .unwrap();
-    found.unwrap().id.into_string()
+async fn stored_id(world: &World) -> PasswordId {
+    stored(&world.hub, &world.ann_id).await.id
 }
 
 #[tokio::test]
