@@ -1,14 +1,32 @@
 //! A closed session waits until the hub has strengthened the hashes that came with it.
 
+use std::time::Duration;
+
 use rollcall_domain::id::{SessionId, UserId};
 use rollcall_domain::password::{Password, StoredForm};
 use rollcall_kit::secret::SecretBytes;
 use rollcall_proto::idp;
-use rollcall_proto::idp::{SessionStatus, SessionType};
+use rollcall_proto::idp::{SessionStatus, SessionType, SynchronizationSession};
 use rollcall_store::Tx;
 
 use super::sync_session::{close, get, session};
-use crate::harness::{Harness, nt};
+use crate::harness::{Caller, Harness, nt};
+
+/// Longest wait for the job of the hub.
+const JOB_WAITS_MAX: usize = 600;
+const JOB_WAIT: Duration = Duration::from_millis(50);
+
+/// A closed session when the hub is through with its hashes, which a job sees to.
+async fn ended(caller: &Caller, id: &str) -> SynchronizationSession {
+    for _ in 0..JOB_WAITS_MAX {
+        let session = get(caller, id).await.unwrap();
+        if session.status() != SessionStatus::Pending {
+            return session;
+        }
+        tokio::time::sleep(JOB_WAIT).await;
+    }
+    panic!("session {id} is pending for ever");
+}
 
 #[tokio::test]
 async fn a_session_waits_for_its_hashes_to_be_strengthened() {
@@ -36,15 +54,8 @@ async fn a_session_waits_for_its_hashes_to_be_strengthened() {
         [SessionStatus::Pending, SessionStatus::Completed].contains(&closed.status()),
         "{closed:?}"
     );
-    let mut seen = closed;
-    for _ in 0..600 {
-        if seen.status() == SessionStatus::Completed {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        seen = get(&agent, &opened.session_id).await.unwrap();
-    }
-    assert_eq!(seen.status(), SessionStatus::Completed);
+    let ended = ended(&agent, &opened.session_id).await;
+    assert_eq!(ended.status(), SessionStatus::Completed);
 }
 
 #[tokio::test]
@@ -75,14 +86,7 @@ async fn a_hash_that_does_not_open_fails_its_session() {
         .unwrap();
     close(&hub.administrator, id, None).await.unwrap();
     hub.running.hub.sealed_hash_arrived.notify_one();
-    let mut found = get(&hub.administrator, id).await.unwrap();
-    for _ in 0..600 {
-        if found.status() != SessionStatus::Pending {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        found = get(&hub.administrator, id).await.unwrap();
-    }
+    let found = ended(&hub.administrator, id).await;
     assert_eq!(found.status(), SessionStatus::Failed);
     assert!(found.fail_reason.contains("sealing key"), "{found:?}");
 
