@@ -4,7 +4,6 @@
 //! and both are gone when [`Postgres`] is dropped. Durability is switched off: these servers test
 //! SQL and concurrency, not disks. Deliberately absent: passwords, since nothing in it is secret.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -60,7 +59,7 @@ impl Postgres {
         initialise(&programs, &data, account.as_ref())?;
 
         let address = Address::lease()?;
-        let port = free_port(address.ip())?;
+        let port = address.free_port()?;
         let mut command = as_account(account.as_ref());
         command.push(text(&programs.join("postgres"))?);
         command.extend(["-D".to_owned(), text(&data)?]);
@@ -236,12 +235,6 @@ fn as_account(account: Option<&Account>) -> Vec<String> {
             "--".to_owned(),
         ]
     })
-}
-
-/// Nobody else uses the leased address, so a port that is free now stays free.
-fn free_port(address: Ipv4Addr) -> Result<u16> {
-    let listener = TcpListener::bind((address, 0)).context("find a free port")?;
-    Ok(listener.local_addr()?.port())
 }
 
 fn text(path: &Path) -> Result<String> {
