@@ -17,7 +17,7 @@ use crate::keeper::{Kept, Leash};
 use crate::ldap_server::{LdapServer, PASSWORD};
 
 const PROGRAM: &str = "/usr/sbin/ns-slapd";
-const TEMPLATE: &str = "/usr/share/dirsrv/data/template-dse-minimal.ldif";
+const TEMPLATE: &str = "/usr/share/dirsrv/data/template-dse.ldif";
 /// What it reads besides the template.
 const COPIED: [&str; 2] = ["/etc/dirsrv/schema", "/etc/dirsrv/config"];
 /// The account of its package.
@@ -133,6 +133,10 @@ fn prepare(directory: &Path, host: &str, port: u16) -> Result<()> {
         ("ldapi_autobind", "off"),
         ("ldapi", &ldapi),
         ("schema_dir", &path("config/schema")),
+        ("config_dir", &path("config")),
+        ("db_home_dir", &path("db")),
+        ("db_lib", "bdb"),
+        ("ds_suffix", BASE),
     ] {
         text = text.replace(&format!("%{name}%"), value);
     }
@@ -143,7 +147,6 @@ fn prepare(directory: &Path, host: &str, port: u16) -> Result<()> {
         fs::create_dir(directory.join(name))?;
         text = text.replace(&format!("%{name}_dir%"), &path(name));
     }
-    text = text.replace("%config_dir%", &path("config"));
     fs::write(directory.join("config/dse.ldif"), text)?;
     fs::create_dir(directory.join("config/schema"))?;
     for (from, to) in COPIED.into_iter().zip(["config/schema", "config"]) {
