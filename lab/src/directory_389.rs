@@ -5,13 +5,13 @@
 //! no service manager is needed. Deliberately absent: `dscreate`, which needs one.
 
 use std::fs;
-use std::os::unix::fs::chown;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use rustix::process::geteuid;
 use tempfile::TempDir;
 
+use crate::account::Account;
 use crate::address::Address;
 use crate::keeper::{Kept, Leash};
 use crate::ldap_server::{LdapServer, PASSWORD};
@@ -157,30 +157,7 @@ fn prepare(directory: &Path, host: &str, port: u16) -> Result<()> {
     }
     if geteuid().is_root() {
         // It gives up its rights and has to reach its files all the same.
-        let (user, group) = account()?;
-        give(directory, user, group)?;
-    }
-    Ok(())
-}
-
-/// User and group of [`ACCOUNT`].
-fn account() -> Result<(u32, u32)> {
-    let accounts = fs::read_to_string("/etc/passwd").context("read /etc/passwd")?;
-    let ids = accounts.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        (fields.next() == Some(ACCOUNT)).then_some(())?;
-        let user = fields.nth(1)?.parse().ok()?;
-        Some((user, fields.next()?.parse().ok()?))
-    });
-    ids.with_context(|| format!("the account {ACCOUNT} of the package 389-ds-base is missing"))
-}
-
-fn give(path: &Path, user: u32, group: u32) -> Result<()> {
-    chown(path, Some(user), Some(group))?;
-    if path.is_dir() {
-        for entry in fs::read_dir(path)? {
-            give(&entry?.path(), user, group)?;
-        }
+        Account::find(&[ACCOUNT])?.give(directory)?;
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::geteuid;
 use tempfile::TempDir;
 
+use crate::account::Account;
 use crate::address::Address;
 use crate::keeper::{Kept, Leash};
 
@@ -48,7 +49,7 @@ impl Postgres {
         let programs = find_programs()?;
         let directory = tempfile::Builder::new().prefix("rollcall-pg-").tempdir()?;
         let account = if geteuid().is_root() {
-            Some(Account::find()?)
+            Some(Account::find(&UNPRIVILEGED)?)
         } else {
             None
         };
@@ -196,33 +197,6 @@ fn find_programs() -> Result<PathBuf> {
     std::env::split_paths(&path)
         .find(|directory| directory.join("initdb").exists())
         .context("PostgreSQL is not installed: apt-get install postgresql")
-}
-
-/// The unprivileged account that runs the server when we are root.
-#[derive(Debug)]
-struct Account {
-    user: u32,
-    group: u32,
-}
-
-impl Account {
-    fn find() -> Result<Self> {
-        let accounts = std::fs::read_to_string("/etc/passwd").context("read /etc/passwd")?;
-        UNPRIVILEGED
-            .iter()
-            .find_map(|name| Self::parse(&accounts, name))
-            .with_context(|| format!("none of the accounts {UNPRIVILEGED:?} exists"))
-    }
-
-    fn parse(accounts: &str, name: &str) -> Option<Self> {
-        accounts.lines().find_map(|line| {
-            let mut fields = line.split(':');
-            (fields.next() == Some(name)).then_some(())?;
-            let user = fields.nth(1)?.parse().ok()?;
-            let group = fields.next()?.parse().ok()?;
-            Some(Self { user, group })
-        })
-    }
 }
 
 fn as_account(account: Option<&Account>) -> Vec<String> {
