@@ -15,6 +15,7 @@ pub mod export;
 mod line;
 mod refusal;
 mod refusal_budget;
+mod refused_request;
 mod sign_in;
 mod target;
 mod trail;

@@ -9,11 +9,10 @@ use rollcall_domain::audit::{AuditError, AuditEvent, EventStatus};
 use rollcall_store::Tx;
 use tokio::task::JoinHandle;
 use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
 
 use super::document::{self, Document};
 use super::event_type::find_event_type;
-use super::{Attempt, begin_event, details, find_path, insert};
+use super::{Attempt, begin_event, details, find_path, insert, refused_request};
 use crate::call::Call;
 use crate::hub::Hub;
 
@@ -36,7 +35,7 @@ pub async fn record_refusal(
         status.code(),
         Code::PermissionDenied | Code::Unauthenticated
     );
-    let wrong_fields = wrong_fields(status);
+    let wrong_fields = refused_request::wrong_fields(status);
     let inner_hub = Arc::clone(hub);
     let inner_call = Arc::clone(call);
     let written = hub
@@ -51,7 +50,7 @@ pub async fn record_refusal(
                 authorized,
                 path,
                 details: document::to_text(details),
-                request: document::shorten_refused(&attempt.request, &wrong_fields)?,
+                request: refused_request::shorten(&attempt.request, &wrong_fields)?,
                 ..begin_event(&inner_hub, tx, Some(&inner_call), attempt.event_type).await?
             };
             insert(tx, &event).await
@@ -65,14 +64,6 @@ pub async fn record_refusal(
             "a refused attempt is missing in the audit trail"
         );
     }
-}
-
-/// The fields whose values the hub refused.
-fn wrong_fields(status: &Status) -> Vec<String> {
-    let details = status.get_error_details();
-    let violations = details.bad_request().map(|bad| &bad.field_violations);
-    let fields = violations.into_iter().flatten();
-    fields.map(|violation| violation.field.clone()).collect()
 }
 
 /// Records an attempt that no handler saw to its end: of a stranger, one that the layers refused, or

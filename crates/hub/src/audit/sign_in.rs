@@ -13,7 +13,7 @@ use tonic::Status;
 
 use super::document::{self, Document};
 use super::refusal::render_refusal;
-use super::{Attempt, begin_event, details, find_path, insert};
+use super::{Attempt, begin_event, details, find_path, insert, refused_request};
 use crate::call::Call;
 use crate::error::Error;
 use crate::hub::Hub;
@@ -67,7 +67,7 @@ pub async fn record_failure(
         authorized: false,
         path,
         details: document::to_text(details),
-        request: document::shorten_refused(&attempt.request, &[])?,
+        request: refused_request::shorten(&attempt.request, &[])?,
         ..begin_event(hub, tx, Some(call), attempt.event_type).await?
     };
     insert(tx, &event).await
