@@ -56,6 +56,20 @@ impl Caller {
         self.with("authorization", &format!("Bearer {token}"))
     }
 
+    /// The header with the token.
+    pub fn token(&self) -> &str {
+        let found = self
+            .metadata
+            .iter()
+            .find(|(name, _)| *name == "authorization");
+        found.map_or("", |(_, value)| value)
+    }
+
+    /// The connection for gRPC, whatever the caller speaks otherwise.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
     /// Calls `Service/Method`.
     pub async fn call<A>(&self, name: &str, request: Json) -> Result<A, Status>
     where

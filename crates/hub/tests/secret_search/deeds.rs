@@ -77,6 +77,11 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// The pool.
+    pub fn pool_id(&self) -> &str {
+        &self.pool_id
+    }
+
     /// Everything.
     pub async fn play(&mut self) {
         self.create().await;
@@ -90,9 +95,16 @@ impl<'a> Stage<'a> {
         self.change_at_sign_in().await;
         self.renew().await;
         self.make_keys().await;
+        self.write_back().await;
     }
 
-    fn password(&mut self, deed: &str) -> String {
+    /// A password that the hub will tell somebody.
+    pub fn told_password(&mut self, deed: &str) -> String {
+        let name = format!("password {}: {deed}", self.name);
+        self.needles.new_secret(&name, Kind::Told)
+    }
+
+    pub fn password(&mut self, deed: &str) -> String {
         self.needles.new_password(&format!("{}: {deed}", self.name))
     }
 
@@ -114,14 +126,14 @@ impl<'a> Stage<'a> {
         Ok(user.id)
     }
 
-    async fn make_with(&self, name: &str, password: &str) -> String {
+    pub async fn make_with(&self, name: &str, password: &str) -> String {
         self.make(name, ("passwordSpec", json!({"password": password})))
             .await
             .unwrap()
     }
 
     /// Calls with what must be refused.
-    async fn refused(&self, caller: &Caller, method: &str, request: Json, code: Code) {
+    pub async fn refused(&self, caller: &Caller, method: &str, request: Json, code: Code) {
         let answer: Result<Operation, _> = caller.call(method, request).await;
         let status = answer.expect_err(method);
         assert_eq!(status.code(), code, "{method}: {status:?}");
@@ -371,8 +383,7 @@ impl<'a> Stage<'a> {
             .unwrap();
         let made = made.password_spec.unwrap();
         let name = format!("{}: generated password", self.name);
-        self.needles
-            .add_secret(&name, Kind::Password, &made.password);
+        self.needles.add_secret(&name, Kind::Told, &made.password);
         let name = format!("{}: generation proof", self.name);
         self.needles
             .add_secret(&name, Kind::Token, &made.generation_proof);

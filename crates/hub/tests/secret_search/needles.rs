@@ -29,6 +29,9 @@ const ALPHABET: &[u8; 32] = b"ABCDEFGHJKMNPQRSTVWXYZabcdeghkmp";
 pub enum Kind {
     /// A password or the hash of one that another directory takes.
     Password,
+    /// A password that the hub sent to a client or an agent: a connection keeps what it wrote last until
+    /// it writes over it, or ends.
+    Told,
     /// A password in a header, where none belongs: a connection knows its headers until it ends.
     Misplaced,
     /// A token or a key.
