@@ -9,6 +9,7 @@ mod deleted;
 mod dirsync;
 mod invocation;
 mod keytab;
+mod pause;
 mod rename;
 mod replication;
 mod template;
@@ -27,6 +28,7 @@ use crate::address::Address;
 use crate::keeper::{Kept, Leash};
 use crate::program::{run, run_with_input};
 
+pub use pause::Pause;
 pub use template::Fill;
 
 const REALM: &str = "CORP.EXAMPLE.COM";
