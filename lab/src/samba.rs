@@ -7,6 +7,7 @@
 mod configuration;
 mod deleted;
 mod dirsync;
+mod hold;
 mod invocation;
 mod keytab;
 mod pause;
@@ -28,6 +29,7 @@ use crate::address::Address;
 use crate::keeper::{Kept, Leash};
 use crate::program::{run, run_with_input};
 
+pub use hold::Hold;
 pub use pause::Pause;
 pub use template::Fill;
 

@@ -276,6 +276,29 @@ async fn a_controller_that_hangs_leaves_it_open() {
     panic!("it was never written");
 }
 
+#[tokio::test]
+async fn a_write_that_waits_is_done_even_if_nobody_waits_for_it() {
+    let dc = domain_of(&["anna"]);
+    let mut connection = connect(&dc).await;
+    let anna = guid(&mut connection, &dn(&dc, "anna")).await;
+    let before = number(&dc, "anna", "pwdLastSet");
+    let hold = dc.hold_writes().unwrap();
+    let patience = Duration::from_secs(1);
+    let free = NextSignIn::Free;
+    let write = set(&mut connection, anna, Some(FIRST), SECOND, free);
+    let waited = tokio::time::timeout(patience, write).await;
+    assert!(waited.is_err(), "{waited:?}");
+    drop(connection);
+    drop(hold);
+    for _ in 0..600 {
+        if number(&dc, "anna", "pwdLastSet") != before {
+            assert!(enters(&dc, "anna", SECOND).await);
+            return;
+        }
+    }
+    panic!("it was never written");
+}
+
 /// The name of the controller is in no DNS, so its address is given beside it.
 fn kerberos(dc: &Dc, user: &str, password: &str) -> Options {
     let credential = Credential::Password {
