@@ -124,6 +124,9 @@ impl Agent {
             for stream in config.streams() {
                 board.failed(stream.name(), failure, clock.now());
             }
+            if config.enable_password_writeback {
+                board.writeback(clock.now(), |condition| condition.fail(failure));
+            }
         };
         let away = |error: &ClientError| unusable(&Failure::Run(error.to_string()));
         let hub = tokio::select! {

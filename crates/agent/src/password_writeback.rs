@@ -132,19 +132,15 @@ async fn open_notes(agent: &Agent) -> Option<Notes> {
             Err(failure) => failure,
         };
         tracing::error!(reason = %failure, "passwords cannot be written back; it is tried again later");
-        show_failure(agent, &failure);
+        let now = agent.clock.now();
+        agent
+            .board
+            .writeback(now, |condition| condition.fail(&failure));
         tokio::select! {
             () = agent.stop.cancelled() => return None,
             () = tokio::time::sleep(UNUSABLE_WAIT) => {}
         }
     }
-}
-
-fn show_failure(agent: &Agent, failure: &Failure) {
-    agent.board.writeback(agent.clock.now(), |condition| {
-        condition.phase = Phase::Failing;
-        condition.reason = Some(failure.to_string());
-    });
 }
 
 impl Consumer {
@@ -369,13 +365,16 @@ impl Consumer {
             }
         };
         // After its lifetime, or a restart of the hub, the next stream is open in a moment.
-        if wait >= UNUSABLE_WAIT || backoff.attempts() > 1 {
+        let is_failure = wait >= UNUSABLE_WAIT || backoff.attempts() > 1;
+        if is_failure {
             Side::Hub.failed();
-            show_failure(&self.agent, &Failure::Run(reason));
         }
-        self.agent
-            .board
-            .writeback(now, |condition| condition.connected_at = None);
+        self.agent.board.writeback(now, |condition| {
+            condition.connected_at = None;
+            if is_failure {
+                condition.fail(&Failure::Run(reason));
+            }
+        });
         wait
     }
 

@@ -287,3 +287,51 @@ async fn a_hub_that_was_away_is_connected_to_again() {
     assert!(enters(&world.dc, "anna", SECOND).await);
     assert_eq!(agent.terminate().await, Some(0), "{}", log_of(&config));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_hub_was_told_too_late_comes_with_the_hashes() {
+    let world = world_of(&["anna"], HASTY).await;
+    let (config, wire) = over_wire(&world, "writeback").await;
+    let agent = connected(&config).await;
+    let anna = signed_in(&world, "anna", FIRST).await;
+    let hold = world.dc.hold_writes().unwrap();
+    let begun = change_own(&anna, FIRST, SECOND).await;
+    wait_noted(&config, "writing").await;
+    wire.set(Way::Stalled);
+    drop(hold);
+    wait_noted(&config, "written").await;
+    let error = ended(&anna, begun).await.unwrap_err();
+    assert_eq!(error.code, Code::DeadlineExceeded as i32, "{error:?}");
+    wire.open();
+    wait_for("the agent gives up", &config, async || {
+        log_of(&config).contains("the hub did not take a password that the directory has")
+    })
+    .await;
+    wait_for("nothing is left", &config, async || notes(&config) == "{}").await;
+    assert_eq!(shown(&config)["commit_failures"], 1);
+    assert!(enters(&world.dc, "anna", SECOND).await);
+    assert_eq!(sign_in(&world, "anna", FIRST).await, Entry::In);
+    world.run(&world.configure("", &drsr(&world))).await;
+    assert_eq!(sign_in(&world, "anna", SECOND).await, Entry::In);
+    assert_eq!(agent.terminate().await, Some(0), "{}", log_of(&config));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_with_one_agent_id_are_told_apart_and_do_not_take_turns() {
+    let world = world_of(&["anna"], PATIENT).await;
+    let configs = ["first", "second"].map(|name| writeback_agent(&world, name, "agent_id: twins"));
+    let [first, second] = &configs;
+    let one = connected(first).await;
+    let other = connected(second).await;
+    wait_for("the first one gives way", first, async || {
+        log_of(first).contains("another process with the same agent id")
+    })
+    .await;
+    assert_eq!(shown(first)["phase"], "failing");
+    let anna = signed_in(&world, "anna", FIRST).await;
+    let begun = change_own(&anna, FIRST, SECOND).await;
+    ended(&anna, begun).await.unwrap();
+    assert_eq!(shown(second)["written"], 1);
+    assert_eq!(one.terminate().await, Some(0), "{}", log_of(first));
+    assert_eq!(other.terminate().await, Some(0), "{}", log_of(second));
+}

@@ -121,7 +121,10 @@ fn set_rights(world: &World, dn: &str, kind: &str, rights: &[&str]) {
 fn let_set_passwords(world: &World, account: &str, unit: &str) {
     let sid = sid_of(world, account);
     let control = SET_PASSWORD.map(|right| format!("(OA;CI;CR;{right};{USER};{sid})"));
-    let sddl = format!("--sddl={}(OA;CI;WP;{LAST_SET};{USER};{sid})", control.concat());
+    let sddl = format!(
+        "--sddl={}(OA;CI;WP;{LAST_SET};{USER};{sid})",
+        control.concat()
+    );
     let unit = format!("--objectdn={unit}");
     let set = ["dsacl", "set", &unit, &sddl];
     world.dc.samba_tool(&set).unwrap();

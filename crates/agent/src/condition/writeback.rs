@@ -8,6 +8,7 @@ use rollcall_kit::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Phase;
+use crate::failure::Failure;
 use crate::password_writeback::refusal::Refusal;
 
 /// Its state.
@@ -55,6 +56,13 @@ impl WritebackCondition {
             last_written_at: self.last_written_at.take(),
             ..Self::default()
         };
+    }
+
+    /// It cannot be worked on; it is tried again.
+    pub fn fail(&mut self, failure: &Failure) {
+        self.phase = Phase::Failing;
+        self.reason = Some(failure.to_string());
+        self.connected_at = None;
     }
 
     /// Counts the end of a change.
