@@ -17,6 +17,14 @@ pub enum Refusal {
         /// What is wrong and what would be right.
         why: String,
     },
+    /// A value of the request is ahead of what there is.
+    #[error("{field}: {why}")]
+    OutOfRange {
+        /// Path of the field in the request, in snake case.
+        field: String,
+        /// What is wrong and what would be right.
+        why: String,
+    },
     /// The named thing does not exist (or is hidden from the caller).
     #[error("{what} not found")]
     NotFound {
@@ -68,6 +76,14 @@ impl Refusal {
     /// A refused value of the request.
     pub fn invalid(field: impl Into<String>, why: impl Into<String>) -> Self {
         Self::Invalid {
+            field: field.into(),
+            why: why.into(),
+        }
+    }
+
+    /// A value that is ahead of what there is.
+    pub fn out_of_range(field: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::OutOfRange {
             field: field.into(),
             why: why.into(),
         }

@@ -286,7 +286,8 @@ async fn insert(tx: &Tx, event: &AuditEvent) -> Result<(), Error> {
 }
 
 /// Records the end of an operation that was begun by a call of `method` and ended by a job, in the
-/// transaction of that end. Nobody calls then, so the event has no origin.
+/// transaction of that end. Nobody calls then, so the event has no origin. `more` comes on top of the
+/// details that follow from the operation.
 ///
 /// # Errors
 /// As [`record_change`].
@@ -295,6 +296,7 @@ pub async fn record_end(
     tx: &Tx,
     method: &str,
     operation: &Operation,
+    more: Document,
 ) -> Result<(), Error> {
     let Some(event_type) = find_event_type(method) else {
         return Ok(());
@@ -318,6 +320,7 @@ pub async fn record_end(
     // The caller below is missing when it was deleted meanwhile.
     let creator = operation.created_by.as_str();
     details.insert("createdBy".to_owned(), creator.into());
+    details.extend(more);
     let event = AuditEvent {
         status,
         error,

@@ -9,6 +9,7 @@ use http::HeaderMap;
 use rollcall_domain::access::Subject;
 use rollcall_domain::id::{SessionId, SignInSessionId, TokenId};
 use rollcall_domain::idempotency;
+use rollcall_domain::password_writeback::KeptSignIn;
 use rollcall_domain::refusal::Refusal;
 use rollcall_domain::user::Actor;
 use rollcall_kit::timestamp::Timestamp;
@@ -62,6 +63,17 @@ pub struct TokenFacts {
     pub impersonator: Option<Subject>,
     /// The session of a user that it belongs to.
     pub sign_in_session_id: Option<SignInSessionId>,
+}
+
+impl TokenFacts {
+    /// What stays signed in when the caller changes the own password.
+    #[must_use]
+    pub fn to_kept(&self) -> KeptSignIn {
+        KeptSignIn {
+            token_id: self.id.clone(),
+            session_id: self.sign_in_session_id.clone(),
+        }
+    }
 }
 
 /// The facts of one call.

@@ -6,6 +6,7 @@
 mod audit;
 mod dns;
 mod limits;
+mod password_writeback;
 mod sign_in;
 
 use std::path::Path;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use audit::{AuditConfig, AuditFileConfig, AuditSink};
 pub use dns::DnsConfig;
 pub use limits::LimitsConfig;
+pub use password_writeback::PasswordWritebackConfig;
 pub use sign_in::SignInConfig;
 
 /// Lease of a session when the configuration gives none, in seconds (decision U2).
@@ -61,6 +63,9 @@ pub struct Config {
     /// Signing in with a password.
     #[serde(default, skip_serializing_if = "SignInConfig::is_default")]
     pub sign_in: SignInConfig,
+    /// New passwords that a directory has to accept first.
+    #[serde(default, skip_serializing_if = "PasswordWritebackConfig::is_default")]
+    pub password_writeback: PasswordWritebackConfig,
     /// Whom the hub asks for the proofs of domains.
     #[serde(default, skip_serializing_if = "DnsConfig::is_default")]
     pub dns: DnsConfig,
@@ -191,6 +196,7 @@ impl Config {
             quotas: QuotasConfig::default(),
             limits: LimitsConfig::default(),
             sign_in: SignInConfig::default(),
+            password_writeback: PasswordWritebackConfig::default(),
             dns: DnsConfig::default(),
             audit: AuditConfig::default(),
         }
@@ -244,6 +250,7 @@ impl Config {
         }
         config.limits.check()?;
         config.sign_in.check()?;
+        config.password_writeback.check()?;
         config.dns.check()?;
         config.audit.check()?;
         Ok(config)

@@ -16,6 +16,7 @@ use rollcall_store::Tx;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit;
+use crate::audit::document::Document;
 use crate::error::Error;
 use crate::grpc::userpool_domain::render;
 use crate::hub::Hub;
@@ -142,6 +143,7 @@ pub async fn end_operation(
     };
     let operation = operation.end(outcome, now);
     tx.save_operation(&operation).await?;
-    audit::record_end(hub, tx, VALIDATE_DOMAIN, &operation).await?;
+    let more = Document::new();
+    audit::record_end(hub, tx, VALIDATE_DOMAIN, &operation, more).await?;
     Ok(Some(operation))
 }

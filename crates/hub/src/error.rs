@@ -7,9 +7,13 @@
 
 use std::collections::HashMap;
 
+use prost::Message as _;
 use rollcall_domain::operation::OperationError;
+use rollcall_domain::password_writeback::{
+    DirectoryReason, WritebackCause, WritebackErrorCode, WritebackFailure,
+};
 use rollcall_domain::refusal::Refusal;
-use rollcall_proto::FieldViolation;
+use rollcall_proto::{FieldViolation, idp, rpc};
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -22,6 +26,7 @@ use crate::limits::{
 use crate::password_hash::HashError;
 use crate::rate_limit::TooFast;
 use crate::sealing::SealError;
+use crate::wire::{WireEnum, render_payload, to_payload};
 
 /// The domain of every `google.rpc.ErrorInfo`.
 pub const ERROR_DOMAIN: &str = "rollcall";
@@ -57,9 +62,6 @@ pub enum Error {
     /// Too many calls want the same costly thing.
     #[error("{BUSY_MESSAGE}")]
     Busy,
-    /// The hub does not do this yet.
-    #[error("{0}")]
-    Unimplemented(String),
     /// The store failed.
     #[error(transparent)]
     Store(rollcall_store::Error),
@@ -69,6 +71,9 @@ pub enum Error {
     /// A sealed value did not open.
     #[error(transparent)]
     Seal(#[from] SealError),
+    /// The operation that the call waited for failed.
+    #[error("{}", .0.message)]
+    Ended(OperationError),
     /// What cannot happen with an undamaged hub.
     #[error("{0}")]
     Internal(String),
@@ -93,10 +98,13 @@ impl Error {
     /// The status for the caller of the call `request_id`.
     #[must_use]
     pub fn into_status(self, request_id: &str) -> Status {
+        if let Self::Ended(error) = self {
+            return ended(error, request_id);
+        }
         let (code, reason, message) = self.describe();
         let mut details = ErrorDetails::new();
         match &self {
-            Self::Refused(Refusal::Invalid { field, why }) => {
+            Self::Refused(Refusal::Invalid { field, why } | Refusal::OutOfRange { field, why }) => {
                 let field = cut(field.clone(), FIELD_NAME_BYTES_MAX);
                 let why = cut(why.clone(), DESCRIPTION_BYTES_MAX);
                 details.add_bad_request_violation(field, why);
@@ -152,17 +160,78 @@ impl Error {
                 self.to_string(),
             ),
             Self::TooFast(_) => (Code::ResourceExhausted, "RATE_LIMITED", self.to_string()),
-            Self::Unimplemented(_) => (Code::Unimplemented, "UNIMPLEMENTED", self.to_string()),
             Self::Store(rollcall_store::Error::Busy { .. }) => {
                 (Code::Unavailable, "BUSY", BUSY_MESSAGE.to_owned())
             }
             Self::Busy | Self::Hash(HashError::Busy) => {
                 (Code::Unavailable, "BUSY", BUSY_MESSAGE.to_owned())
             }
+            Self::Ended(error) => (error.code.into(), "OPERATION_FAILED", self.to_string()),
             Self::Store(_) | Self::Hash(_) | Self::Seal(_) | Self::Internal(_) => {
                 (Code::Internal, "INTERNAL", INTERNAL_MESSAGE.to_owned())
             }
         }
+    }
+}
+
+/// The status of a call that waited for an operation which failed.
+fn ended(error: OperationError, request_id: &str) -> Status {
+    let mut request = ErrorDetails::new();
+    request.set_request_info(request_id, "");
+    let request = Status::with_error_details(Code::Unknown, "", request);
+    let read = |bytes: &[u8]| rpc::Status::decode(bytes).unwrap_or_default();
+    let mut whole = read(&error.status_bytes);
+    whole.details.extend(read(request.details()).details);
+    let details = whole.encode_to_vec().into();
+    Status::with_details(error.code.into(), error.message, details)
+}
+
+/// The end of an operation that waited for a directory (decision U91). Only administrators are told
+/// the words of the directory.
+#[must_use]
+pub fn writeback_failed(
+    failure: &WritebackFailure,
+    cause: WritebackCause,
+    to_administrator: bool,
+) -> OperationError {
+    let code = writeback_code(failure);
+    let message = failure.in_words().to_owned();
+    let mut details = ErrorDetails::new();
+    details.set_error_info(failure.reason_name(), ERROR_DOMAIN, HashMap::new());
+    if code == Code::InvalidArgument {
+        let field = match (failure.reason, cause) {
+            (Some(DirectoryReason::OldPasswordWrong), _) => "old_password",
+            (_, WritebackCause::RequiredChange) => "new_password",
+            (_, WritebackCause::OwnChange | WritebackCause::Reset) => "password_spec.password",
+        };
+        details.add_bad_request_violation(field, &message);
+    }
+    let told = idp::PasswordWritebackErrorDetails {
+        error_code: failure.code.to_wire(),
+        error_message: match to_administrator {
+            true => cut(failure.raw.clone(), DESCRIPTION_BYTES_MAX),
+            false => String::new(),
+        },
+    };
+    let status = Status::with_error_details(code, message, details);
+    // What was encoded a line before can be decoded.
+    let mut whole = rpc::Status::decode(status.details()).unwrap_or_default();
+    whole.details.push(render_payload(to_payload(&told)));
+    OperationError {
+        code: code.into(),
+        message: status.message().to_owned(),
+        status_bytes: whole.encode_to_vec(),
+    }
+}
+
+fn writeback_code(failure: &WritebackFailure) -> Code {
+    match (failure.reason, failure.code) {
+        (Some(DirectoryReason::NoAgent), _) => Code::Unavailable,
+        (Some(DirectoryReason::OldPasswordWrong), _) => Code::InvalidArgument,
+        (_, WritebackErrorCode::PermissionDenied) => Code::FailedPrecondition,
+        (_, WritebackErrorCode::PasswordPolicyViolation) => Code::InvalidArgument,
+        (_, WritebackErrorCode::UnknownError) => Code::Internal,
+        (_, WritebackErrorCode::DeadlineExceeded) => Code::DeadlineExceeded,
     }
 }
 
@@ -187,6 +256,7 @@ fn describe_refusal(refusal: &Refusal) -> (Code, &'static str, String) {
     let message = refusal.to_string();
     match refusal {
         Refusal::Invalid { .. } => (Code::InvalidArgument, "INVALID_FIELD", message),
+        Refusal::OutOfRange { .. } => (Code::OutOfRange, "OUT_OF_RANGE", message),
         Refusal::NotFound { .. } => (Code::NotFound, "NOT_FOUND", message),
         Refusal::AlreadyExists { .. } => (Code::AlreadyExists, "ALREADY_EXISTS", message),
         Refusal::Precondition { reason, .. } => (Code::FailedPrecondition, reason, message),

@@ -15,8 +15,11 @@ pub mod operation;
 pub mod organization;
 pub mod password;
 pub mod password_change;
+pub mod password_change_stream;
 pub mod password_policy;
+pub mod password_writeback;
 pub mod replication_token;
+pub mod required_change;
 pub mod service_account;
 pub mod service_account_key;
 pub mod sign_in;
@@ -314,43 +317,7 @@ impl Service {
         mac.update(&zeroize::Zeroizing::new(request.encode_to_vec()));
         Ok(mac.finalize().into_bytes().to_vec())
     }
-
-    /// The answer of every rpc that a later version will serve.
-    fn refuse_unserved<Q, A>(&self, request: &Request<Q>) -> Result<Response<A>, Status> {
-        let call = request.extensions().get::<Arc<Call>>();
-        let method = call
-            .and_then(|call| call.method)
-            .map_or("", |method| method.path);
-        let error =
-            Error::Unimplemented(format!("this version of the hub does not serve {method}"));
-        Err(error.into_status(call.map_or("", |call| call.request_id.as_str())))
-    }
 }
-
-/// Writes the handlers of rpcs that a later version will serve. They have the form that
-/// `async_trait` gives to a trait method, because it does not look into macros.
-macro_rules! not_served {
-    ($($name:ident($request:ty) -> $response:ty;)+) => {$(
-        fn $name<'life0, 'async_trait>(
-            &'life0 self,
-            request: tonic::Request<$request>,
-        ) -> ::core::pin::Pin<
-            Box<
-                dyn ::core::future::Future<
-                        Output = Result<tonic::Response<$response>, tonic::Status>,
-                    > + Send
-                    + 'async_trait,
-            >,
-        >
-        where
-            'life0: 'async_trait,
-            Self: 'async_trait,
-        {
-            Box::pin(::core::future::ready(self.refuse_unserved(&request)))
-        }
-    )+};
-}
-use not_served;
 
 /// Splits a request into its call and its message.
 fn accept<Q>(mut request: Request<Q>) -> Result<(Arc<Call>, Q), Status> {

@@ -16,15 +16,17 @@ use rollcall_kit::secret::SecretBytes;
 use rollcall_kit::timestamp::{Span, Timestamp};
 use rollcall_store::Store;
 use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::AuditTrail;
-use crate::config::{Config, LimitsConfig, SignInConfig};
+use crate::config::{Config, LimitsConfig, PasswordWritebackConfig, SignInConfig};
 use crate::dns::Dns;
 use crate::generated_password::PasswordMaker;
 use crate::limits;
 use crate::page_token::PageTokens;
 use crate::password_hash::HashingPool;
+use crate::password_writeback::PasswordChanges;
 use crate::rate_limit::RateLimiter;
 use crate::sealing::SealingKey;
 use crate::service_account_key::KeyMaker;
@@ -63,6 +65,10 @@ pub struct Hub {
     pub change_tokens: ChangeTokens,
     /// How sign-ins are answered and how long they last.
     pub sign_in: SignInConfig,
+    /// How long a directory may take for a new password.
+    pub password_writeback: PasswordWritebackConfig,
+    /// Tells of password changes that wait for a directory.
+    pub password_changes: PasswordChanges,
     /// Workers for password hashes.
     pub hashing: HashingPool,
     /// Makes keys of service accounts.
@@ -87,6 +93,8 @@ pub struct Hub {
     pub calls: TaskTracker,
     /// Places for changes.
     pub changes: Arc<Semaphore>,
+    /// Cancelled when the hub stops.
+    pub stopping: CancellationToken,
 }
 
 /// What a hub is made of.
@@ -119,6 +127,8 @@ impl Hub {
             password_maker: PasswordMaker::new(&parts.sealing_key),
             change_tokens: ChangeTokens::new(&parts.sealing_key),
             sign_in: config.sign_in,
+            password_writeback: config.password_writeback,
+            password_changes: PasswordChanges::default(),
             store: parts.store,
             clock: parts.clock,
             entropy: parts.entropy,
@@ -142,6 +152,7 @@ impl Hub {
             audit: AuditTrail::new(config.audit.retention_days),
             calls: TaskTracker::new(),
             changes: Arc::new(Semaphore::new(limits::CHANGES_AT_ONCE_MAX)),
+            stopping: CancellationToken::new(),
         })
     }
 

@@ -27,6 +27,7 @@ pub mod method_access;
 pub mod page_token;
 pub mod password_change;
 pub mod password_hash;
+pub mod password_writeback;
 pub mod rate_limit;
 pub mod reflection;
 pub mod rest;

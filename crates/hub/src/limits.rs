@@ -116,6 +116,24 @@ pub const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// Most rows that one step of the sweeper touches.
 pub const SWEEP_BATCH_MAX: u32 = 500;
 
+/// Most streams of password changes on one hub, stand-bys included.
+pub const PASSWORD_CHANGE_STREAMS_MAX: usize = 64;
+
+/// Longest wait for the first message of such a stream.
+pub const PASSWORD_CHANGE_SUBSCRIPTION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Most password changes that were sent to an agent and not acknowledged.
+pub const PASSWORD_CHANGES_IN_FLIGHT_MAX: u32 = 16;
+
+/// Pause between two looks for new password changes of other hubs, and for late ones.
+pub const PASSWORD_CHANGE_PAUSE: Duration = Duration::from_secs(1);
+
+/// A stream of password changes ends after so long, so that its agent comes with a new token.
+pub const PASSWORD_CHANGE_STREAM_LIFETIME: Span = Span::hours(1);
+
+/// Pause between two looks of a call that waits for a directory, for an end on another hub.
+pub const PASSWORD_CHANGE_END_PAUSE: Duration = Duration::from_millis(500);
+
 /// Most domains whose proofs the validation job takes at once.
 pub const DOMAIN_VALIDATION_BATCH_MAX: u32 = 64;
 

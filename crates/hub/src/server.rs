@@ -23,7 +23,7 @@ use crate::hub::{Hub, Parts};
 use crate::limits;
 use crate::listener::{Listener, Served, join_address, tls_config};
 use crate::sealing::SealingKey;
-use crate::{domain_validation, strengthening, sweeper};
+use crate::{domain_validation, password_writeback, strengthening, sweeper};
 
 /// How to start a hub.
 pub struct Options {
@@ -102,10 +102,11 @@ pub async fn start(options: Options) -> anyhow::Result<RunningHub> {
         None => None,
     };
     let door = front::build(&hub)?;
-    let stop = CancellationToken::new();
+    let stop = hub.stopping.clone();
     let jobs = TaskTracker::new();
     jobs.spawn(strengthening::run(Arc::clone(&hub), stop.clone()));
     jobs.spawn(domain_validation::run(Arc::clone(&hub), stop.clone()));
+    jobs.spawn(password_writeback::run(Arc::clone(&hub), stop.clone()));
     jobs.spawn(sweeper::run(Arc::clone(&hub), stop.clone()));
     if let Some(export) = export {
         jobs.spawn(export.run(Arc::clone(&hub), stop.clone()));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rollcall_domain::audit::{AuditTarget, retained_from};
 use rollcall_domain::id::AuditEventId;
-use rollcall_domain::{idempotency, operation, sync_session};
+use rollcall_domain::{idempotency, operation, password_writeback, sync_session};
 use rollcall_kit::id::first_id;
 use rollcall_kit::timestamp::Timestamp;
 use rollcall_store::Tx;
@@ -58,6 +58,9 @@ pub async fn sweep(hub: &Arc<Hub>, now: Timestamp) -> Result<(), Error> {
             tx.delete_ended_sign_in_sessions(now, batch).await?;
             tx.delete_expired_iam_tokens(now, batch).await?;
             tx.delete_old_sign_in_guards(now, batch).await?;
+            let writebacks_before = now.minus(password_writeback::RESULT_RETENTION);
+            tx.delete_old_password_writebacks(writebacks_before, batch)
+                .await?;
             let keys_before = now.minus(idempotency::RETENTION);
             tx.delete_old_idempotency_records(keys_before, batch)
                 .await?;

@@ -11,7 +11,8 @@ use rollcall_domain::mask::Mask;
 use rollcall_domain::named::Named;
 use rollcall_domain::operation::Payload;
 use rollcall_domain::refusal::Refusal;
-use rollcall_domain::{membership, password, password_age, progress, service_account};
+use rollcall_domain::{membership, password, password_age, password_writeback};
+use rollcall_domain::{progress, service_account};
 use rollcall_domain::{supported_attribute, sync_session};
 use rollcall_domain::{sync_settings, user, userpool, userpool_domain};
 use rollcall_kit::timestamp::{Span, Timestamp};
@@ -91,6 +92,8 @@ wire_enums! {
     service_account::ServiceAccountStatus = admin::service_account::Status, "";
     service_account::KeyStatus = admin::key::Status, "";
     password::HashType = idp::password_hash::PasswordHashType, "";
+    password_writeback::WritebackErrorCode =
+        idp::password_writeback_error_details::PasswordWritebackErrorCode, "";
     password_age::ChangeReason = signin::password_change_required::Reason, "";
 }
 

@@ -339,15 +339,8 @@ async fn errors_over_rest_say_what_is_wrong() {
         "modifyingOperationId": "ops1",
         "userpoolId": pool,
     });
-    client
-        .refused(
-            501,
-            12,
-            post,
-            &format!("{V1}/idp/users:commitPassword"),
-            &commit,
-        )
-        .await;
+    let path = format!("{V1}/idp/users:commitPassword");
+    client.refused(404, 5, post, &path, &commit).await;
 }
 
 /// The error of an operation that was cancelled, over the wire.

@@ -45,6 +45,12 @@ impl Tx {
         .await
     }
 
+    /// Whether the token `id` is there and has not ended at `now`.
+    pub async fn has_iam_token(&self, id: &TokenId, now: Timestamp) -> Result<bool, Error> {
+        let sql = "select count(*) from iam_tokens where id = $1 and expires_at > $2";
+        Ok(self.count(sql, params![id, now]).await? > 0)
+    }
+
     /// Deletes the record of a token; tells whether it was there.
     pub async fn delete_iam_token(&self, digest: &[u8]) -> Result<bool, Error> {
         let sql = "delete from iam_tokens where digest = $1";

@@ -40,6 +40,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "0005_sign_in",
         sql: include_str!("../migrations/0005_sign_in.sql"),
     },
+    Migration {
+        number: 6,
+        name: "0006_password_writeback",
+        sql: include_str!("../migrations/0006_password_writeback.sql"),
+    },
 ];
 
 const MIGRATIONS_TABLE: &str = "create table if not exists schema_migrations (\

@@ -233,6 +233,7 @@ impl Tx {
     /// in the name of others; tells whether it was there.
     pub async fn delete_user(&self, id: &UserId) -> Result<bool, Error> {
         for sql in [
+            "delete from password_writebacks where user_id = $1",
             "delete from password_history where user_id = $1",
             "delete from passwords where user_id = $1",
             "delete from memberships where user_id = $1",

@@ -179,6 +179,7 @@ impl Tx {
     /// whether it was there. It must hold no users and no external groups.
     pub async fn delete_userpool(&self, id: &UserpoolId) -> Result<bool, Error> {
         for sql in [
+            "delete from password_change_streams where userpool_id = $1",
             "delete from replication_tokens where subject_container_id = $1",
             "delete from sync_settings where subject_container_id = $1",
             "delete from sync_sessions where subject_container_id = $1",

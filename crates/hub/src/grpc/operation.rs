@@ -4,6 +4,7 @@ use prost::Message as _;
 use rollcall_domain::access::Permission;
 use rollcall_domain::id::{GroupId, OperationId, OrganizationId, UserpoolId};
 use rollcall_domain::operation::{Operation, OperationResourceKind, Outcome, forgotten_until};
+use rollcall_domain::password_writeback::{FoundWriteback, PasswordWriteback, WritebackCause};
 use rollcall_domain::refusal::Refusal;
 use rollcall_proto::operation as wire;
 use rollcall_proto::operation::operation_service_server::OperationService;
@@ -17,6 +18,7 @@ use crate::domain_validation::end_operation;
 use crate::error::{Error, cancelled};
 use crate::grpc::Service;
 use crate::page_token::ListKey;
+use crate::password_writeback::give_up;
 use crate::tally::{self, SYNC_SESSION_CHANGES};
 use crate::wire::{render_payload, render_timestamp};
 
@@ -33,7 +35,9 @@ impl OperationService for Service {
         &self,
         request: Request<wire::CancelOperationRequest>,
     ) -> Result<Response<wire::Operation>, Status> {
-        self.mutate(request, "Cancel an operation", cancel).await
+        let answer = self.mutate(request, "Cancel an operation", cancel).await?;
+        self.0.password_changes.tell_ended();
+        Ok(answer)
     }
 }
 
@@ -45,13 +49,18 @@ async fn get(
     Ok(render(find(cx, tx, &request.operation_id).await?))
 }
 
-/// Cancels the search for the proof of a domain; nothing else can be cancelled (decision U74).
+/// Cancels the search for the proof of a domain, or a password change that waits for the directory;
+/// nothing else can be cancelled (decision U74).
 async fn cancel(
     cx: &Context,
     tx: &Tx,
     request: &wire::CancelOperationRequest,
 ) -> Result<Done, Error> {
     let operation = find(cx, tx, &request.operation_id).await?;
+    let writeback = tx.find_password_writeback(&operation.id).await?;
+    if let Some(FoundWriteback::Pending(pending)) = writeback {
+        return cancel_writeback(cx, tx, operation, &pending).await;
+    }
     let domain = tx.find_validating_userpool_domain(&operation.id).await?;
     let cancelled_domain = domain
         .as_ref()
@@ -72,6 +81,26 @@ async fn cancel(
     tx.save_userpool_domain(&domain).await?;
     let outcome = Outcome::Error(cancelled("the operation was cancelled"));
     let ended = end_operation(&cx.hub, tx, &operation.id, outcome, cx.call.now).await?;
+    Ok(Done::ended(ended.unwrap_or(operation)))
+}
+
+/// Users cancel what they began themselves, others what they may set.
+async fn cancel_writeback(
+    cx: &Context,
+    tx: &Tx,
+    operation: Operation,
+    pending: &PasswordWriteback,
+) -> Result<Done, Error> {
+    let is_own = pending.cause != WritebackCause::Reset
+        && operation.created_by.as_str() == cx.caller()?.id.as_str();
+    let scope = Scope::Userpool(&pending.userpool_id);
+    if is_own {
+        cx.check_fence(tx, scope).await?;
+    } else {
+        cx.authorize(tx, Permission::UsersManage, scope).await?;
+    }
+    let outcome = Outcome::Error(cancelled("the operation was cancelled"));
+    let ended = give_up(&cx.hub, tx, pending, outcome, cx.call.now).await?;
     Ok(Done::ended(ended.unwrap_or(operation)))
 }
 

@@ -15,6 +15,7 @@ use rollcall_domain::password::{
     StoredForm,
 };
 use rollcall_domain::password_quality::{self, Owner};
+use rollcall_domain::password_writeback::{KeptSignIn, PasswordWriteback};
 use rollcall_domain::progress::{ChangeType, ObjectType};
 use rollcall_domain::refusal::Refusal;
 use rollcall_domain::tally::Tally;
@@ -36,6 +37,7 @@ use crate::grpc::{Service, accept, check, operation};
 use crate::hub::Hub;
 use crate::password_change;
 use crate::password_hash;
+use crate::password_writeback::open;
 use crate::wire::{WireEnum, parse_timestamp};
 
 /// `UserService.Create`.
@@ -233,6 +235,9 @@ pub async fn set_hash(
 struct Prepared {
     import: Import,
     same_as: Option<PasswordId>,
+    /// What stays signed in: the import is the echo of a change of the own password that an agent has
+    /// written and not committed yet.
+    kept: Option<KeptSignIn>,
 }
 
 async fn prepare_import(
@@ -248,12 +253,14 @@ async fn prepare_import(
     let imported = parse_hash("hash", hash)?;
     let user_id = UserId::from(request.user_id.as_str());
     let id = user_id.clone();
-    let stored = service
+    let (stored, pending) = service
         .find_first(call, async move |cx: &Context, tx: &Tx| {
             let user = user::find(cx, tx, id.as_str(), Permission::UsersImportHash).await?;
-            Ok(tx.find_password(&user.id).await?)
+            let stored = tx.find_password(&user.id).await?;
+            Ok((stored, tx.find_pending_password_writeback(&user.id).await?))
         })
         .await?;
+    let echoed = pending.filter(|pending| is_echo(&service.0, pending, &imported));
     let created_at = hash.created_at.as_ref().map(parse_timestamp);
     let same_as = match stored {
         // Comparing may cost an Argon2 hash: an older one is not compared (decision U126). Equal
@@ -263,6 +270,7 @@ async fn prepare_import(
         _ => None,
     };
     Ok(Prepared {
+        kept: echoed.and_then(|pending| pending.kept),
         import: Import {
             form: seal(&service.0, &user_id, imported)?,
             created_at,
@@ -294,7 +302,8 @@ async fn import(
         ImportOutcome::Older => {}
         ImportOutcome::Kept(password) => tx.save_password(&password).await?,
         ImportOutcome::Replaced(password) => {
-            password_change::replace(tx, stored.as_ref(), &password, None, cx.call.now).await?;
+            let kept = prepared.kept.as_ref();
+            password_change::replace(tx, stored.as_ref(), &password, kept, cx.call.now).await?;
         }
     }
     let tally = Tally::one_if(replaced, ObjectType::User, ChangeType::PasswordHashUpdate);
@@ -375,6 +384,14 @@ fn seal(hub: &Hub, user_id: &UserId, imported: ImportedHash) -> Result<StoredFor
             }
         }
     })
+}
+
+/// Whether the import brings the password of a change that waits for its commit.
+fn is_echo(hub: &Hub, pending: &PasswordWriteback, imported: &ImportedHash) -> bool {
+    let ImportedHash::Nt(hash) = imported else {
+        return false;
+    };
+    open(hub, pending).is_ok_and(|opened| password_hash::nt_hash(&opened.new) == *hash)
 }
 
 /// Whether the import brings the stored password again, as far as the stored form can tell.

@@ -12,8 +12,8 @@ use rollcall_domain::id::{PasswordId, UserId};
 use rollcall_domain::password::{Password, PasswordKind, PasswordUse};
 use rollcall_domain::password_change::{self as rule, OldPassword};
 use rollcall_domain::password_history::EarlierPassword;
+use rollcall_domain::password_writeback::WritebackCause;
 use rollcall_domain::refusal::Refusal;
-use rollcall_domain::user::User;
 use rollcall_kit::secret::SecretString;
 use rollcall_kit::timestamp::Timestamp;
 use rollcall_proto::idp;
@@ -27,7 +27,7 @@ use crate::call::{Call, TokenFacts};
 use crate::context::{Context, Done, Scope};
 use crate::error::Error;
 use crate::grpc::{Service, accept, check, operation, user};
-use crate::password_change::{self, Facts};
+use crate::password_change::{self, Facts, NewPassword, Set, Setting};
 use crate::sign_in::{Verdict, verify};
 use crate::sign_in_guard;
 use crate::wire::render_timestamp;
@@ -37,8 +37,9 @@ const PROOF: &str = "password_spec.generation_proof";
 
 /// A new password that was found good, and the present one it was compared to.
 struct Prepared {
-    argon2: SecretString,
+    new: NewPassword,
     kind: PasswordKind,
+    is_generated: bool,
     present: Option<PasswordId>,
 }
 
@@ -53,13 +54,6 @@ impl Prepared {
             "the password of user {} was changed by another call: try again",
             facts.user.id
         )))
-    }
-
-    /// The password as it is stored.
-    fn password(&self, cx: &Context, user: &User) -> Password {
-        let id = PasswordId::new(cx.new_id(PasswordId::PREFIX));
-        let (user_id, argon2) = (user.id.clone(), self.argon2.clone());
-        Password::set_here(id, user_id, argon2, self.kind, cx.call.now)
     }
 }
 
@@ -89,6 +83,7 @@ pub async fn set_own(
     if let Some(subject) = subject {
         service.0.tokens.forget_subject(&subject.id);
     }
+    service.0.password_changes.tell_begun();
     Ok(answer)
 }
 
@@ -124,12 +119,12 @@ async fn prepare_own(
         require_right(service, &facts, present, old, call.now).await?;
     }
     let new = SecretString::new(spec.password.clone());
-    let old = old.as_ref();
-    let argon2 =
-        password_change::examine(&service.0, &facts, &earlier, PASSWORD, &new, old).await?;
+    let (hub, old) = (&service.0, old.as_ref());
+    password_change::examine(hub, &facts, &earlier, PASSWORD, &new, old).await?;
     Ok(Prepared {
-        argon2,
+        new: password_change::make(hub, &facts, &new, old, call.now).await?,
         kind: PasswordKind::Permanent,
+        is_generated: false,
         present: Some(present.id.clone()),
     })
 }
@@ -173,7 +168,14 @@ async fn change_own(
     let present = facts.require_present()?;
     rule::require_own_change(&facts.pool, &facts.user, present, given, cx.call.now)?;
     prepared.require_still(&facts)?;
-    set(cx, tx, &facts, prepared, cx.call.token.as_ref()).await?;
+    let setting = Setting {
+        cause: WritebackCause::OwnChange,
+        kind: prepared.kind,
+        is_generated: prepared.is_generated,
+        kept: cx.call.token.as_ref().map(TokenFacts::to_kept),
+    };
+    let set =
+        password_change::set(&cx.hub, tx, &facts, &prepared.new, &setting, cx.call.now).await?;
     if given == OldPassword::Given {
         sign_in_guard::note_success(tx, &facts.user.id).await?;
     }
@@ -181,7 +183,10 @@ async fn change_own(
         user_id: facts.user.id.to_string(),
     };
     let resource = user::resource(&facts.user);
-    let done = Done::new(&metadata, &idp::SetOwnPasswordResponse {}, resource);
+    let done = match set {
+        Set::Done => Done::new(&metadata, &idp::SetOwnPasswordResponse {}, resource),
+        Set::Begun(id) => Done::started(id, &metadata, resource),
+    };
     Ok(match present.kind {
         PasswordKind::Temporary => done.told_as(&event_type::ONE_TIME_PASSWORD_CHANGED),
         PasswordKind::Permanent => done,
@@ -211,6 +216,7 @@ pub async fn set_others(
         .mutate_accepted(call, request, "Set the password of a user", decide)
         .await?;
     service.0.tokens.forget_subject(&subject);
+    service.0.password_changes.tell_begun();
     Ok(answer)
 }
 
@@ -228,18 +234,19 @@ async fn prepare_others(
         .await?;
     let hub = &service.0;
     let new = SecretString::new(spec.password.clone());
-    let (argon2, kind) = if spec.generation_proof.is_empty() {
-        let argon2 = password_change::examine(hub, &facts, &earlier, PASSWORD, &new, None).await?;
-        (argon2, PasswordKind::Permanent)
-    } else {
+    let is_generated = !spec.generation_proof.is_empty();
+    let kind = if is_generated {
         let maker = &hub.password_maker;
         maker.check(PROOF, &new, &spec.generation_proof, call.now)?;
-        let argon2 = password_change::hash(hub, &new).await?;
-        (argon2, PasswordKind::Temporary)
+        PasswordKind::Temporary
+    } else {
+        password_change::examine(hub, &facts, &earlier, PASSWORD, &new, None).await?;
+        PasswordKind::Permanent
     };
     Ok(Prepared {
-        argon2,
+        new: password_change::make(hub, &facts, &new, None, call.now).await?,
         kind,
+        is_generated,
         present: facts.present.map(|present| present.id),
     })
 }
@@ -252,27 +259,22 @@ async fn change_others(
 ) -> Result<Done, Error> {
     let facts = find_managed(cx, tx, &request.user_id).await?;
     prepared.require_still(&facts)?;
-    set(cx, tx, &facts, prepared, None).await?;
+    let setting = Setting {
+        cause: WritebackCause::Reset,
+        kind: prepared.kind,
+        is_generated: prepared.is_generated,
+        kept: None,
+    };
+    let set =
+        password_change::set(&cx.hub, tx, &facts, &prepared.new, &setting, cx.call.now).await?;
     let metadata = idp::SetOthersPasswordMetadata {
         user_id: facts.user.id.to_string(),
     };
     let resource = user::resource(&facts.user);
-    let response = idp::SetOthersPasswordResponse {};
-    Ok(Done::new(&metadata, &response, resource))
-}
-
-/// Sets the password.
-async fn set(
-    cx: &Context,
-    tx: &Tx,
-    facts: &Facts,
-    prepared: &Prepared,
-    kept: Option<&TokenFacts>,
-) -> Result<(), Error> {
-    password_change::require_here(tx, facts).await?;
-    let new = prepared.password(cx, &facts.user);
-    let present = facts.present.as_ref();
-    password_change::replace(tx, present, &new, kept, cx.call.now).await
+    Ok(match set {
+        Set::Done => Done::new(&metadata, &idp::SetOthersPasswordResponse {}, resource),
+        Set::Begun(id) => Done::started(id, &metadata, resource),
+    })
 }
 
 /// A password and the proof of it; nothing is stored.

@@ -9,16 +9,13 @@ use std::sync::Arc;
 
 use rollcall_domain::audit::AuditTarget;
 use rollcall_domain::id::PasswordId;
-use rollcall_domain::password::{Password, PasswordKind};
+use rollcall_domain::password::Password;
 use rollcall_domain::password_age::ChangeReason;
-use rollcall_domain::sign_in::{
-    Admission, CHANGE_TOKEN_LIFETIME, SignIn, SignInFailure, Verdict, require_active,
-};
+use rollcall_domain::sign_in::{Admission, CHANGE_TOKEN_LIFETIME, SignIn, SignInFailure, Verdict};
 use rollcall_domain::user::User;
 use rollcall_domain::username::Username;
 use rollcall_domain::userpool::Userpool;
 use rollcall_kit::secret::SecretString;
-use rollcall_kit::timestamp::Timestamp;
 use rollcall_proto::signin;
 use rollcall_proto::signin::sign_in_response::Result as Answer;
 use rollcall_proto::signin::sign_in_service_server::SignInService;
@@ -29,10 +26,10 @@ use tonic::{Request, Response, Status};
 use crate::audit::{self, Attempt};
 use crate::call::Call;
 use crate::error::Error;
+use crate::grpc::required_change::{change_password, no_such_change};
 use crate::grpc::sign_in_session::{self as session, begin_session};
 use crate::grpc::{DirectAnswer, Service, accept, check};
 use crate::hub::Hub;
-use crate::password_change::{self, Facts};
 use crate::session_token::Change;
 use crate::sign_in::{Verified, save_better, verify};
 use crate::sign_in_guard;
@@ -153,12 +150,6 @@ pub(super) fn proven(call: &Call, user: &User) -> Call {
 
 fn failed(call: &Call) -> Status {
     Error::Unauthenticated(FAILED.into()).into_status(&call.request_id)
-}
-
-fn no_such_change() -> Error {
-    Error::Unauthenticated(
-        "the change token is unknown, used up or has ended: sign in again to get one".into(),
-    )
 }
 
 /// What there is of a login.
@@ -353,58 +344,4 @@ impl DirectAnswer for signin::SignInResponse {
         };
         [(told.0.to_owned(), told.1.into())].into_iter().collect()
     }
-}
-
-/// Replaces the password that `change` names, and begins a session with the new one.
-async fn change_password(
-    hub: &Arc<Hub>,
-    call: &Arc<Call>,
-    attempt: &Arc<Attempt>,
-    change: Change,
-    new: &SecretString,
-) -> Result<signin::ChangePasswordResponse, Error> {
-    const FIELD: &str = "new_password";
-    let (now, named) = (call.now, change.clone());
-    let (facts, earlier) = hub
-        .store
-        .read(async move |tx: &Tx| {
-            let facts = find_changeable(tx, &named, now).await?;
-            let earlier = tx.list_earlier_passwords(&facts.user.id).await?;
-            Ok::<_, Error>((facts, earlier))
-        })
-        .await?;
-    let argon2 = password_change::examine(hub, &facts, &earlier, FIELD, new, None).await?;
-    let (inner, call, attempt) = (Arc::clone(hub), Arc::clone(call), Arc::clone(attempt));
-    hub.store
-        .write(async move |tx: &Tx| {
-            let facts = find_changeable(tx, &change, now).await?;
-            password_change::require_here(tx, &facts).await?;
-            let user = &facts.user;
-            let id = PasswordId::new(inner.new_id(PasswordId::PREFIX, now));
-            let kind = PasswordKind::Permanent;
-            let password = Password::set_here(id, user.id.clone(), argon2.clone(), kind, now);
-            password_change::replace(tx, facts.present.as_ref(), &password, None, now).await?;
-            sign_in_guard::note_success(tx, &user.id).await?;
-            let tokens = begin_session(&inner, tx, &call, user).await?;
-            let details = session::details_of(&tokens.sign_in_session_id);
-            let answer = signin::ChangePasswordResponse {
-                tokens: Some(tokens),
-            };
-            let call = proven(&call, user);
-            audit::record_direct(&inner, tx, &call, &attempt, &answer, details).await?;
-            Ok(answer)
-        })
-        .await
-}
-
-/// What there is of the user of a change, if it is still to be made.
-async fn find_changeable(tx: &Tx, change: &Change, now: Timestamp) -> Result<Facts, Error> {
-    let user = tx.find_user(&change.user_id).await?;
-    let user = user.filter(|user| require_active(user, now).is_ok());
-    let facts = Facts::read(tx, user.ok_or_else(no_such_change)?).await?;
-    let present = facts.present.as_ref().map(|present| &present.id);
-    if present != Some(&change.password_id) {
-        return Err(no_such_change());
-    }
-    Ok(facts)
 }

@@ -5,7 +5,7 @@ use rollcall_domain::access_policy::PolicyTemplate;
 use rollcall_domain::filter::{Filter, USER_FIELDS};
 use rollcall_domain::id::{SubjectId, UserId, UserpoolId};
 use rollcall_domain::mask::Mask;
-use rollcall_domain::operation::{OperationResource, OperationResourceKind};
+use rollcall_domain::operation::{OperationResource, OperationResourceKind, Outcome};
 use rollcall_domain::progress::{ChangeType, ObjectType};
 use rollcall_domain::quota::{Quota, QuotaScope};
 use rollcall_domain::tally::Tally;
@@ -20,9 +20,11 @@ use rollcall_store::Tx;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::context::{Context, Done, Scope};
-use crate::error::Error;
-use crate::grpc::{Service, access_policy, not_served, password, password_change};
+use crate::error::{Error, cancelled};
+use crate::grpc::{Service, access_policy, password, password_change};
+use crate::grpc::{password_change_stream, password_writeback};
 use crate::page_token::ListKey;
+use crate::password_writeback::give_up;
 use crate::wire::{WireEnum, parse_mask, parse_timestamp, render_timestamp};
 
 // Create and Update have the same fields under two message names.
@@ -43,8 +45,7 @@ macro_rules! parse_profile {
 }
 #[tonic::async_trait]
 impl UserService for Service {
-    type GetPasswordChangesStream =
-        futures::stream::Empty<Result<idp::GetPasswordChangesResponse, Status>>;
+    type GetPasswordChangesStream = password_change_stream::Changes;
 
     async fn get(
         &self,
@@ -134,7 +135,14 @@ impl UserService for Service {
         &self,
         request: Request<Streaming<idp::GetPasswordChangesRequest>>,
     ) -> Result<Response<Self::GetPasswordChangesStream>, Status> {
-        self.refuse_unserved(&request)
+        password_change_stream::subscribe(self, request).await
+    }
+
+    async fn commit_password(
+        &self,
+        request: Request<idp::CommitPasswordRequest>,
+    ) -> Result<Response<Operation>, Status> {
+        password_writeback::commit(self, request).await
     }
 
     async fn set_own_password(
@@ -163,10 +171,6 @@ impl UserService for Service {
         request: Request<()>,
     ) -> Result<Response<idp::PasswordMetadata>, Status> {
         self.read(request, password_change::get_self_metadata).await
-    }
-
-    not_served! {
-        commit_password(idp::CommitPasswordRequest) -> Operation;
     }
 }
 
@@ -286,12 +290,22 @@ async fn update(cx: &Context, tx: &Tx, request: &idp::UpdateUserRequest) -> Resu
 
 async fn delete(cx: &Context, tx: &Tx, request: &idp::DeleteUserRequest) -> Result<Done, Error> {
     let user = find_managed(cx, tx, &request.user_id).await?;
+    give_up_writeback(cx, tx, &user).await?;
     tx.delete_user(&user.id).await?;
     let metadata = idp::DeleteUserMetadata {
         user_id: user.id.to_string(),
     };
     let gone = Tally::one(ObjectType::User, ChangeType::Delete);
     Ok(Done::new(&metadata, &(), resource(&user)).counting(gone))
+}
+
+/// Ends the password change of a user that waits for the directory.
+async fn give_up_writeback(cx: &Context, tx: &Tx, user: &User) -> Result<(), Error> {
+    if let Some(pending) = tx.find_pending_password_writeback(&user.id).await? {
+        let outcome = Outcome::Error(cancelled("the user was deleted"));
+        give_up(&cx.hub, tx, &pending, outcome, cx.call.now).await?;
+    }
+    Ok(())
 }
 
 async fn suspend(cx: &Context, tx: &Tx, request: &idp::SuspendUserRequest) -> Result<Done, Error> {

@@ -19,7 +19,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::harness::{Caller, Harness, find_method};
-use cases::{CASES, Case, Mode, NOT_SERVED};
+use cases::{CASES, Case, Mode, STREAMS};
 
 /// The codes of the roles in order of declaration.
 const CODES: [&str; 25] = [
@@ -269,10 +269,6 @@ fn is_expected(role: Option<Role>, needs: &[Permission]) -> bool {
     })
 }
 
-fn is_served(case: &Case) -> bool {
-    !NOT_SERVED.contains(&case.method)
-}
-
 fn name(case: &Case) -> String {
     match case.variant {
         "" => case.method.to_owned(),
@@ -281,13 +277,13 @@ fn name(case: &Case) -> String {
 }
 
 #[test]
-fn every_served_rpc_has_a_case() {
+fn every_rpc_has_a_case() {
     let cases: BTreeSet<_> = CASES
         .iter()
         .map(|case| find_method(case.method).path)
         .collect();
-    let not_served = NOT_SERVED.iter().map(|name| find_method(name).path);
-    let covered: BTreeSet<_> = cases.iter().copied().chain(not_served).collect();
+    let streams = STREAMS.iter().map(|name| find_method(name).path);
+    let covered: BTreeSet<_> = cases.iter().copied().chain(streams).collect();
     let all: BTreeSet<_> = METHODS.iter().map(|method| method.path).collect();
     assert_eq!(covered, all);
 }
@@ -310,7 +306,7 @@ async fn roles_and_rpcs() {
     let width = CASES.iter().map(|case| name(case).len()).max().unwrap();
     let mut table = format!("{:width$}  -- {}\n", "", CODES.join(" "));
     let mut wrong = Vec::new();
-    for case in CASES.iter().filter(|case| is_served(case)) {
+    for case in CASES {
         let needs = needs(case);
         let mut row = format!("{:width$} ", name(case));
         for (role, caller) in &callers {
@@ -372,9 +368,6 @@ async fn what_is_hidden_looks_like_what_is_missing() {
     let mut probed = 0;
     for case in CASES {
         let guarded = matches!(rule(case), Rule::Permissions(_));
-        if !is_served(case) {
-            continue;
-        }
         if !guarded && !case.method.starts_with("OperationService/") {
             continue;
         }

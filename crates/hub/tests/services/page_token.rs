@@ -4,7 +4,7 @@ use prost::Message;
 use prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
 use rollcall_proto::{METHODS, Method};
 
-use crate::fixtures::{Fixtures, is_served, request, short};
+use crate::fixtures::{Fixtures, request, short};
 use crate::harness::{Caller, Harness, expect_field};
 
 /// What all answers with pages have in common.
@@ -41,7 +41,7 @@ async fn prepare(hub: &Harness) -> Vec<List> {
         let empty = request(method, &serde_json::json!({}));
         let fields = empty.descriptor();
         let has_pages = fields.get_field_by_name("page_token").is_some();
-        if !has_pages || !is_served(hub, method).await {
+        if !has_pages {
             continue;
         }
         let fixture = fixtures.list(method).await;

@@ -16,6 +16,7 @@ mod operation;
 mod organization;
 mod password;
 mod password_change;
+mod password_writeback;
 mod quota;
 mod replication_token;
 mod service_account;

@@ -14,7 +14,6 @@ use rollcall_proto::operation::Operation;
 use rollcall_proto::{METHODS, Method, admin, descriptor_pool};
 use rollcall_store::Tx;
 use serde_json::{Value as Json, json};
-use tonic::Code;
 
 use crate::harness::Harness;
 
@@ -39,13 +38,6 @@ pub struct ListFixture {
 pub fn request(method: &Method, json: &Json) -> DynamicMessage {
     DynamicMessage::deserialize(descriptor(method.request), json)
         .unwrap_or_else(|error| panic!("{}: {error} in {json}", method.path))
-}
-
-/// Whether this version of the hub serves `method`; which ones it does not is a matter of the
-/// tests in `contract`.
-pub async fn is_served(hub: &Harness, method: &Method) -> bool {
-    let answer: Result<(), _> = hub.administrator.call(short(method), &()).await;
-    !answer.is_err_and(|status| status.code() == Code::Unimplemented)
 }
 
 /// The path of `method` without its package, as the harness names methods.
@@ -193,6 +185,39 @@ impl<'a> Fixtures<'a> {
         let json = json!({"subjectContainerId": pool_id, "filter": {"domain": "corp.example"}});
         let method = "SynchronizationService/CreateSynchronizationSettings";
         self.make(method, &json, "subjectContainerId").await;
+    }
+
+    /// A change of the password of a user of the directory, which waits for that; with the id of its
+    /// operation.
+    async fn password_change(&self, password: &str) -> (String, String) {
+        let pool_id = self.hub.create_pool(&self.name()).await;
+        let settings = json!({
+            "subjectContainerId": pool_id,
+            "filter": {"domain": "corp.example"},
+            "enablePasswordWriteback": true,
+        });
+        let method = "SynchronizationService/CreateSynchronizationSettings";
+        self.make(method, &settings, "subjectContainerId").await;
+        let user = json!({
+            "userpoolId": pool_id,
+            "username": format!("ann@n{}.idp.rollcall.internal", self.names.get()),
+            "fullName": "Ann",
+            "externalId": "guid-ann",
+            "passwordSpec": {"password": "Staple & battery 8"},
+        });
+        let user_id = self.make("UserService/Create", &user, "userId").await;
+        let change = json!({"userId": user_id, "passwordSpec": {"password": password}});
+        let declared = METHODS
+            .iter()
+            .find(|known| short(known) == "UserService/SetOthersPassword")
+            .unwrap();
+        let administrator = &self.hub.administrator;
+        let operation: Operation = administrator
+            .call(short(declared), &request(declared, &change))
+            .await
+            .unwrap();
+        assert!(!operation.done, "{operation:?}");
+        (pool_id, operation.id)
     }
 
     async fn domain(&self, pool_id: &str) -> String {

@@ -13,6 +13,7 @@ mod group;
 mod operation;
 mod organization;
 mod password;
+mod password_writeback;
 mod quota;
 mod replication_token;
 mod schema;

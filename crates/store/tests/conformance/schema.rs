@@ -29,7 +29,8 @@ async fn opening_again_changes_nothing(world: &World) {
             "0002_whole_contract",
             "0003_session_changes",
             "0004_passwords",
-            "0005_sign_in"
+            "0005_sign_in",
+            "0006_password_writeback"
         ]
     );
 }

@@ -63,6 +63,8 @@ const POOL: &str = r#"{"userpoolId": "$pool"}"#;
 const CONTAINER: &str = r#"{"subjectContainerId": "$pool"}"#;
 const DOMAIN: &str = r#"{"userpoolId": "$pool", "domain": "staff.idp.rollcall.internal"}"#;
 const USER: &str = r#"{"userId": "$user"}"#;
+const COMMIT: &str = r#"{"userpoolId": "$pool", "externalUserId": "guid-ann",
+    "password": "Correct horse 7", "modifyingOperationId": "$operation"}"#;
 const GROUP: &str = r#"{"groupId": "$group"}"#;
 const SESSION: &str = r#"{"sessionId": "$session"}"#;
 const OWN_SESSION: &str = r#"{"sessionId": "$own_session"}"#;
@@ -196,6 +198,7 @@ pub const CASES: &[Case] = &[
     fenced("UserService/SetPasswordHash", SET_HASH),
     plain("UserService/SetOwnPassword", OWN_PASSWORD),
     plain("UserService/SetOthersPassword", OTHERS_PASSWORD),
+    fenced("UserService/CommitPassword", COMMIT),
     plain("UserService/GeneratePassword", "{}"),
     plain("UserService/GetSelfPasswordMetadata", "{}"),
     plain(
@@ -398,8 +401,5 @@ pub const CASES: &[Case] = &[
     ),
 ];
 
-/// Methods that this version does not serve.
-pub const NOT_SERVED: &[&str] = &[
-    "UserService/CommitPassword",
-    "UserService/GetPasswordChanges",
-];
+/// Methods that answer with a stream; `password_writeback` tests who may open it.
+pub const STREAMS: &[&str] = &["UserService/GetPasswordChanges"];
