@@ -25,6 +25,7 @@ use std::path::Path;
 use change::*;
 use rollcall_proto::idp::GeneratePasswordRequest;
 use rollcall_proto::idp::password_writeback_error_details::PasswordWritebackErrorCode;
+use rollcall_proto::operation::Operation;
 use rollcall_proto::signin::ChangePasswordRequest;
 use rollcall_proto::signin::SignInRequest;
 use rollcall_proto::signin::sign_in_response::Result as SignedIn;
@@ -36,6 +37,8 @@ use writeback::*;
 
 /// Two kinds of characters: enough for the hub at this length, not for the directory.
 const SIMPLE: &str = "onlysmallletters4817and9numbers";
+/// Long enough for the hub.
+const SHORT: &str = "Kurz~Wort7";
 /// MS-ADTS 5.1.3.2.1, User-Force-Change-Password.
 const RESET: &str = "00299570-246d-11d0-a768-00aa006e0529";
 
@@ -77,15 +80,25 @@ async fn passwords_arrive_in_the_directory_and_at_the_hub() {
     assert_eq!(sign_in(&world, "anna", SECOND).await, Entry::In);
     assert_eq!(sign_in(&world, "anna", FIRST).await, Entry::Refused);
 
-    // By an administrator, to be changed: both sides ask for that.
+    // By an administrator.
     let begun = reset_to(&world, "boris", SECOND).await;
     ended(&world.client, begun).await.unwrap();
+    assert!(enters(&world.dc, "boris", SECOND).await);
+    assert_eq!(sign_in(&world, "boris", SECOND).await, Entry::In);
+
+    // Made by the hub, to be changed: both sides ask for that.
+    let mut users = world.client.users();
+    let made = users.generate_password(GeneratePasswordRequest {}).await;
+    let made = made.unwrap().into_inner().password_spec.unwrap();
+    let generated = made.password.clone();
+    let begun = reset(&world, "boris", made).await;
+    ended(&world.client, begun).await.unwrap();
     assert_eq!(number(&world.dc, "boris", "pwdLastSet"), 0);
-    assert!(!enters(&world.dc, "boris", SECOND).await);
-    assert!(is_present(&world.dc, "boris", SECOND).await);
+    assert!(!enters(&world.dc, "boris", &generated).await);
+    assert!(is_present(&world.dc, "boris", &generated).await);
     // The user does so at the hub, and is free on both sides.
     let username = format!("boris@{}", world.domain());
-    let password = SECOND.to_owned();
+    let password = generated.clone();
     let request = SignInRequest { username, password };
     let answer = world.client.sign_ins().sign_in(request).await.unwrap();
     let Some(SignedIn::PasswordChangeRequired(required)) = answer.into_inner().result else {
@@ -101,17 +114,6 @@ async fn passwords_arrive_in_the_directory_and_at_the_hub() {
     assert!(enters(&world.dc, "boris", THIRD).await);
     assert_eq!(sign_in(&world, "boris", THIRD).await, Entry::In);
 
-    // Made by the hub.
-    let mut users = world.client.users();
-    let made = users.generate_password(GeneratePasswordRequest {}).await;
-    let made = made.unwrap().into_inner().password_spec.unwrap();
-    let generated = made.password.clone();
-    let begun = reset(&world, "anna", made).await;
-    ended(&world.client, begun).await.unwrap();
-    assert_eq!(number(&world.dc, "anna", "pwdLastSet"), 0);
-    assert!(is_present(&world.dc, "anna", &generated).await);
-    assert_eq!(sign_in(&world, "anna", &generated).await, Entry::MustChange);
-
     let shown_now = shown(&config);
     assert_eq!(shown_now["phase"], "working", "{shown_now:#}");
     assert_eq!(shown_now["written"], 4, "{shown_now:#}");
@@ -123,19 +125,44 @@ async fn passwords_arrive_in_the_directory_and_at_the_hub() {
     assert_no_password(&config, &[FIRST, SECOND, THIRD, &generated]);
 }
 
-/// Requires that an operation fails so, and that nothing changed at the hub.
+/// How an operation has to fail.
 struct Expected {
     code: Code,
     details: PasswordWritebackErrorCode,
-    message: &'static str,
+    /// For programs.
+    reason: &'static str,
+    /// Of the words of the directory, which only administrators are told.
+    said: &'static str,
 }
 
-async fn refused(world: &World, operation: rollcall_proto::operation::Operation, why: Expected) {
+impl Expected {
+    fn policy(reason: &'static str, said: &'static str) -> Self {
+        Self {
+            code: Code::InvalidArgument,
+            details: PasswordWritebackErrorCode::PasswordPolicyViolation,
+            reason,
+            said,
+        }
+    }
+
+    fn denied(reason: &'static str, said: &'static str) -> Self {
+        Self {
+            code: Code::FailedPrecondition,
+            details: PasswordWritebackErrorCode::PermissionDenied,
+            reason,
+            said,
+        }
+    }
+}
+
+/// Requires that it does.
+async fn refused(world: &World, operation: Operation, expected: Expected) {
     let error = ended(&world.client, operation).await.unwrap_err();
     let found = details(&error);
-    assert_eq!(found.error_code(), why.details, "{error:?} {found:?}");
-    assert_eq!(error.code, why.code as i32, "{error:?} {found:?}");
-    assert!(found.error_message.contains(why.message), "{found:?}");
+    assert_eq!(found.error_code(), expected.details, "{error:?} {found:?}");
+    assert_eq!(error.code, expected.code as i32, "{error:?} {found:?}");
+    assert_eq!(reason(&error), expected.reason, "{error:?} {found:?}");
+    assert!(found.error_message.contains(expected.said), "{found:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,51 +172,55 @@ async fn at_16_what_the_directory_refuses_is_told_and_changes_nothing() {
     let config = writeback_agent(&world, "writeback", "");
     let agent = spawn(&config);
     wait_connected(&config).await;
-    let policy_violation = |message| Expected {
-        code: Code::InvalidArgument,
-        details: PasswordWritebackErrorCode::PasswordPolicyViolation,
-        message,
-    };
-    let denied = |message| Expected {
-        code: Code::FailedPrecondition,
-        details: PasswordWritebackErrorCode::PermissionDenied,
-        message,
-    };
-    let unknown = |message| Expected {
-        code: Code::Internal,
-        details: PasswordWritebackErrorCode::UnknownError,
-        message,
-    };
-
     // Complexity, length, history, age.
     let anna = signed_in(&world, "anna", FIRST).await;
-    let begun = change_own(&anna, FIRST, SIMPLE).await;
-    refused(&world, begun, policy_violation("complexity")).await;
-    let begun = reset_to(&world, "anna", SIMPLE).await;
-    refused(&world, begun, policy_violation("complexity")).await;
-    policy(&world.dc, &["--min-pwd-length=20"]);
-    let begun = change_own(&anna, FIRST, SECOND).await;
-    refused(&world, begun, policy_violation("too short")).await;
+    for (expected, begun) in [
+        (
+            Expected::policy("PASSWORD_TOO_SIMPLE", ""),
+            change_own(&anna, FIRST, SIMPLE).await,
+        ),
+        (
+            Expected::policy("PASSWORD_TOO_SIMPLE", "complexity"),
+            reset_to(&world, "boris", SIMPLE).await,
+        ),
+    ] {
+        refused(&world, begun, expected).await;
+    }
+    policy(&world.dc, &["--min-pwd-length=14"]);
+    let begun = change_own(&anna, FIRST, SHORT).await;
+    refused(&world, begun, Expected::policy("PASSWORD_TOO_SHORT", "")).await;
     policy(&world.dc, &["--min-pwd-length=7", "--min-pwd-age=1"]);
     let begun = change_own(&anna, FIRST, SECOND).await;
-    refused(&world, begun, policy_violation("too young")).await;
+    refused(&world, begun, Expected::policy("PASSWORD_TOO_YOUNG", "")).await;
     policy(&world.dc, &["--min-pwd-age=0"]);
     set_password(&world.dc, "anna", SECOND, Change::Free);
     set_password(&world.dc, "anna", FIRST, Change::Free);
     let begun = change_own(&anna, FIRST, SECOND).await;
-    refused(&world, begun, policy_violation("already used")).await;
+    refused(&world, begun, Expected::policy("PASSWORD_USED_BEFORE", "")).await;
     assert_eq!(number(&world.dc, "anna", "badPwdCount"), 0);
 
     // The directory has another password than the hub, whose hash has not come yet.
     set_password(&world.dc, "boris", THIRD, Change::Free);
     let boris = signed_in(&world, "boris", FIRST).await;
     let begun = change_own(&boris, FIRST, SECOND).await;
-    refused(&world, begun, unknown("00000056")).await;
+    let wrong = Expected {
+        code: Code::InvalidArgument,
+        details: PasswordWritebackErrorCode::UnknownError,
+        reason: "OLD_PASSWORD_WRONG",
+        said: "",
+    };
+    refused(&world, begun, wrong).await;
+    assert_eq!(number(&world.dc, "boris", "badPwdCount"), 1);
     assert!(enters(&world.dc, "boris", THIRD).await);
 
     deny_reset(&world, "clara");
     let begun = reset_to(&world, "clara", SECOND).await;
-    refused(&world, begun, denied("result 50")).await;
+    refused(
+        &world,
+        begun,
+        Expected::denied("PERMISSION_DENIED", "result 50"),
+    )
+    .await;
 
     let outside = format!("OU=Service,{BASE}");
     let moved = rename(&dn("dmitri"), "CN=dmitri", Some(&outside));
@@ -198,13 +229,19 @@ async fn at_16_what_the_directory_refuses_is_told_and_changes_nothing() {
     refused(
         &world,
         begun,
-        denied("outside of every organizational unit"),
+        Expected::denied("USER_OUT_OF_SCOPE", "outside of every organizational unit"),
     )
     .await;
 
     world.dc.admin_ldapdelete(&[&dn("elena")]).unwrap();
     let begun = reset_to(&world, "elena", SECOND).await;
-    refused(&world, begun, unknown("does not have this user")).await;
+    let missing = Expected {
+        code: Code::Internal,
+        details: PasswordWritebackErrorCode::UnknownError,
+        reason: "USER_MISSING",
+        said: "does not have this user",
+    };
+    refused(&world, begun, missing).await;
 
     // Nothing has changed at the hub.
     for name in people {

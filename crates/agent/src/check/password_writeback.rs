@@ -4,7 +4,7 @@
 //! passwords shows only when one is set; that to have them changed at the next sign-in is asked for.
 
 use rollcall_client::Client;
-use rollcall_directory::{Base, Connection, Filter, SearchRequest};
+use rollcall_directory::{Base, Connection, Entry, Filter, SearchRequest};
 use rollcall_proto::idp::{CommitPasswordRequest, SynchronizationSettings};
 use tonic::Code;
 
@@ -71,31 +71,10 @@ pub(super) async fn check_directory(
         let why = "passwords are not sent over this connection, which is not encrypted";
         return findings.bad(RIGHTS, &Failure::Config(why.into()));
     }
-    let base = match Reader::connect(config, &settings.filter.domain).await {
-        Ok(mut reader) => reader.first_place(&settings.filter).await,
-        Err(failure) => Err(failure),
-    };
-    let base = match base {
-        Ok(base) => base,
-        Err(failure) => return findings.bad(RIGHTS, &failure),
-    };
-    let filter = Filter::And(vec![
-        Filter::equal("objectClass", "user"),
-        Filter::Not(Box::new(Filter::equal("objectClass", "computer"))),
-        Filter::Not(Box::new(Filter::equal("isCriticalSystemObject", "TRUE"))),
-    ]);
-    let request = SearchRequest {
-        page_size: 1,
-        ..SearchRequest::subtree(Base::Guid(base), filter, &[WRITABLE])
-    };
-    let first = match connection.search(request).await {
-        Ok(mut search) => search.next().await,
-        Err(error) => Err(error),
-    };
-    let user = match first {
+    let user = match some_user(config, settings, connection).await {
         Ok(Some(user)) => user,
         Ok(None) => return findings.good(RIGHTS, "nobody is there to look at"),
-        Err(error) => return findings.bad(RIGHTS, &reader::failure(&error)),
+        Err(failure) => return findings.bad(RIGHTS, &failure),
     };
     let mut writable = user.attributes.texts(WRITABLE);
     if writable.any(|name| name.eq_ignore_ascii_case("pwdLastSet")) {
@@ -112,4 +91,33 @@ pub(super) async fn check_directory(
         user.dn
     );
     findings.bad(RIGHTS, &Failure::Run(why));
+}
+
+/// One of the users in the organizational units of the filter.
+async fn some_user(
+    config: &Config,
+    settings: &Settings,
+    connection: &mut Connection,
+) -> Result<Option<Entry>, Failure> {
+    let mut reader = Reader::connect(config, &settings.filter.domain).await?;
+    for place in reader.places(&settings.filter).await? {
+        let filter = Filter::And(vec![
+            Filter::equal("objectClass", "user"),
+            Filter::Not(Box::new(Filter::equal("objectClass", "computer"))),
+            Filter::Not(Box::new(Filter::equal("isCriticalSystemObject", "TRUE"))),
+        ]);
+        let request = SearchRequest {
+            page_size: 1,
+            ..SearchRequest::subtree(Base::Guid(place), filter, &[WRITABLE])
+        };
+        let first = match connection.search(request).await {
+            Ok(mut search) => search.next().await,
+            Err(error) => Err(error),
+        };
+        let first = first.map_err(|error| reader::failure(&error))?;
+        if first.is_some() {
+            return Ok(first);
+        }
+    }
+    Ok(None)
 }

@@ -90,23 +90,23 @@ impl Reader {
         }))
     }
 
-    /// The first organizational unit of the filter, or the whole domain when it has none.
+    /// The organizational units of the filter, or the whole domain when it has none.
     ///
     /// # Errors
-    /// [`Failure`] when it cannot be found.
-    pub async fn first_place(
+    /// [`Failure`] when they cannot be found.
+    pub async fn places(
         &mut self,
         filter: &config::Filter,
-    ) -> Result<rollcall_directory::Guid, Failure> {
+    ) -> Result<Vec<rollcall_directory::Guid>, Failure> {
         let scope = self.resolve(filter, None).await?.scope;
-        if let Some(unit) = scope.units.first() {
-            return Ok(wire(*unit));
+        if !scope.units.is_empty() {
+            return Ok(scope.units.into_iter().map(wire).collect());
         }
         let base = self.base.clone();
         let domain = self.connection.resolve_dn(&base, &[]).await;
         let domain = domain.map_err(|error| failure(&error))?;
         let missing = || Failure::Run(format!("the account cannot see {base}"));
-        Ok(domain.ok_or_else(missing)?.guid)
+        Ok(vec![domain.ok_or_else(missing)?.guid])
     }
 
     /// Sets the password of a user.

@@ -13,11 +13,11 @@ use rollcall_lab::samba::Dc;
 use rollcall_proto::idp::{
     CreateSynchronizationSettingsRequest, PasswordSpec, PasswordWritebackErrorDetails,
     SetOthersPasswordRequest, SetOwnPasswordRequest, SynchronizationFilter,
-    UpdateSynchronizationSettingsRequest,
+    UpdateSynchronizationSettingsRequest, UpdateUserpoolRequest, UserSettings,
 };
 use rollcall_proto::operation::operation::Result as OperationResult;
 use rollcall_proto::operation::{GetOperationRequest, Operation};
-use rollcall_proto::rpc::Status;
+use rollcall_proto::rpc::{ErrorInfo, Status};
 use rollcall_proto::signin::SignInRequest;
 use rollcall_proto::signin::sign_in_response::Result as SignedIn;
 use serde_json::Value as Json;
@@ -51,7 +51,25 @@ pub async fn world_of(people: &[&str], hub: &str) -> World {
     let config = world.configure("", &drsr(&world));
     world.run(&config).await;
     switch(&world, true).await;
+    let_people_change_passwords(&world).await;
     world
+}
+
+/// Users of the pool may change their own passwords.
+pub async fn let_people_change_passwords(world: &World) {
+    let request = UpdateUserpoolRequest {
+        userpool_id: world.pool.id.clone(),
+        user_settings: Some(UserSettings {
+            allow_edit_self_password: true,
+            ..UserSettings::default()
+        }),
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec!["user_settings.allow_edit_self_password".to_owned()],
+        }),
+        ..UpdateUserpoolRequest::default()
+    };
+    let allowed = world.client.userpools().update(request).await;
+    allowed.unwrap();
 }
 
 pub fn policy(dc: &Dc, settings: &[&str]) {
@@ -214,6 +232,17 @@ pub fn details(error: &Status) -> PasswordWritebackErrorDetails {
         .find(|any| any.type_url.ends_with(name));
     let found = found.unwrap_or_else(|| panic!("{error:?}"));
     prost::Message::decode(&*found.value).unwrap()
+}
+
+/// The stable cause of a failed operation.
+pub fn reason(error: &Status) -> String {
+    let found = error
+        .details
+        .iter()
+        .find(|any| any.type_url.ends_with("google.rpc.ErrorInfo"));
+    let found = found.unwrap_or_else(|| panic!("{error:?}"));
+    let info: ErrorInfo = prost::Message::decode(&*found.value).unwrap();
+    info.reason
 }
 
 fn options(dc: &Dc, name: &str, password: &str) -> Options {
