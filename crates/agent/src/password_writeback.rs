@@ -31,7 +31,7 @@ pub mod refusal;
 mod switch;
 mod writer;
 
-use change::PasswordChange;
+use change::{Delivery, PasswordChange};
 use commit::commit;
 use ledger::Ledger;
 use note::Notes;
@@ -51,6 +51,8 @@ const UNUSABLE_WAIT: Duration = Duration::from_secs(60);
 const SUPERSEDED_WAIT: Duration = Duration::from_secs(60);
 /// A stream that lasted so long was a good one: its end is no reason to wait.
 const GOOD_STREAM: Duration = Duration::from_secs(10);
+/// What was left behind by another agent comes so soon after the first change of a stream.
+const LEFT_BEHIND: Duration = Duration::from_secs(2);
 /// A wait without length would ask again and again at the beginning.
 const WAIT_MIN: Duration = Duration::from_millis(100);
 const CONNECTED: &str =
@@ -183,6 +185,7 @@ impl Consumer {
         self.connected();
         // The newest that came over this stream: the hub takes no acknowledgement of others.
         let mut newest = i64::MIN;
+        let mut first_at = None;
         loop {
             let has_room = self.running.len() + self.held.len() < CHANGES_AT_ONCE;
             tokio::select! {
@@ -197,7 +200,13 @@ impl Consumer {
                 }
                 next = changes.next(), if has_room => match next {
                     Ok(Some(message)) => {
-                        let change = PasswordChange::new(message, agent.clock.now());
+                        let first_at: Instant = *first_at.get_or_insert_with(Instant::now);
+                        let delivery = match first_at.elapsed() < LEFT_BEHIND {
+                            true => Delivery::PerhapsAgain,
+                            false => Delivery::First,
+                        };
+                        let now = agent.clock.now();
+                        let change = PasswordChange::new(message, delivery, now);
                         newest = newest.max(change.offset);
                         self.take(change, &settings);
                     }

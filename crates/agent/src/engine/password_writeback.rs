@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 /// From 1601 to 1970 in units of 100 ns (MS-DTYP 2.3.3).
 const EPOCH_TICKS: i64 = 116_444_736_000_000_000;
 const TICKS_PER_MICRO: i64 = 10;
-/// Longer than any operation lives, with clocks that differ a little.
-const RECENT_MICROS: i64 = 10 * 60 * 1_000_000;
+/// No operation lives longer (decision U89).
+const RECENT_MICROS: i64 = 5 * 60 * 1_000_000;
 
 /// What of an account moves when its password is set, or a wrong one tried. `None` = not shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -15,11 +15,22 @@ use crate::engine::password_writeback::Setter;
 /// Time for a change of which the hub does not say when its operation ends (decision U89).
 const LIFE_DEFAULT: Span = Span::seconds(60);
 
+/// How a change came here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// It is new.
+    First,
+    /// It came with the first ones of a stream, as what another agent left behind does.
+    PerhapsAgain,
+}
+
 /// A password that has to be set in the directory.
 #[derive(Debug)]
 pub struct PasswordChange {
     /// Place in the stream.
     pub offset: i64,
+    /// How it came.
+    pub delivery: Delivery,
     /// The operation that waits for it.
     pub operation_id: String,
     /// Whose, as the hub says it.
@@ -41,13 +52,14 @@ pub struct PasswordChange {
 impl PasswordChange {
     /// Takes over a message that came at `now`.
     #[must_use]
-    pub fn new(message: GetPasswordChangesResponse, now: Timestamp) -> Self {
+    pub fn new(message: GetPasswordChangesResponse, delivery: Delivery, now: Timestamp) -> Self {
         let deadline = message
             .operation_expires_at
             .map(|at| Timestamp::from_seconds_and_nanos(at.seconds, at.nanos));
         let old = SecretString::new(message.old_password);
         Self {
             offset: message.offset,
+            delivery,
             operation_id: message.modifying_operation_id,
             external_user_id: message.external_user_id,
             password: SecretString::new(message.password),
@@ -97,12 +109,13 @@ mod tests {
             external_user_id: "12345678-9abc-def0-0102-030405060708".into(),
             ..GetPasswordChangesResponse::default()
         };
-        let change = PasswordChange::new(message("hidden-old", false), now);
+        let taken = |message| PasswordChange::new(message, Delivery::First, now);
+        let change = taken(message("hidden-old", false));
         assert_eq!(change.setter(), Some(Setter::User));
         assert!(change.user().is_some());
         assert_eq!(change.left(now), Duration::from_secs(60));
         assert!(!format!("{change:?}").contains("hidden"));
-        let change = PasswordChange::new(message("hidden-old", true), now);
+        let change = taken(message("hidden-old", true));
         assert_eq!(change.setter(), None);
         let mut sent = message("", true);
         sent.external_user_id = "emp-17".into();
@@ -110,7 +123,7 @@ mod tests {
             seconds: now.as_seconds() - 1,
             nanos: 0,
         });
-        let change = PasswordChange::new(sent, now);
+        let change = taken(sent);
         let must_change = true;
         assert_eq!(change.setter(), Some(Setter::Administrator { must_change }));
         assert_eq!((change.user(), change.left(now)), (None, Duration::ZERO));

@@ -230,6 +230,7 @@ mod tests {
     use rollcall_proto::idp::GetPasswordChangesResponse;
 
     use super::*;
+    use crate::password_writeback::change::Delivery;
 
     const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
     const BEFORE: Traces = Traces {
@@ -243,7 +244,7 @@ mod tests {
             password: password.into(),
             ..GetPasswordChangesResponse::default()
         };
-        PasswordChange::new(message, NOW)
+        PasswordChange::new(message, Delivery::First, NOW)
     }
 
     fn open(directory: &Path, now: Timestamp) -> Result<Notes, Failure> {

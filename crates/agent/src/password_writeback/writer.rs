@@ -14,7 +14,7 @@ use rollcall_directory::{
 use rollcall_kit::backoff::Backoff;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::change::PasswordChange;
+use super::change::{Delivery, PasswordChange};
 use super::note::{Begun, Notes};
 use super::refusal::{Obstacle, ObstacleKind, Refusal};
 use crate::agent::Agent;
@@ -248,7 +248,7 @@ impl<'a> Writer<'a> {
             PasswordProblem::NoAnswer => again(ObstacleKind::NoAnswer),
             PasswordProblem::Busy => again(ObstacleKind::Unavailable),
             // Another agent may have written it, which then was lost before it told the hub.
-            PasswordProblem::WrongOld if self.was_set_lately(account) => {
+            PasswordProblem::WrongOld if self.may_have_been_written(account) => {
                 match self.verify(account).await {
                     Ok(Verified::Right) => self.settle(Ok(())),
                     _ => self.settle(Err(Refusal::of_directory(&refusal))),
@@ -258,9 +258,11 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn was_set_lately(&self, account: &Account) -> bool {
+    /// To ask costs the user a failed sign-in if it was not.
+    fn may_have_been_written(&self, account: &Account) -> bool {
         let now = self.agent.clock.now();
-        is_recent(account.traces.last_set, now.as_micros())
+        self.change.delivery == Delivery::PerhapsAgain
+            && is_recent(account.traces.last_set, now.as_micros())
     }
 
     async fn verify(&self, account: &Account) -> Result<Verified, Failure> {
