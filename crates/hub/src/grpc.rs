@@ -34,6 +34,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use hmac::{Hmac, KeyInit, Mac};
 use prost::{Message, Name};
 use rollcall_domain::id::{OperationId, SubjectId};
@@ -56,6 +57,10 @@ trait DirectAnswer: Message + Name {
     /// what was made.
     fn details(&self) -> serde_json::Map<String, serde_json::Value>;
 }
+
+/// What a handler does before its transaction.
+type Prepare<Q, P> =
+    for<'a> fn(&'a Service, &'a Arc<Call>, &'a Q) -> BoxFuture<'a, Result<P, Error>>;
 
 /// All services of the contract.
 #[derive(Clone)]
@@ -124,6 +129,37 @@ impl Service {
         };
         let operation = self.carry_out(&call, attempt, change).await?;
         Ok(operation::answer(&call, operation))
+    }
+
+    /// As [`Service::mutate`], for handlers that prepare much before their transaction, such as
+    /// hashes.
+    async fn mutate_prepared<Q, P, F>(
+        &self,
+        request: Request<Q>,
+        description: &'static str,
+        prepare: Prepare<Q, P>,
+        decide: F,
+    ) -> Result<Response<wire::Operation>, Status>
+    where
+        Q: Check + Message + 'static,
+        P: Send + Sync + 'static,
+        F: AsyncFn(&Context, &Tx, &Q, &P) -> Result<Done, Error> + Send + 'static,
+    {
+        let (call, request) = accept(request)?;
+        let prepared = match self.find_earlier(&call, &request).await {
+            Ok(None) => prepare(self, &call, &request).await,
+            Ok(Some(operation)) => return Ok(operation::answer(&call, operation)),
+            Err(error) => Err(error),
+        };
+        let prepared = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return Err(self.refuse_early(&call, &request, error).await),
+        };
+        let decide = async move |cx: &Context, tx: &Tx, request: &Q| {
+            decide(cx, tx, request, &prepared).await
+        };
+        self.mutate_accepted(call, request, description, decide)
+            .await
     }
 
     /// The operation of an earlier call with the same key, for handlers that prepare much before

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use rollcall_client::{Client, ClientOptions, Credentials, ServiceAccountKey};
-use rollcall_proto::idp;
+use rollcall_proto::{idp, signin};
 use serde_json::Value;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_rollcall-hub");
@@ -233,6 +233,90 @@ async fn what_was_acknowledged_survives_a_kill() {
             .into_inner();
         assert!(operation.done);
     }
+}
+
+/// A change that waits for the directory is neither lost with the hub nor done twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_change_that_waits_survives_a_kill() {
+    let temp = tempfile::tempdir().unwrap();
+    let data = temp.path().join("hub");
+    let made = made(&data);
+    let mut program = Program::start(&data);
+    let client = program.administrator(&made).await;
+    let pool_id = create_pool(&client, &made).await;
+    let settings = idp::CreateSynchronizationSettingsRequest {
+        subject_container_id: pool_id.clone(),
+        filter: Some(idp::SynchronizationFilter {
+            domain: "corp.example".into(),
+            ..Default::default()
+        }),
+        enable_password_writeback: true,
+        ..Default::default()
+    };
+    let channel = client.channel();
+    channel
+        .synchronization()
+        .create_synchronization_settings(settings)
+        .await
+        .unwrap();
+    let (user_id, _) = create_user(&client, &pool_id, "ann").await.unwrap();
+    let convert = idp::ConvertToExternalUserRequest {
+        user_id: user_id.clone(),
+        external_id: "guid-ann".into(),
+    };
+    channel.users().convert_to_external(convert).await.unwrap();
+    let reset = idp::SetOthersPasswordRequest {
+        user_id,
+        password_spec: Some(idp::PasswordSpec {
+            password: "Correct horse 7".into(),
+            generation_proof: String::new(),
+        }),
+    };
+    let begun = channel.users().set_others_password(reset).await.unwrap();
+    let begun = begun.into_inner();
+    assert!(!begun.done);
+    program.child.kill().unwrap();
+    program.child.wait().unwrap();
+
+    let program = Program::start(&data);
+    let client = program.administrator(&made).await;
+    let first = idp::GetPasswordChangesRequest {
+        userpool_id: pool_id.clone(),
+        agent_id: "agent-1".into(),
+        offset: 0,
+    };
+    // The stream of requests stays open until the test ends.
+    let requests =
+        futures::StreamExt::chain(futures::stream::iter([first]), futures::stream::pending());
+    let channel = client.channel();
+    let stream = channel.users().get_password_changes(requests).await;
+    let change = stream.unwrap().into_inner().message().await.unwrap();
+    let change = change.unwrap();
+    assert_eq!(change.modifying_operation_id, begun.id);
+    let answer = idp::CommitPasswordRequest {
+        external_user_id: change.external_user_id,
+        password: change.password,
+        modifying_operation_id: change.modifying_operation_id,
+        userpool_id: pool_id,
+        ..Default::default()
+    };
+    channel.users().commit_password(answer).await.unwrap();
+    let request = rollcall_proto::operation::GetOperationRequest {
+        operation_id: begun.id,
+    };
+    let ended = channel
+        .operations()
+        .get(request)
+        .await
+        .unwrap()
+        .into_inner();
+    rollcall_client::operation_response::<idp::SetOthersPasswordResponse>(ended).unwrap();
+    let request = signin::SignInRequest {
+        username: "ann@staff.idp.rollcall.internal".into(),
+        password: "Correct horse 7".into(),
+    };
+    let answer = channel.sign_ins().sign_in(request).await.unwrap();
+    assert!(answer.into_inner().result.is_some());
 }
 
 async fn create_pool(client: &Client, made: &Value) -> String {

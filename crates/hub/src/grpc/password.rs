@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use futures::FutureExt as _;
 use rollcall_domain::access::Permission;
 use rollcall_domain::id::{PasswordId, UserId, UserpoolId};
 use rollcall_domain::password::{
@@ -33,7 +34,7 @@ use crate::call::Call;
 use crate::context::{Context, Done, Scope};
 use crate::error::Error;
 use crate::grpc::user::{self, Phone};
-use crate::grpc::{Service, accept, check, operation};
+use crate::grpc::{Service, check};
 use crate::hub::Hub;
 use crate::password_change;
 use crate::password_hash;
@@ -45,34 +46,41 @@ pub async fn create_user(
     service: &Service,
     request: Request<idp::CreateUserRequest>,
 ) -> Result<Response<Operation>, Status> {
-    let (call, request) = accept(request)?;
-    match service.find_earlier(&call, &request).await {
-        Ok(None) => {}
-        Ok(Some(operation)) => return Ok(operation::answer(&call, operation)),
-        Err(error) => return Err(service.refuse_early(&call, &request, error).await),
-    }
-    let user_id = UserId::new(service.0.new_id(UserId::PREFIX, call.now));
-    let credential = match prepare_credential(service, &call, &request, &user_id).await {
-        Ok(credential) => credential,
-        Err(error) => return Err(service.refuse_early(&call, &request, error).await),
-    };
-    let decide = async move |cx: &Context, tx: &Tx, request: &idp::CreateUserRequest| {
-        create(cx, tx, request, &user_id, &credential).await
-    };
     let answer = service
-        .mutate_accepted(call, request, "Create a user", decide)
+        .mutate_prepared(
+            request,
+            "Create a user",
+            |service, call, request| prepare_user(service, call, request).boxed(),
+            create,
+        )
         .await;
     service.0.sealed_hash_arrived.notify_one();
     answer
+}
+
+/// A new user before its transaction.
+struct NewUser {
+    id: UserId,
+    credential: Credential,
+}
+
+async fn prepare_user(
+    service: &Service,
+    call: &Arc<Call>,
+    request: &idp::CreateUserRequest,
+) -> Result<NewUser, Error> {
+    let id = UserId::new(service.0.new_id(UserId::PREFIX, call.now));
+    let credential = prepare_credential(service, call, request, &id).await?;
+    Ok(NewUser { id, credential })
 }
 
 async fn create(
     cx: &Context,
     tx: &Tx,
     request: &idp::CreateUserRequest,
-    user_id: &UserId,
-    credential: &Credential,
+    new: &NewUser,
 ) -> Result<Done, Error> {
+    let (user_id, credential) = (&new.id, &new.credential);
     let mut user = user::create(cx, tx, request, user_id.clone()).await?;
     let id = PasswordId::new(cx.new_id(PasswordId::PREFIX));
     let password = match credential {
@@ -209,22 +217,14 @@ pub async fn set_hash(
     service: &Service,
     request: Request<idp::SetPasswordHashRequest>,
 ) -> Result<Response<Operation>, Status> {
-    let (call, request) = accept(request)?;
-    match service.find_earlier(&call, &request).await {
-        Ok(None) => {}
-        Ok(Some(operation)) => return Ok(operation::answer(&call, operation)),
-        Err(error) => return Err(service.refuse_early(&call, &request, error).await),
-    }
-    let prepared = match prepare_import(service, &call, &request).await {
-        Ok(prepared) => prepared,
-        Err(error) => return Err(service.refuse_early(&call, &request, error).await),
-    };
-    let decide = async move |cx: &Context, tx: &Tx, request: &idp::SetPasswordHashRequest| {
-        import(cx, tx, request, &prepared).await
-    };
-    let subject = request.user_id.as_str().into();
+    let subject = request.get_ref().user_id.as_str().into();
     let answer = service
-        .mutate_accepted(call, request, "Set the password hash of a user", decide)
+        .mutate_prepared(
+            request,
+            "Set the password hash of a user",
+            |service, call, request| prepare_import(service, call, request).boxed(),
+            import,
+        )
         .await;
     service.0.tokens.forget_sessions(&subject);
     service.0.sealed_hash_arrived.notify_one();

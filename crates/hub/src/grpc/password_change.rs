@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use rollcall_domain::access::{Permission, ResourceRef, Subject, SubjectKind};
 use rollcall_domain::id::{PasswordId, UserId};
 use rollcall_domain::password::{Password, PasswordKind, PasswordUse};
@@ -26,7 +27,7 @@ use crate::audit::event_type;
 use crate::call::{Call, TokenFacts};
 use crate::context::{Context, Done, Scope};
 use crate::error::Error;
-use crate::grpc::{Service, accept, check, operation, user};
+use crate::grpc::{Service, check, user};
 use crate::password_change::{self, Facts, NewPassword, Set, Setting};
 use crate::sign_in::{Verdict, verify};
 use crate::sign_in_guard;
@@ -62,23 +63,15 @@ pub async fn set_own(
     service: &Service,
     request: Request<idp::SetOwnPasswordRequest>,
 ) -> Result<Response<Operation>, Status> {
-    let (call, request) = accept(request)?;
-    match service.find_earlier(&call, &request).await {
-        Ok(None) => {}
-        Ok(Some(operation)) => return Ok(operation::answer(&call, operation)),
-        Err(error) => return Err(service.refuse_early(&call, &request, error).await),
-    }
-    let prepared = match prepare_own(service, &call, &request).await {
-        Ok(prepared) => prepared,
-        Err(error) => return Err(service.refuse_early(&call, &request, error).await),
-    };
-    let given = old_password(&request);
-    let subject = call.subject.clone();
-    let decide = async move |cx: &Context, tx: &Tx, _: &idp::SetOwnPasswordRequest| {
-        change_own(cx, tx, given, &prepared).await
-    };
+    let call = request.extensions().get::<Arc<Call>>();
+    let subject = call.and_then(|call| call.subject.clone());
     let answer = service
-        .mutate_accepted(call, request, "Change the own password", decide)
+        .mutate_prepared(
+            request,
+            "Change the own password",
+            |service, call, request| prepare_own(service, call, request).boxed(),
+            change_own,
+        )
         .await?;
     if let Some(subject) = subject {
         service.0.tokens.forget_subject(&subject.id);
@@ -160,9 +153,10 @@ async fn require_right(
 async fn change_own(
     cx: &Context,
     tx: &Tx,
-    given: OldPassword,
+    request: &idp::SetOwnPasswordRequest,
     prepared: &Prepared,
 ) -> Result<Done, Error> {
+    let given = old_password(request);
     let facts = find_own(cx, tx).await?;
     cx.check_fence(tx, Scope::Userpool(&facts.pool.id)).await?;
     let present = facts.require_present()?;
@@ -198,22 +192,14 @@ pub async fn set_others(
     service: &Service,
     request: Request<idp::SetOthersPasswordRequest>,
 ) -> Result<Response<Operation>, Status> {
-    let (call, request) = accept(request)?;
-    match service.find_earlier(&call, &request).await {
-        Ok(None) => {}
-        Ok(Some(operation)) => return Ok(operation::answer(&call, operation)),
-        Err(error) => return Err(service.refuse_early(&call, &request, error).await),
-    }
-    let prepared = match prepare_others(service, &call, &request).await {
-        Ok(prepared) => prepared,
-        Err(error) => return Err(service.refuse_early(&call, &request, error).await),
-    };
-    let subject = UserId::from(request.user_id.as_str()).into();
-    let decide = async move |cx: &Context, tx: &Tx, request: &idp::SetOthersPasswordRequest| {
-        change_others(cx, tx, request, &prepared).await
-    };
+    let subject = UserId::from(request.get_ref().user_id.as_str()).into();
     let answer = service
-        .mutate_accepted(call, request, "Set the password of a user", decide)
+        .mutate_prepared(
+            request,
+            "Set the password of a user",
+            |service, call, request| prepare_others(service, call, request).boxed(),
+            change_others,
+        )
         .await?;
     service.0.tokens.forget_subject(&subject);
     service.0.password_changes.tell_begun();

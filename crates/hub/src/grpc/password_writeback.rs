@@ -3,14 +3,15 @@
 //! Invariant: an answer ends the change it is about and no other, once (decisions U96, U97).
 //! Deliberately absent: what becomes of the password, which is `crate::password_writeback`.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use futures::FutureExt as _;
 use rollcall_domain::access::Permission;
-use rollcall_domain::id::{OperationId, PasswordId, UserpoolId};
+use rollcall_domain::id::{OperationId, PasswordId, SubjectId, UserpoolId};
 use rollcall_domain::operation::{OperationResource, OperationResourceKind};
 use rollcall_domain::password::Password;
 use rollcall_domain::password_writeback::{
-    Answered, FoundWriteback, PasswordWriteback, WritebackErrorCode, WritebackFailure, judge_answer,
+    Answered, FoundWriteback, WritebackErrorCode, WritebackFailure, judge_answer,
 };
 use rollcall_domain::refusal::Refusal;
 use rollcall_kit::secret::SecretString;
@@ -22,7 +23,7 @@ use tonic::{Request, Response, Status};
 use crate::call::Call;
 use crate::context::{Context, Done, Scope};
 use crate::error::Error;
-use crate::grpc::{Service, accept, operation};
+use crate::grpc::Service;
 use crate::password_writeback::{end, open, settle};
 use crate::sign_in::{Verdict, verify_form};
 use crate::wire::WireEnum;
@@ -32,28 +33,25 @@ pub async fn commit(
     service: &Service,
     request: Request<idp::CommitPasswordRequest>,
 ) -> Result<Response<Operation>, Status> {
-    let (call, request) = accept(request)?;
-    match service.find_earlier(&call, &request).await {
-        Ok(None) => {}
-        Ok(Some(operation)) => return Ok(operation::answer(&call, operation)),
-        Err(error) => return Err(service.refuse_early(&call, &request, error).await),
-    }
-    let prepared = match prepare(service, &call, &request).await {
-        Ok(prepared) => prepared,
-        Err(error) => return Err(service.refuse_early(&call, &request, error).await),
-    };
-    let subject = prepared
-        .pending
-        .as_ref()
-        .map(|pending| pending.user_id.clone().into());
-    let decide = async move |cx: &Context, tx: &Tx, request: &idp::CommitPasswordRequest| {
-        answer(cx, tx, request, &prepared).await
+    // Known only when the transaction has found the change.
+    let user = Arc::new(OnceLock::new());
+    let found = Arc::clone(&user);
+    let decide = async move |cx: &Context,
+                             tx: &Tx,
+                             request: &idp::CommitPasswordRequest,
+                             prepared: &Prepared| {
+        answer(cx, tx, request, prepared, &found).await
     };
     let answer = service
-        .mutate_accepted(call, request, "Commit a password", decide)
+        .mutate_prepared(
+            request,
+            "Commit a password",
+            |service, call, request| prepare(service, call, request).boxed(),
+            decide,
+        )
         .await?;
-    if let Some(subject) = subject {
-        service.0.tokens.forget_subject(&subject);
+    if let Some(user) = user.get() {
+        service.0.tokens.forget_subject(user);
     }
     service.0.password_changes.tell_ended();
     Ok(answer)
@@ -63,7 +61,6 @@ pub async fn commit(
 struct Prepared {
     /// Tells this answer from others.
     digest: Vec<u8>,
-    pending: Option<PasswordWriteback>,
     /// The stored password, when it is the accepted one already.
     same: Option<PasswordId>,
 }
@@ -96,11 +93,7 @@ async fn prepare(
         }
         _ => None,
     };
-    Ok(Prepared {
-        digest,
-        pending,
-        same,
-    })
+    Ok(Prepared { digest, same })
 }
 
 /// The id of `present`, when `password` is it.
@@ -119,6 +112,7 @@ async fn answer(
     tx: &Tx,
     request: &idp::CommitPasswordRequest,
     prepared: &Prepared,
+    user: &OnceLock<SubjectId>,
 ) -> Result<Done, Error> {
     let pool = UserpoolId::from(request.userpool_id.as_str());
     let id = OperationId::from(request.modifying_operation_id.as_str());
@@ -149,6 +143,8 @@ async fn answer(
         Some(details) => Err(read_failure(details)?),
     };
     let ended = end(hub, tx, &pending, ending, Some(digest), now).await?;
+    // A repetition of the transaction finds the same.
+    let _same = user.set(pending.user_id.clone().into());
     let resource = match ended {
         Some(operation) => operation.resource,
         None => user_resource(pending.user_id.to_string(), &pool),

@@ -38,7 +38,7 @@ from reflection import VERSIONS, compare_served_files
 from synchronization import Synchronization
 from whole_contract import WholeContract
 
-CHECKS_MIN = 175
+CHECKS_MIN = 179
 Code = grpc.StatusCode
 
 

@@ -20,6 +20,7 @@ from checks import equal, invalid, refused
 from generated import Generated
 from identity import Identity
 from policies import AccessPolicies
+from writeback import Writeback
 
 Code = grpc.StatusCode
 ROLE = "organization-manager.userpools.viewer"
@@ -50,6 +51,7 @@ class WholeContract:
         self.organization_bindings()
         AccessPolicies(self).run()
         Identity(self.scenario).run()
+        Writeback(self.scenario).run()
         self.filters()
         self.ending()
         Generated(self.scenario).run()
