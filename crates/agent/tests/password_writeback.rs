@@ -264,6 +264,32 @@ async fn at_16_what_the_directory_refuses_is_told_and_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn more_people_than_are_served_at_once_are_all_served() {
+    let names: Vec<String> = (0..24).map(|number| format!("case{number}")).collect();
+    let people: Vec<&str> = names.iter().map(String::as_str).collect();
+    let world = world_of(&people, PATIENT).await;
+    let config = writeback_agent(&world, "writeback", "");
+    let agent = spawn(&config);
+    wait_connected(&config).await;
+    let mut begun = Vec::new();
+    for name in &people {
+        begun.push(reset_to(&world, name, SECOND).await);
+    }
+    for operation in begun {
+        ended(&world.client, operation).await.unwrap();
+    }
+    for name in &people {
+        assert!(enters(&world.dc, name, SECOND).await, "{name}");
+    }
+    wait_for("nothing is in work", &config, async || {
+        let now = shown(&config);
+        now["pending"] == 0 && now["written"] == people.len()
+    })
+    .await;
+    assert_eq!(agent.terminate().await, Some(0), "{}", log_of(&config));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn both_switches_are_needed_and_the_one_that_is_missing_is_named() {
     let world = world_of(&["anna"], HASTY).await;
     switch(&world, false).await;

@@ -35,13 +35,29 @@ use writeback::*;
 
 /// An agent that reaches the hub over a wire.
 async fn over_wire(world: &World, name: &str) -> (PathBuf, Proxy) {
+    let config = writeback_agent(world, name, "");
+    let wire = put_wire(world, &config).await;
+    (config, wire)
+}
+
+async fn put_wire(world: &World, config: &Path) -> Proxy {
+    put(world, config, &world.address).await
+}
+
+async fn put(world: &World, config: &Path, instead_of: &str) -> Proxy {
     let target: SocketAddr = world.address.parse().unwrap();
     let wire = Proxy::start(IpAddr::V4(Ipv4Addr::LOCALHOST), target).await;
-    let config = writeback_agent(world, name, "");
-    let text = std::fs::read_to_string(&config).unwrap();
-    let text = text.replace(&world.address, &format!("127.0.0.1:{}", wire.port));
-    std::fs::write(&config, text).unwrap();
-    (config, wire)
+    let text = std::fs::read_to_string(config).unwrap();
+    let text = text.replace(instead_of, &format!("127.0.0.1:{}", wire.port));
+    std::fs::write(config, text).unwrap();
+    wire
+}
+
+/// Another wire in place of a stalled one, with which what was on its way is lost.
+async fn new_wire(world: &World, config: &Path, old: Proxy) -> Proxy {
+    let before = format!("127.0.0.1:{}", old.port);
+    drop(old);
+    put(world, config, &before).await
 }
 
 async fn wait_noted(config: &Path, state: &str) {
@@ -136,6 +152,40 @@ async fn an_agent_killed_while_the_directory_writes_finds_out_that_it_did() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn it_finds_out_by_kerberos_too() {
+    let world = world_of(&["anna"], PATIENT).await;
+    let config = kerberos_agent(&world, "writeback");
+    let wire = put_wire(&world, &config).await;
+    let agent = connected(&config).await;
+    let anna = signed_in(&world, "anna", FIRST).await;
+    let before = number(&world.dc, "anna", "pwdLastSet");
+    // A controller that cannot write gives no tickets either.
+    let pause = world.dc.pause().unwrap();
+    let begun = change_own(&anna, FIRST, SECOND).await;
+    wait_for("the change has come", &config, async || {
+        shown(&config)["pending"] == 1
+    })
+    .await;
+    wire.set(Way::Stalled);
+    drop(pause);
+    wait_noted(&config, "written").await;
+    agent.kill();
+    // As the disk was a moment before.
+    let writing = format!(r#"{{"writing":{{"last_set":{before},"bad_at":0}}}}"#);
+    let noted = notes(&config).replace(r#""written""#, &writing);
+    std::fs::write(config.with_file_name("password_writeback.json"), noted).unwrap();
+    let _wire = new_wire(&world, &config, wire).await;
+    let agent = connected(&config).await;
+    ended(&anna, begun).await.unwrap();
+    let log = log_of(&config);
+    assert!(log.contains("the directory has the new password"), "{log}");
+    assert!(enters(&world.dc, "anna", SECOND).await);
+    assert_eq!(sign_in(&world, "anna", SECOND).await, Entry::In);
+    assert_eq!(number(&world.dc, "anna", "badPasswordTime"), 0);
+    assert_eq!(agent.terminate().await, Some(0), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_agent_killed_before_the_directory_writes_writes_again() {
     killed_while_writing(Fate::Lost).await;
 }
@@ -144,7 +194,7 @@ async fn an_agent_killed_before_the_directory_writes_writes_again() {
 async fn an_agent_killed_before_it_told_the_hub_tells_it_afterwards() {
     let world = world_of(&["anna", "boris"], PATIENT).await;
     policy(&world.dc, &["--history-length=3"]);
-    let (config, wire) = over_wire(&world, "writeback").await;
+    let (config, mut wire) = over_wire(&world, "writeback").await;
     let mut agent = connected(&config).await;
     let anna = signed_in(&world, "anna", FIRST).await;
     let boris = signed_in(&world, "boris", FIRST).await;
@@ -162,8 +212,7 @@ async fn an_agent_killed_before_it_told_the_hub_tells_it_afterwards() {
         let set_at = number(&world.dc, name, "pwdLastSet");
         let bad = number(&world.dc, name, "badPwdCount");
         agent.kill();
-        wire.set(Way::Cut);
-        wire.open();
+        wire = new_wire(&world, &config, wire).await;
         agent = connected(&config).await;
         let result = ended(user, begun).await;
         assert_eq!(result.is_ok(), is_written, "{result:?}");
@@ -257,8 +306,7 @@ async fn it_ends_when_it_is_told_to_whatever_hangs() {
     })
     .await;
     assert_eq!(agent.terminate().await, Some(0), "{}", log_of(&config));
-    wire.set(Way::Cut);
-    wire.open();
+    let _wire = new_wire(&world, &config, wire).await;
     let agent = connected(&config).await;
     ended(&boris, second).await.unwrap();
     for name in ["anna", "boris"] {

@@ -118,6 +118,22 @@ pub fn writeback_agent(world: &World, name: &str, top: &str) -> PathBuf {
     other_agent(world, &common, name, "")
 }
 
+/// The same by a keytab: no password is in its configuration.
+pub fn kerberos_agent(world: &World, name: &str) -> PathBuf {
+    let keytab = world.dc.keytab("svc-sync").unwrap();
+    let top = format!(
+        "enable_password_writeback: true\nkerberos: {{keytab_path: '{}', principal: '{}', \
+         krb5_config_path: '{}'}}",
+        keytab.display(),
+        world.dc.sync_principal(),
+        world.dc.krb5_conf_path().display()
+    );
+    let (host, address) = (world.dc.host_name(), world.dc.ip());
+    let ldap = format!("host: '{host}', address: '{address}', use_kerberos: true");
+    let common = world.configure_directory("", &top, &ldap);
+    other_agent(world, &common, name, "")
+}
+
 /// The state of password writeback that an agent shows.
 pub fn shown(config: &Path) -> Json {
     let text = std::fs::read_to_string(config.with_file_name("status.json")).unwrap_or_default();
