@@ -37,7 +37,7 @@ pub struct Postgres {
     port: u16,
     programs: PathBuf,
     databases: AtomicU32,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Postgres {
@@ -82,7 +82,7 @@ impl Postgres {
             port,
             programs,
             databases: AtomicU32::new(0),
-            _directory: directory,
+            directory,
         })
     }
 
@@ -103,6 +103,25 @@ impl Postgres {
             self.address.ip(),
             self.port
         ))
+    }
+
+    /// Where all files of the server are, its log included.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Everything in the database at `url`, as a backup has it.
+    ///
+    /// # Errors
+    /// When `pg_dump` fails.
+    pub fn dump(&self, url: &str) -> Result<Vec<u8>> {
+        let output = Command::new(self.programs.join("pg_dump"))
+            .arg(url)
+            .output()
+            .context("run pg_dump")?;
+        check("pg_dump", &output)?;
+        Ok(output.stdout)
     }
 }
 
@@ -270,7 +289,7 @@ mod tests {
         assert_eq!(select(&second, collation), "C");
 
         let endpoint = (server.address.ip(), server.port);
-        let directory = server._directory.path().to_path_buf();
+        let directory = server.directory.path().to_path_buf();
         drop(server);
         assert!(TcpStream::connect(endpoint).is_err());
         assert!(!directory.exists());

@@ -34,6 +34,7 @@ use rollcall_proto::rpc;
 use rollcall_store::Tx;
 use tokio::task::JoinHandle;
 use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 use zeroize::Zeroizing;
 
 use crate::call::{Call, TokenFacts};
@@ -405,6 +406,7 @@ pub async fn record_refusal(
         status.code(),
         Code::PermissionDenied | Code::Unauthenticated
     );
+    let wrong_fields = wrong_fields(status);
     let inner_hub = Arc::clone(hub);
     let inner_call = Arc::clone(call);
     let written = hub
@@ -419,7 +421,7 @@ pub async fn record_refusal(
                 authorized,
                 path,
                 details: document::to_text(details),
-                request: document::shorten_refused(&attempt.request)?,
+                request: document::shorten_refused(&attempt.request, &wrong_fields)?,
                 ..begin_event(&inner_hub, tx, Some(&inner_call), attempt.event_type).await?
             };
             insert(tx, &event).await
@@ -433,6 +435,14 @@ pub async fn record_refusal(
             "a refused attempt is missing in the audit trail"
         );
     }
+}
+
+/// The fields whose values the hub refused.
+fn wrong_fields(status: &Status) -> Vec<String> {
+    let details = status.get_error_details();
+    let violations = details.bad_request().map(|bad| &bad.field_violations);
+    let fields = violations.into_iter().flatten();
+    fields.map(|violation| violation.field.clone()).collect()
 }
 
 /// Records an attempt that no handler saw to its end: of a stranger, one that the layers refused, or

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use rollcall_domain::refusal::Refusal;
 use rollcall_kit::entropy::Entropy;
-use rollcall_kit::secret::{SecretBytes, SecretString};
+use rollcall_kit::secret::{SecretBytes, SecretString, with_wiped_stack};
 use rollcall_kit::timestamp::{Span, Timestamp};
 use sha2::Sha256;
 use zeroize::Zeroizing;
@@ -71,7 +71,10 @@ impl PasswordMaker {
         }
         let password = SecretString::new(password);
         let end = now.plus(PROOF_LIFETIME).as_micros().to_be_bytes();
-        let mac = self.mac(&password, end)?.finalize().into_bytes();
+        let mac = with_wiped_stack(|| {
+            let mac = self.mac(&password, end)?;
+            Ok::<_, Error>(mac.finalize().into_bytes())
+        })?;
         let proof = URL_SAFE_NO_PAD.encode([end.as_slice(), mac.as_slice()].concat());
         Ok(GeneratedPassword { password, proof })
     }
@@ -98,9 +101,10 @@ impl PasswordMaker {
         let (end, mac) = bytes
             .split_first_chunk::<MOMENT_BYTES>()
             .ok_or_else(refused)?;
-        self.mac(password, *end)?
-            .verify_slice(mac)
-            .map_err(|_| refused())?;
+        with_wiped_stack(|| {
+            let made = self.mac(password, *end)?;
+            made.verify_slice(mac).map_err(|_| Error::from(refused()))
+        })?;
         if Timestamp::from_micros(i64::from_be_bytes(*end)) <= now {
             return Err(refused().into());
         }

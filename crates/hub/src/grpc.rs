@@ -40,6 +40,7 @@ use prost::{Message, Name};
 use rollcall_domain::id::{OperationId, SubjectId};
 use rollcall_domain::idempotency::{self, IdempotencyRecord, Repetition};
 use rollcall_domain::operation::{Operation, Outcome};
+use rollcall_kit::secret::with_wiped_stack;
 use rollcall_proto::{Check, operation as wire};
 use rollcall_store::Tx;
 use sha2::Sha256;
@@ -350,8 +351,11 @@ impl Service {
     fn digest<Q: Message>(&self, request: &Q) -> Result<Vec<u8>, Error> {
         let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(self.0.digest_key.expose())
             .map_err(|_| Error::Internal("the key of request digests is damaged".into()))?;
-        mac.update(&zeroize::Zeroizing::new(request.encode_to_vec()));
-        Ok(mac.finalize().into_bytes().to_vec())
+        let bytes = zeroize::Zeroizing::new(request.encode_to_vec());
+        Ok(with_wiped_stack(move || {
+            mac.update(&bytes);
+            mac.finalize().into_bytes().to_vec()
+        }))
     }
 }
 

@@ -48,6 +48,10 @@ pub const HTTP2_PREFACE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Longest TLS handshake.
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long something may lie in the buffer of an HTTP/2 connection that nothing more comes from: a
+/// password must be gone from memory within a minute.
+pub const READ_BUFFER_AGE_MAX: Duration = Duration::from_secs(10);
+
 /// Pause between pings of the hub to a silent HTTP/2 client.
 pub const HTTP2_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
 

@@ -5,6 +5,8 @@
 //! Deliberately absent: what is served, which is `front`.
 
 mod address_slots;
+mod frame_boundary;
+mod wiped;
 
 use std::convert::Infallible;
 use std::io::Cursor;
@@ -33,6 +35,7 @@ use tower::Service;
 use tower::util::BoxCloneSyncService;
 
 use address_slots::AddressSlots;
+use wiped::{Wiped, WipedFrames};
 
 use crate::config::{LimitsConfig, split_address};
 use crate::data_directory::DataDirectory;
@@ -246,8 +249,10 @@ impl Connection {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "no TCP_NODELAY");
         }
-        let handshake =
-            tokio::time::timeout(limits::TLS_HANDSHAKE_TIMEOUT, self.tls.accept(stream));
+        let handshake = tokio::time::timeout(
+            limits::TLS_HANDSHAKE_TIMEOUT,
+            self.tls.accept(Wiped::new(stream)),
+        );
         let stream = tokio::select! {
             outcome = handshake => match outcome {
                 Ok(Ok(stream)) => stream,
@@ -273,7 +278,7 @@ impl Connection {
         let served = match version {
             Version::Http1 { wait } => {
                 let builder = http_builder(wait, self.streams_max).http1_only();
-                serve_http(&builder, stream, service, &self.stop).await
+                serve_http(&builder, Wiped::new(stream), service, &self.stop).await
             }
             Version::Http2 { wait } => {
                 let prefaced = tokio::select! {
@@ -329,7 +334,8 @@ where
         return None;
     }
     let (reader, writer) = tokio::io::split(stream);
-    Some(tokio::io::join(Cursor::new(preface).chain(reader), writer))
+    let reader = Cursor::new(preface).chain(WipedFrames::new(reader, limits::READ_BUFFER_AGE_MAX));
+    Some(tokio::io::join(reader, writer))
 }
 
 async fn serve_http<S, T>(

@@ -11,12 +11,19 @@ use rollcall_hub::init::{self, Made};
 use rollcall_hub::server::{self, Options};
 use rollcall_kit::clock::SystemClock;
 use rollcall_kit::entropy::SystemEntropy;
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 use zeroizing_alloc::ZeroAlloc;
 
 const EXIT_RUN: u8 = 1;
+
+/// Logs statements with their parameters, what is stored of passwords among them.
+const SILENCED: &str = "tokio_postgres";
 
 /// Wipes what is freed: a password passes through buffers of libraries, too.
 #[global_allocator]
@@ -122,13 +129,15 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     })
 }
 
-/// A core dump would hold keys and passwords.
+/// A core file would hold keys and passwords. The limit alone is not enough: a program that takes
+/// core files (core(5), `core_pattern` with a pipe) is started whatever the limit is.
 fn forbid_core_dumps() -> anyhow::Result<()> {
     let none = Rlimit {
         current: Some(0),
         maximum: Some(0),
     };
     setrlimit(Resource::Core, none)?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     Ok(())
 }
 
@@ -154,9 +163,14 @@ fn start_log(format: LogFormat) {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match format {
-        LogFormat::Plain => log.init(),
-        LogFormat::Json => log.json().init(),
+        LogFormat::Plain => log.finish().with(filter_fn(may_be_logged)).init(),
+        LogFormat::Json => log.json().finish().with(filter_fn(may_be_logged)).init(),
     }
+}
+
+/// Whether this may be logged, whatever is asked for.
+fn may_be_logged(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() <= Level::INFO || !metadata.target().starts_with(SILENCED)
 }
 
 fn print_made(made: &Made, output: Output) -> anyhow::Result<()> {

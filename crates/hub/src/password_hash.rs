@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 use md4::{Digest, Md4};
 use rollcall_kit::entropy::Entropy;
-use rollcall_kit::secret::{SecretBytes, SecretString};
+use rollcall_kit::secret::{SecretBytes, SecretString, with_wiped_stack};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
@@ -60,7 +60,7 @@ pub fn nt_hash(password: &SecretString) -> SecretBytes {
             .flat_map(u16::to_le_bytes)
             .collect(),
     );
-    SecretBytes::new(Md4::digest(&*wide).to_vec())
+    with_wiped_stack(|| SecretBytes::new(Md4::digest(&*wide).to_vec()))
 }
 
 /// Argon2id over `secret` (a password, or the bytes of an NT hash), as a PHC string.
@@ -191,7 +191,7 @@ impl HashingPool {
         // The worker is busy until the work ends, even when nobody waits for it any more.
         tokio::task::spawn_blocking(move || {
             let _busy = busy;
-            work()
+            with_wiped_stack(work)
         })
         .await
         .map_err(|_| HashError::Failed)

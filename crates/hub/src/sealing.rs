@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
 use rollcall_kit::entropy::Entropy;
-use rollcall_kit::secret::{SecretBytes, SecretString};
+use rollcall_kit::secret::{SecretBytes, SecretString, with_wiped_stack};
 use sha2::Sha256;
 
 use crate::data_directory::DataDirectory;
@@ -90,10 +90,12 @@ impl SealingKey {
             msg: secret.expose(),
             aad: row.as_bytes(),
         };
-        let text = self
-            .cipher()?
-            .encrypt(&nonce.into(), payload)
-            .map_err(|_| SealError::NotAuthentic)?;
+        let cipher = || {
+            self.cipher()?
+                .encrypt(&nonce.into(), payload)
+                .map_err(refuse)
+        };
+        let text = with_wiped_stack(cipher)?;
         let mut sealed = Vec::with_capacity(1 + NONCE_BYTES + text.len());
         sealed.push(VERSION);
         sealed.extend_from_slice(&nonce);
@@ -117,11 +119,12 @@ impl SealingKey {
             msg: text,
             aad: row.as_bytes(),
         };
-        let secret = self
-            .cipher()?
-            .decrypt(&(*nonce).into(), payload)
-            .map_err(|_| SealError::NotAuthentic)?;
-        Ok(SecretBytes::new(secret))
+        let open = || {
+            self.cipher()?
+                .decrypt(&(*nonce).into(), payload)
+                .map_err(refuse)
+        };
+        Ok(SecretBytes::new(with_wiped_stack(open)?))
     }
 
     /// A key for the purpose `purpose`, derived from this one, so that no two uses share a key.
@@ -138,6 +141,10 @@ impl SealingKey {
     fn cipher(&self) -> Result<Aes256Gcm, SealError> {
         Aes256Gcm::new_from_slice(self.0.expose()).map_err(|_| SealError::NotAuthentic)
     }
+}
+
+fn refuse(_: aes_gcm::Error) -> SealError {
+    SealError::NotAuthentic
 }
 
 #[cfg(test)]

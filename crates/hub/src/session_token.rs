@@ -12,7 +12,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use rollcall_domain::id::{PasswordId, SignInSessionId, UserId};
 use rollcall_domain::sign_in_session::RefreshDigests;
 use rollcall_kit::entropy::Entropy;
-use rollcall_kit::secret::{SecretBytes, SecretString};
+use rollcall_kit::secret::{SecretBytes, SecretString, with_wiped_stack};
 use rollcall_kit::timestamp::Timestamp;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -79,13 +79,15 @@ impl RefreshToken {
     /// What is stored of it.
     #[must_use]
     pub fn digests(&self) -> RefreshDigests {
-        let mut whole = Sha256::new();
-        whole.update(self.family.as_slice());
-        whole.update(self.own.as_slice());
-        RefreshDigests {
-            family: Sha256::digest(self.family.as_slice()).to_vec(),
-            whole: whole.finalize().to_vec(),
-        }
+        with_wiped_stack(|| {
+            let mut whole = Sha256::new();
+            whole.update(self.family.as_slice());
+            whole.update(self.own.as_slice());
+            RefreshDigests {
+                family: Sha256::digest(self.family.as_slice()).to_vec(),
+                whole: whole.finalize().to_vec(),
+            }
+        })
     }
 
     /// The text for the client.

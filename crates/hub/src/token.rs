@@ -16,7 +16,7 @@ use rollcall_domain::iam_token::IamToken;
 use rollcall_domain::id::{KeyId, SubjectId, TokenId};
 use rollcall_domain::service_account::ServiceAccountKey;
 use rollcall_domain::sign_in::require_active;
-use rollcall_kit::secret::SecretString;
+use rollcall_kit::secret::{SecretString, with_wiped_stack};
 use rollcall_kit::timestamp::{Span, Timestamp};
 use rollcall_store::Tx;
 use sha2::{Digest, Sha256};
@@ -214,7 +214,7 @@ fn read_bearer(headers: &HeaderMap) -> Result<&str, Error> {
 /// The digest under which a token is stored.
 #[must_use]
 pub fn digest(token: &str) -> DigestBytes {
-    Sha256::digest(token.as_bytes()).into()
+    with_wiped_stack(|| Sha256::digest(token.as_bytes()).into())
 }
 
 /// Tokens seen lately, by digest.

@@ -56,6 +56,38 @@ impl SecretBytes {
     }
 }
 
+/// Bytes of the stack that [`with_wiped_stack`] wipes: several times what a hash function needs.
+const STACK_BYTES: usize = 16 * 1_024;
+/// Bytes of the stack that [`with_wiped_deep_stack`] wipes: what reading a nested text needs.
+const DEEP_STACK_BYTES: usize = 128 * 1_024;
+
+/// Does `work` and wipes the part of the stack that it used: the state of a hash function holds a part
+/// of what is hashed, is moved about there, and would stay until something else is put over it.
+#[inline(never)]
+pub fn with_wiped_stack<T>(work: impl FnOnce() -> T) -> T {
+    let result = deeper(work);
+    wipe_deeper::<STACK_BYTES>();
+    result
+}
+
+/// As [`with_wiped_stack`], for work that calls itself: a few microseconds more.
+#[inline(never)]
+pub fn with_wiped_deep_stack<T>(work: impl FnOnce() -> T) -> T {
+    let result = deeper(work);
+    wipe_deeper::<DEEP_STACK_BYTES>();
+    result
+}
+
+#[inline(never)]
+fn deeper<T>(work: impl FnOnce() -> T) -> T {
+    work()
+}
+
+#[inline(never)]
+fn wipe_deeper<const BYTES: usize>() {
+    std::hint::black_box(&mut [0_u8; BYTES]);
+}
+
 impl fmt::Debug for SecretString {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
@@ -93,6 +125,13 @@ mod tests {
         let text = SecretString::new("hunter2".into());
         let bytes = SecretBytes::new(b"hunter2".to_vec());
         assert_eq!(format!("{text:?} {bytes:?}"), "*** ***");
+    }
+
+    #[test]
+    fn work_on_a_wiped_stack_has_a_result() {
+        let text = String::from("x");
+        assert_eq!(with_wiped_stack(|| [7; 64]), [7; 64]);
+        assert_eq!(with_wiped_deep_stack(move || text), "x");
     }
 
     #[test]

@@ -70,7 +70,7 @@ pub async fn record_failure(
         authorized: false,
         path,
         details: document::to_text(details),
-        request: document::shorten_refused(&attempt.request)?,
+        request: document::shorten_refused(&attempt.request, &[])?,
         ..begin_event(hub, tx, Some(call), attempt.event_type).await?
     };
     insert(tx, &event).await

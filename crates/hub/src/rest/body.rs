@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value};
+use rollcall_kit::secret::with_wiped_deep_stack;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::field_path::find_field;
@@ -46,6 +47,8 @@ pub(super) fn read_field(field: &FieldDescriptor, bytes: &[u8]) -> Result<Option
     })
 }
 
+/// A body may hold a password, and what looks for its end in many bytes at once leaves some of them
+/// on the stack.
 fn read_with<T>(
     bytes: &[u8],
     read: impl FnOnce(
@@ -53,13 +56,15 @@ fn read_with<T>(
         &mut serde_json::Deserializer<serde_json::de::SliceRead<'_>>,
     ) -> Result<T, serde_json::Error>,
 ) -> Result<T, Refusal> {
-    let mut place = Place::default();
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = read(&mut place, &mut json).map_err(|error| place.refusal(&error))?;
-    // Only a complete value ends here, so what follows it belongs to no field.
-    json.end()
-        .map_err(|error| Place::default().refusal(&error))?;
-    Ok(value)
+    with_wiped_deep_stack(|| {
+        let mut place = Place::default();
+        let mut json = serde_json::Deserializer::from_slice(bytes);
+        let value = read(&mut place, &mut json).map_err(|error| place.refusal(&error))?;
+        // Only a complete value ends here, so what follows it belongs to no field.
+        json.end()
+            .map_err(|error| Place::default().refusal(&error))?;
+        Ok(value)
+    })
 }
 
 /// Where the reader is.
