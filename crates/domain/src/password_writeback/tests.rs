@@ -28,9 +28,9 @@ fn pending(kind: PasswordKind) -> PasswordWriteback {
     }
 }
 
-fn stored(id: &str, kind: PasswordKind) -> Password {
+fn stored(id: &str, kind: PasswordKind, seconds: i64) -> Password {
     let argon2 = SecretString::new("x".into());
-    Password::set_here(id.into(), "aje1".into(), argon2, kind, at(1))
+    Password::set_here(id.into(), "aje1".into(), argon2, kind, at(seconds))
 }
 
 #[test]
@@ -125,7 +125,8 @@ fn check_settled(
 fn the_newest_password_of_the_directory_stays() {
     use Arrival::{Awaited, Came, Overtaken};
     use PasswordKind::{Permanent, Temporary};
-    let present = |id: &str, kind| Some(stored(id, kind));
+    // Dated after the change began.
+    let present = |id: &str, kind| Some(stored(id, kind, 101));
     check_settled(
         Permanent,
         present("old", Permanent),
@@ -169,6 +170,21 @@ fn the_newest_password_of_the_directory_stays() {
         "unchanged",
     );
     check_settled(Permanent, None, None, Overtaken, "unchanged");
+    // What the directory dates before the change came late.
+    check_settled(
+        Permanent,
+        Some(stored("late", Permanent, 99)),
+        None,
+        Awaited,
+        "replaced",
+    );
+    check_settled(
+        Permanent,
+        Some(stored("late", Permanent, 100)),
+        None,
+        Overtaken,
+        "unchanged",
+    );
 }
 
 #[test]
