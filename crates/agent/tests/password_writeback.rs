@@ -317,7 +317,7 @@ async fn both_switches_are_needed_and_the_one_that_is_missing_is_named() {
     for line in [
         "✓ password writeback: is on in the file and in the pool",
         "✓ hub permissions: changes of passwords can be taken",
-        "✓ password rights: passwords of CN=anna",
+        "✓ password rights: pwdLastSet of CN=anna",
     ] {
         assert!(text.contains(line), "{line}\n{text}");
     }

@@ -79,8 +79,7 @@ pub(super) async fn check_directory(
     let mut writable = user.attributes.texts(WRITABLE);
     if writable.any(|name| name.eq_ignore_ascii_case("pwdLastSet")) {
         let text = format!(
-            "passwords of {} can be made ones to be changed; whether they can be set shows with the \
-             first one",
+            "pwdLastSet of {} can be written; whether its password can be set shows with the first one",
             user.dn
         );
         return findings.good(RIGHTS, text);
