@@ -5,7 +5,7 @@
 //! Deliberately absent: IPv6, which has a single loopback address.
 
 use std::fs::{self, File, OpenOptions};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -59,6 +59,12 @@ impl Address {
     #[must_use]
     pub fn ip(&self) -> Ipv4Addr {
         self.address
+    }
+
+    /// A port of it. Nobody else uses the address, so a port that is free now stays free.
+    pub(crate) fn free_port(&self) -> Result<u16> {
+        let listener = TcpListener::bind((self.address, 0)).context("find a free port")?;
+        Ok(listener.local_addr()?.port())
     }
 
     /// The file whose shared lock keeps the address taken; a keeper process locks it too.

@@ -25,6 +25,8 @@ pub enum Need {
     LdapUtils,
     /// `slappasswd` with its modules, for hashes of another directory.
     OpenLdap,
+    /// 389 Directory Server, for hashes of another directory.
+    Directory389,
     /// `python3 -m venv`, for the official SDK.
     PythonVenv,
     /// `node` and `npm`, for the official SDK.
@@ -33,11 +35,12 @@ pub enum Need {
 
 impl Need {
     /// All but [`Self::Node`], which many machines have from elsewhere.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Samba,
         Self::Postgres,
         Self::LdapUtils,
         Self::OpenLdap,
+        Self::Directory389,
         Self::PythonVenv,
     ];
 
@@ -60,6 +63,7 @@ impl Need {
             Self::Postgres => &["postgresql", "python3"],
             Self::LdapUtils => &["ldap-utils"],
             Self::OpenLdap => &["slapd", "slapd-contrib"],
+            Self::Directory389 => &["389-ds-base", "ldap-utils"],
             Self::PythonVenv => &["python3", "python3-venv"],
             Self::Node => &["nodejs", "npm"],
         }

@@ -4,7 +4,6 @@
 //! and both are gone when [`Postgres`] is dropped. Durability is switched off: these servers test
 //! SQL and concurrency, not disks. Deliberately absent: passwords, since nothing in it is secret.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -15,6 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::geteuid;
 use tempfile::TempDir;
 
+use crate::account::Account;
 use crate::address::Address;
 use crate::keeper::{Kept, Leash};
 
@@ -49,7 +49,7 @@ impl Postgres {
         let programs = find_programs()?;
         let directory = tempfile::Builder::new().prefix("rollcall-pg-").tempdir()?;
         let account = if geteuid().is_root() {
-            Some(Account::find()?)
+            Some(Account::find(&UNPRIVILEGED)?)
         } else {
             None
         };
@@ -60,7 +60,7 @@ impl Postgres {
         initialise(&programs, &data, account.as_ref())?;
 
         let address = Address::lease()?;
-        let port = free_port(address.ip())?;
+        let port = address.free_port()?;
         let mut command = as_account(account.as_ref());
         command.push(text(&programs.join("postgres"))?);
         command.extend(["-D".to_owned(), text(&data)?]);
@@ -199,33 +199,6 @@ fn find_programs() -> Result<PathBuf> {
         .context("PostgreSQL is not installed: apt-get install postgresql")
 }
 
-/// The unprivileged account that runs the server when we are root.
-#[derive(Debug)]
-struct Account {
-    user: u32,
-    group: u32,
-}
-
-impl Account {
-    fn find() -> Result<Self> {
-        let accounts = std::fs::read_to_string("/etc/passwd").context("read /etc/passwd")?;
-        UNPRIVILEGED
-            .iter()
-            .find_map(|name| Self::parse(&accounts, name))
-            .with_context(|| format!("none of the accounts {UNPRIVILEGED:?} exists"))
-    }
-
-    fn parse(accounts: &str, name: &str) -> Option<Self> {
-        accounts.lines().find_map(|line| {
-            let mut fields = line.split(':');
-            (fields.next() == Some(name)).then_some(())?;
-            let user = fields.nth(1)?.parse().ok()?;
-            let group = fields.next()?.parse().ok()?;
-            Some(Self { user, group })
-        })
-    }
-}
-
 fn as_account(account: Option<&Account>) -> Vec<String> {
     account.map_or_else(Vec::new, |account| {
         vec![
@@ -236,12 +209,6 @@ fn as_account(account: Option<&Account>) -> Vec<String> {
             "--".to_owned(),
         ]
     })
-}
-
-/// Nobody else uses the leased address, so a port that is free now stays free.
-fn free_port(address: Ipv4Addr) -> Result<u16> {
-    let listener = TcpListener::bind((address, 0)).context("find a free port")?;
-    Ok(listener.local_addr()?.port())
 }
 
 fn text(path: &Path) -> Result<String> {

@@ -11,6 +11,7 @@ mod error;
 mod kdc;
 pub(crate) mod keytab;
 mod krb5_config;
+mod library;
 pub(crate) mod refusal;
 pub(crate) mod wrap_token;
 

@@ -21,6 +21,17 @@ pub struct Cursor {
     pub id: String,
 }
 
+impl Cursor {
+    /// Behind the entry `id` that was made at `created_at`.
+    #[must_use]
+    pub fn new(created_at: Timestamp, id: &(impl ToString + ?Sized)) -> Self {
+        Self {
+            created_at,
+            id: id.to_string(),
+        }
+    }
+}
+
 /// A request for one page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageRequest {
@@ -112,10 +123,7 @@ mod tests {
 
     #[test]
     fn only_a_full_page_has_a_next_one() {
-        let cursor = |n: &i64| Cursor {
-            created_at: Timestamp::from_micros(*n),
-            id: n.to_string(),
-        };
+        let cursor = |n: &i64| Cursor::new(Timestamp::from_micros(*n), n);
         assert_eq!(
             Page::cut(vec![1, 2], 2, cursor),
             Page {

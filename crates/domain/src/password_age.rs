@@ -99,8 +99,8 @@ impl Password {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::user::{Actor, NewUser, Profile};
-    use crate::userpool_domain::UserpoolDomain;
+    use crate::user::NewUser;
+    use crate::user::sample::ann;
     use rollcall_kit::secret::SecretString;
 
     const DAY: i64 = 24 * 3_600;
@@ -111,30 +111,11 @@ mod tests {
     }
 
     fn user(external_id: &str) -> User {
-        let domain = UserpoolDomain::built_in(
-            "pool1".into(),
-            crate::dns_name::DnsName::parse("domain", "corp.example").unwrap(),
-            SET,
-        );
         let new = NewUser {
-            username: "ann@corp.example".into(),
-            profile: Profile {
-                full_name: "Ann".into(),
-                ..Profile::default()
-            },
             external_id: external_id.into(),
             ..NewUser::default()
         };
-        let actor = Actor::Administrator;
-        User::create(
-            "pool1".into(),
-            Some(&domain),
-            new,
-            actor,
-            "aje1".into(),
-            SET,
-        )
-        .unwrap()
+        ann(new, SET)
     }
 
     fn password(kind: PasswordKind) -> Password {

@@ -24,6 +24,8 @@ pub const DEADLINE_SECONDS_MIN: u32 = 10;
 pub const DEADLINE_SECONDS_MAX: u32 = 300;
 /// So long the answer of an agent is remembered, to tell its repetition from another one.
 pub const RESULT_RETENTION: Span = Span::hours(24);
+/// How far the clock of a directory may be behind that of the hub: what Kerberos bears.
+pub const DIRECTORY_CLOCK_SKEW_MAX: Span = Span::minutes(5);
 
 named_enum! {
     /// What a change began with.
@@ -206,8 +208,8 @@ impl PasswordWriteback {
 
     /// What is stored when the directory accepted the change; `id` is for the new password.
     ///
-    /// The password counts from the beginning of the change, not from its end: whatever the directory
-    /// dates later is newer, whatever it dates before is older (decision U126).
+    /// The password is dated so that whatever the directory sets later is newer, as far as clocks are
+    /// no more than [`DIRECTORY_CLOCK_SKEW_MAX`] apart, and what it had before is older (decision U126).
     #[must_use]
     pub fn settle(
         &self,
@@ -222,7 +224,7 @@ impl PasswordWriteback {
                 user_id: self.user_id.clone(),
                 form: StoredForm::Argon2NtHash(self.secrets.argon2.clone()),
                 kind: self.kind,
-                created_at: Some(self.created_at),
+                created_at: Some(self.counts_from(present)),
                 stored_at: now,
                 expires_at: self.expires_at(),
                 session_id: None,
@@ -236,6 +238,19 @@ impl PasswordWriteback {
             },
             (Arrival::Came, None) | (Arrival::Overtaken, _) => Settled::Unchanged,
         }
+    }
+
+    /// The date of the accepted password, which takes the place of `present`. It is compared with
+    /// dates of the directory, whose clock may be behind: dated by the beginning of the change, it
+    /// would look newer than what is set in the directory soon afterwards, and that would be lost for
+    /// ever (decision U126). So its date is earlier than any that the directory can give it, but later
+    /// than that of the password before, which must not come back.
+    fn counts_from(&self, present: Option<&Password>) -> Timestamp {
+        let earliest = self.created_at.minus(DIRECTORY_CLOCK_SKEW_MAX);
+        let before = present.and_then(|present| present.created_at);
+        before.map_or(earliest, |before| {
+            earliest.max(before.plus(Span::micros(1)))
+        })
     }
 }
 

@@ -125,29 +125,20 @@ pub fn require_active(user: &User, now: Timestamp) -> Result<(), SignInFailure> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dns_name::DnsName;
     use crate::password::{PasswordKind, StoredForm};
-    use crate::user::{Actor, InitialState, NewUser, Profile};
-    use crate::userpool_domain::UserpoolDomain;
+    use crate::user::sample::ann;
+    use crate::user::{InitialState, NewUser};
     use rollcall_kit::secret::SecretString;
 
     const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
 
     fn user(state: InitialState, expires_at: Option<Timestamp>) -> User {
-        let name = DnsName::parse("domain", "staff.example").unwrap();
-        let domain = UserpoolDomain::built_in("ek01".into(), name, NOW);
         let new = NewUser {
-            username: "ann@staff.example".into(),
-            profile: Profile {
-                full_name: "Ann".into(),
-                ..Default::default()
-            },
             state,
             expires_at,
-            ..Default::default()
+            ..NewUser::default()
         };
-        let actor = Actor::Administrator;
-        User::create("ek01".into(), Some(&domain), new, actor, "aje1".into(), NOW).unwrap()
+        ann(new, NOW)
     }
 
     fn password(form: StoredForm, kind: PasswordKind, days: i64) -> Password {

@@ -144,9 +144,8 @@ impl SignInSession {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dns_name::DnsName;
-    use crate::user::{Actor, NewUser, Profile};
-    use crate::userpool_domain::UserpoolDomain;
+    use crate::user::NewUser;
+    use crate::user::sample::ann;
 
     const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
     const LIFETIMES: SessionLifetimes = SessionLifetimes {
@@ -156,20 +155,11 @@ mod tests {
     };
 
     fn session(account_ends_at: Option<Timestamp>) -> SignInSession {
-        let name = DnsName::parse("domain", "staff.example").unwrap();
-        let domain = UserpoolDomain::built_in("ek01".into(), name, NOW);
         let new = NewUser {
-            username: "ann@staff.example".into(),
-            profile: Profile {
-                full_name: "Ann".into(),
-                ..Default::default()
-            },
             expires_at: account_ends_at,
-            ..Default::default()
+            ..NewUser::default()
         };
-        let actor = Actor::Administrator;
-        let user =
-            User::create("ek01".into(), Some(&domain), new, actor, "aje1".into(), NOW).unwrap();
+        let user = ann(new, NOW);
         let digests = digests(1, 1);
         SignInSession::begin(
             "sis1".into(),

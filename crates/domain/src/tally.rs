@@ -101,8 +101,8 @@ impl Tally {
 mod tests {
     use super::*;
     use crate::id::UserId;
-    use crate::user::{Actor, InitialState, NewUser, Profile};
-    use crate::userpool_domain::UserpoolDomain;
+    use crate::user::sample::ann;
+    use crate::user::{Actor, NewUser};
     use rollcall_kit::timestamp::Span;
 
     const NOW: Timestamp = Timestamp::from_seconds(1_000);
@@ -143,28 +143,18 @@ mod tests {
     #[test]
     fn a_switch_counts_when_it_is_seen_from_outside() {
         use ObjectType::User as Of;
-        let pool: crate::id::UserpoolId = "ek0pool".into();
-        let name = crate::dns_name::DnsName::parse("domain", "corp.example").unwrap();
-        let domain = UserpoolDomain::built_in(pool.clone(), name, NOW);
-        let user = |state, expires_at| {
+        let user = |expires_at| {
             let new = NewUser {
-                username: "a@corp.example".into(),
-                profile: Profile {
-                    full_name: "A".into(),
-                    ..Profile::default()
-                },
-                state,
                 expires_at,
                 ..NewUser::default()
             };
-            let (pool, id) = (pool.clone(), UserId::from("aje1"));
-            User::create(pool, Some(&domain), new, Actor::Agent, id, NOW).unwrap()
+            ann(new, NOW)
         };
         let check = |before: &User, after: &User, change: Option<ChangeType>| {
             let expected: Vec<_> = change.map(|change| (Of, change, 1)).into_iter().collect();
             check(&Tally::of_switch(before, after, NOW), &expected);
         };
-        let active = user(InitialState::Active, None);
+        let active = user(None);
         let by_agent = active.suspend(Actor::Agent, "", None, NOW).unwrap();
         let by_both = by_agent.suspend(Actor::Administrator, "", None, NOW);
         let by_both = by_both.unwrap();
@@ -179,7 +169,7 @@ mod tests {
         check(&by_agent, &freed, Some(ChangeType::Activate));
         check(&freed, &freed.reactivate(Actor::Agent, NOW).unwrap(), None);
         // An account that has ended is suspended, swept or not.
-        let ended = user(InitialState::Active, Some(NOW.minus(Span::seconds(1))));
+        let ended = user(Some(NOW.minus(Span::seconds(1))));
         let marked = ended.suspend(Actor::Agent, "", None, NOW).unwrap();
         check(&ended, &marked, None);
     }

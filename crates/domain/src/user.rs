@@ -14,6 +14,8 @@ use crate::text_size::{self, TEXT_CHARACTERS_MAX};
 use crate::username::Username;
 use crate::userpool_domain::UserpoolDomain;
 
+#[cfg(test)]
+pub(crate) mod sample;
 mod suspension;
 
 pub use suspension::{Suspension, SuspensionCause};

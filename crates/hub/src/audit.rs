@@ -5,25 +5,24 @@
 //! number of events only. Whoever goes away before the answer prevents no event. Deliberately absent:
 //! reading the trail, which is `grpc::audit`.
 
+mod attempt;
+mod caller;
 mod common_password;
 mod details;
 pub mod document;
 pub mod event_type;
 pub mod export;
 mod line;
+mod refusal;
 mod refusal_budget;
+mod refused_request;
 mod sign_in;
 mod target;
 mod trail;
 
-use std::borrow::Cow;
-use std::sync::Arc;
-
 use prost::{Message, Name};
-use rollcall_domain::access::Subject;
 use rollcall_domain::audit::{
-    AuditCaller, AuditError, AuditEvent, AuditOrigin, AuditResource, AuditTarget, AuditToken,
-    EventStatus,
+    AuditError, AuditEvent, AuditOrigin, AuditResource, AuditTarget, EventStatus,
 };
 use rollcall_domain::iam_token::IamToken;
 use rollcall_domain::id::AuditEventId;
@@ -32,139 +31,21 @@ use rollcall_kit::id::new_id;
 use rollcall_proto::iam::CreateIamTokenResponse;
 use rollcall_proto::rpc;
 use rollcall_store::Tx;
-use tokio::task::JoinHandle;
-use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
-use zeroize::Zeroizing;
+use tonic::Code;
 
-use crate::call::{Call, TokenFacts};
+use crate::call::Call;
 use crate::context::Standing;
 use crate::error::Error;
 use crate::hub::Hub;
 use crate::wire::{render_timestamp, to_payload};
+use caller::{find_caller, find_creator, find_origin, find_token};
 use document::Document;
 use event_type::{EventType, find_event_type};
 
+pub use attempt::{Attempt, find_path};
+pub use refusal::{record_refusal, record_unseen};
 pub use sign_in::{admit_failed_sign_in, record_failure};
 pub use trail::{AuditMark, AuditTrail};
-
-/// A call that may change something: what the trail will say of its request.
-#[derive(Debug, Clone)]
-pub struct Attempt {
-    event_type: &'static EventType,
-    request: String,
-    target: Option<AuditTarget>,
-    /// An attempt that names no thing is about the caller itself, such as its own token.
-    is_about_caller: bool,
-    common_password: Option<bool>,
-}
-
-impl Attempt {
-    /// Takes from a request what the trail needs; nothing for rpcs that leave no event.
-    ///
-    /// # Errors
-    /// `Internal` when the request is not the one of the called method.
-    pub fn new<Q: Message>(call: &Call, request: &Q) -> Result<Option<Self>, Error> {
-        let Some((method, event_type)) = call
-            .method
-            .and_then(|method| Some((method, find_event_type(method.path)?)))
-        else {
-            return Ok(None);
-        };
-        let bytes = Zeroizing::new(request.encode_to_vec());
-        let message = document::decode(method.request, &bytes)?;
-        Ok(Some(Self {
-            event_type,
-            target: target::find(method, &message),
-            is_about_caller: event_type.is_about_caller(),
-            common_password: common_password::judge(&message),
-            request: document::to_text(document::of_message(message)?),
-        }))
-    }
-
-    /// The attempt as one of `event_type`, where that differs from the type of the method.
-    #[must_use]
-    pub fn of_type(&self, event_type: Option<&'static EventType>) -> Cow<'_, Self> {
-        match event_type {
-            None => Cow::Borrowed(self),
-            Some(event_type) => Cow::Owned(Self {
-                event_type,
-                ..self.clone()
-            }),
-        }
-    }
-}
-
-/// Where the thing of an attempt is, before the attempt changes it.
-///
-/// # Errors
-/// When the database fails.
-pub async fn find_path(
-    tx: &Tx,
-    call: &Call,
-    attempt: &Attempt,
-) -> Result<Vec<AuditResource>, Error> {
-    if let Some(target) = &attempt.target {
-        if let Some(path) = tx.find_audit_path(target).await? {
-            return Ok(path);
-        }
-        let mut path: Vec<_> = find_home(tx, call).await?.into_iter().collect();
-        match target.as_named() {
-            // An organization that is not there has no place; its events are the caller's.
-            Some(_) if matches!(target, AuditTarget::Organization(_)) => {}
-            Some(named) => path.push(named),
-            None => {}
-        }
-        return Ok(path);
-    }
-    let mut path = find_own_path(tx, call).await?;
-    if !attempt.is_about_caller {
-        path.truncate(1);
-    }
-    Ok(path)
-}
-
-/// The organization of the caller.
-async fn find_home(tx: &Tx, call: &Call) -> Result<Option<AuditResource>, Error> {
-    Ok(find_own_path(tx, call).await?.into_iter().next())
-}
-
-/// Where the caller is; for callers who are nowhere, the first organization.
-async fn find_own_path(tx: &Tx, call: &Call) -> Result<Vec<AuditResource>, Error> {
-    let own = match call.subject.as_ref().and_then(AuditTarget::of_subject) {
-        Some(target) => tx.find_audit_path(&target).await?,
-        None => None,
-    };
-    match own {
-        Some(path) => Ok(path),
-        None => Ok(tx.find_first_organization().await?.into_iter().collect()),
-    }
-}
-
-async fn find_caller(tx: &Tx, subject: &Subject) -> Result<AuditCaller, Error> {
-    let path = match AuditTarget::of_subject(subject) {
-        Some(target) => tx.find_audit_path(&target).await?,
-        None => None,
-    };
-    let name = path
-        .and_then(|path| path.into_iter().next_back())
-        .map_or_else(String::new, |resource| resource.name);
-    Ok(AuditCaller {
-        subject: subject.clone(),
-        name,
-    })
-}
-
-async fn find_token(tx: &Tx, token: &TokenFacts) -> Result<AuditToken, Error> {
-    Ok(AuditToken {
-        id: token.id.clone(),
-        masked: token.masked.clone(),
-        impersonator: match &token.impersonator {
-            Some(impersonator) => Some(find_caller(tx, impersonator).await?),
-            None => None,
-        },
-    })
-}
 
 /// How the event of a change ends, given how its operation stands.
 #[must_use]
@@ -358,112 +239,12 @@ pub async fn record_own(
     insert(tx, &event).await
 }
 
-/// Who asked for an operation: a service account or a user.
-async fn find_creator(tx: &Tx, operation: &Operation) -> Result<Option<AuditCaller>, Error> {
-    let id = &operation.created_by;
-    for subject in [
-        Subject::service_account(id.clone()),
-        Subject::user(id.clone()),
-    ] {
-        let Some(target) = AuditTarget::of_subject(&subject) else {
-            continue;
-        };
-        if tx.find_audit_path(&target).await?.is_some() {
-            return Ok(Some(find_caller(tx, &subject).await?));
-        }
-    }
-    Ok(None)
-}
-
 fn render_error(error: &OperationError) -> AuditError {
     AuditError {
         code: error.code,
         message: error.message.clone(),
         status_bytes: error.status_bytes.clone(),
     }
-}
-
-/// Records a refused attempt, in a transaction of its own, as long as the budget of its caller
-/// reaches. What cannot be recorded is logged: the caller is refused all the same. It must run where
-/// it is not dropped with its call.
-pub async fn record_refusal(
-    hub: &Arc<Hub>,
-    call: &Arc<Call>,
-    attempt: Arc<Attempt>,
-    status: &Status,
-) {
-    call.audit_mark.set();
-    let caller = call.subject.as_ref();
-    if !hub.audit.admit_refusal(caller, hub.clock.now()) {
-        return;
-    }
-    let error = AuditError {
-        code: status.code() as i32,
-        message: status.message().to_owned(),
-        status_bytes: status.details().to_vec(),
-    };
-    let authorized = !matches!(
-        status.code(),
-        Code::PermissionDenied | Code::Unauthenticated
-    );
-    let wrong_fields = wrong_fields(status);
-    let inner_hub = Arc::clone(hub);
-    let inner_call = Arc::clone(call);
-    let written = hub
-        .store
-        .write(async move |tx: &Tx| {
-            let path = find_path(tx, &inner_call, &attempt).await?;
-            let mut details = details::of_path(&path);
-            details::add_common_password(&mut details, attempt.common_password);
-            let event = AuditEvent {
-                status: EventStatus::Error,
-                error: Some(error.clone()),
-                authorized,
-                path,
-                details: document::to_text(details),
-                request: document::shorten_refused(&attempt.request, &wrong_fields)?,
-                ..begin_event(&inner_hub, tx, Some(&inner_call), attempt.event_type).await?
-            };
-            insert(tx, &event).await
-        })
-        .await;
-    if let Err(error) = written {
-        call.audit_mark.clear();
-        tracing::error!(
-            request_id = call.request_id,
-            %error,
-            "a refused attempt is missing in the audit trail"
-        );
-    }
-}
-
-/// The fields whose values the hub refused.
-fn wrong_fields(status: &Status) -> Vec<String> {
-    let details = status.get_error_details();
-    let violations = details.bad_request().map(|bad| &bad.field_violations);
-    let fields = violations.into_iter().flatten();
-    fields.map(|violation| violation.field.clone()).collect()
-}
-
-/// Records an attempt that no handler saw to its end: of a stranger, one that the layers refused, or
-/// one whose caller went away before. The task goes on when nobody waits for it; `None` when there
-/// is nothing to record.
-pub fn record_unseen(hub: &Arc<Hub>, call: &Arc<Call>, status: Status) -> Option<JoinHandle<()>> {
-    let event_type = call
-        .method
-        .and_then(|method| find_event_type(method.path))
-        .filter(|_| !call.audit_mark.is_set())?;
-    let attempt = Arc::new(Attempt {
-        event_type,
-        request: document::to_text(Document::new()),
-        target: None,
-        is_about_caller: false,
-        common_password: None,
-    });
-    let (inner, call) = (Arc::clone(hub), Arc::clone(call));
-    Some(hub.calls.spawn(async move {
-        record_refusal(&inner, &call, attempt, &status).await;
-    }))
 }
 
 /// The error of an event in the form of the wire, with its details.
@@ -508,16 +289,4 @@ async fn begin_event(
         request: document::to_text(Document::new()),
         response: document::to_text(Document::new()),
     })
-}
-
-/// Where a call came from.
-fn find_origin(call: &Call) -> AuditOrigin {
-    AuditOrigin {
-        remote_address: call
-            .remote
-            .map_or_else(String::new, |remote| remote.ip().to_canonical().to_string()),
-        remote_port: call.remote.map_or(0, |remote| remote.port()),
-        user_agent: call.user_agent.clone(),
-        request_id: call.request_id.clone(),
-    }
 }

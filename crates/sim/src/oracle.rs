@@ -2,8 +2,8 @@
 //! promises that every run is held to.
 //!
 //! Invariant: nothing of the engine is used here, so that one mistake cannot hide the other.
-//! Deliberately absent: P3 (passwords), P7 (secrets) and P8 (memory), which the simulated parts do
-//! not touch.
+//! Deliberately absent: P3 (passwords), which is [`crate::password_oracle`]'s, P7 (secrets) and P8
+//! (memory), which the simulated parts do not touch.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

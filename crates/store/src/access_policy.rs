@@ -27,10 +27,7 @@ impl Listed for AccessPolicyBinding {
     }
 
     fn cursor(&self) -> Cursor {
-        Cursor {
-            created_at: self.created_at,
-            id: self.template.name().to_owned(),
-        }
+        Cursor::new(self.created_at, self.template.name())
     }
 }
 

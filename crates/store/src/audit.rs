@@ -58,10 +58,7 @@ impl Listed for AuditEvent {
     }
 
     fn cursor(&self) -> Cursor {
-        Cursor {
-            created_at: self.time,
-            id: self.id.to_string(),
-        }
+        Cursor::new(self.time, &self.id)
     }
 
     fn column(field: &str) -> Option<&'static str> {

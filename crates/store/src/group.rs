@@ -33,10 +33,7 @@ impl Listed for Group {
     }
 
     fn cursor(&self) -> Cursor {
-        Cursor {
-            created_at: self.created_at,
-            id: self.id.to_string(),
-        }
+        Cursor::new(self.created_at, &self.id)
     }
 
     fn column(field: &str) -> Option<&'static str> {

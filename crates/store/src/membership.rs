@@ -51,10 +51,7 @@ impl Listed for Membership {
     }
 
     fn cursor(&self) -> Cursor {
-        Cursor {
-            created_at: self.created_at,
-            id: self.user_id.to_string(),
-        }
+        Cursor::new(self.created_at, &self.user_id)
     }
 }
 
@@ -181,10 +178,7 @@ impl Listed for GroupOfUser {
     }
 
     fn cursor(&self) -> Cursor {
-        Cursor {
-            created_at: self.created_at,
-            id: self.group_id.to_string(),
-        }
+        Cursor::new(self.created_at, &self.group_id)
     }
 
     fn column(field: &str) -> Option<&'static str> {

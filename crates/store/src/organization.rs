@@ -30,10 +30,7 @@ impl Listed for Organization {
     }
 
     fn cursor(&self) -> Cursor {
-        Cursor {
-            created_at: self.created_at,
-            id: self.id.to_string(),
-        }
+        Cursor::new(self.created_at, &self.id)
     }
 
     fn column(field: &str) -> Option<&'static str> {

@@ -32,10 +32,7 @@ impl Listed for ServiceAccount {
     }
 
     fn cursor(&self) -> Cursor {
-        Cursor {
-            created_at: self.created_at,
-            id: self.id.to_string(),
-        }
+        Cursor::new(self.created_at, &self.id)
     }
 
     fn column(field: &str) -> Option<&'static str> {
@@ -75,10 +72,7 @@ impl Listed for ServiceAccountKey {
     }
 
     fn cursor(&self) -> Cursor {
-        Cursor {
-            created_at: self.created_at,
-            id: self.id.to_string(),
-        }
+        Cursor::new(self.created_at, &self.id)
     }
 }
 

@@ -41,10 +41,7 @@ impl Listed for SyncSession {
     }
 
     fn cursor(&self) -> Cursor {
-        Cursor {
-            created_at: self.created_at,
-            id: self.id.to_string(),
-        }
+        Cursor::new(self.created_at, &self.id)
     }
 }
 

@@ -59,10 +59,7 @@ impl Listed for Userpool {
     }
 
     fn cursor(&self) -> Cursor {
-        Cursor {
-            created_at: self.created_at,
-            id: self.id.to_string(),
-        }
+        Cursor::new(self.created_at, &self.id)
     }
 
     fn column(field: &str) -> Option<&'static str> {

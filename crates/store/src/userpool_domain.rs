@@ -35,10 +35,7 @@ impl Listed for UserpoolDomain {
     }
 
     fn cursor(&self) -> Cursor {
-        Cursor {
-            created_at: self.created_at,
-            id: self.name.to_string(),
-        }
+        Cursor::new(self.created_at, &self.name)
     }
 
     fn column(field: &str) -> Option<&'static str> {

@@ -1,30 +1,27 @@
 //! The exchange of tokens and the sealing, by the library `sspi`.
 //!
-//! Invariants: the library is given checked bytes only; a panic of it is an error of this context;
-//! its only way to the network is our own exchange with the configured key distribution centres.
-//! Deliberately absent: which bytes of a packet are sealed (the callers know).
+//! Invariants: the library is given checked bytes only; its only way to the network is our own
+//! exchange with the configured key distribution centres. Deliberately absent: which bytes of a
+//! packet are sealed (the callers know).
 
 use std::net::IpAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use picky_krb::crypto::CipherSuite;
 use rollcall_kit::clock::{Clock, SystemClock};
 use rollcall_kit::secret::SecretBytes;
-use sspi::builders::{AcquireCredentialsHandle, WithoutCredentialUse};
 use sspi::credssp::SspiContext;
 use sspi::generator::GeneratorState;
-use sspi::ntlm::NtlmConfig;
 use sspi::{
-    AuthIdentity, BufferType, ClientRequestFlags, CredentialUse, Credentials, CredentialsBuffers,
-    DataRepresentation, EncryptionFlags, Kerberos, KerberosConfig, KeytabIdentity, Negotiate,
-    NegotiateConfig, NetworkRequest, Ntlm, SecurityBuffer, SecurityBufferFlags, SecurityBufferRef,
-    SecurityStatus, Sspi, SspiImpl, Username,
+    BufferType, CredentialsBuffers, DataRepresentation, EncryptionFlags, NetworkRequest,
+    SecurityBuffer, SecurityBufferRef, SecurityStatus, Sspi, SspiImpl,
 };
 use zeroize::{Zeroize, Zeroizing};
 
 use super::error::SecurityError;
 use super::kdc::{self, Kdc};
+use super::library::{
+    self, DURING, KDC_MARK, acquire, forged, guarded, library_error, packet, requirements,
+};
 use super::refusal::{self, KdcRefusal, KdcRequest, KrbError};
 use super::wrap_token::{self, Opener};
 use super::{Credential, Mechanism, Purpose, SecurityOptions};
@@ -34,11 +31,6 @@ const KDC_REQUESTS_MAX: usize = 8;
 /// Larger than any: the largest are tickets of accounts in a thousand groups.
 const TOKEN_BYTES_MAX: usize = 1 << 16;
 const NTLM_SIGNATURE_BYTES: usize = 16;
-/// Of what the library says; some of it comes from the other side.
-const REASON_CHARACTERS_MAX: usize = 200;
-/// What the library is told instead of an address, so that a referral to another realm shows.
-const KDC_MARK: &str = "kdc.invalid";
-const DURING: &str = "signing in to the domain controller";
 
 /// One leg of the exchange.
 #[derive(Debug)]
@@ -99,7 +91,7 @@ impl SecContext {
             });
         }
         let (library, credentials) = guarded(|| {
-            let mut library = library(options)?;
+            let mut library = library::start(options)?;
             let credentials = acquire(&mut library, options)?;
             Ok((library, credentials))
         })?;
@@ -433,123 +425,6 @@ impl Parties {
             status: refusal.status,
             clock_ahead_seconds: refusal.server_time.map(ahead_seconds),
         }))
-    }
-}
-
-fn library(options: &SecurityOptions) -> sspi::Result<SspiContext> {
-    let computer = || options.computer.clone();
-    let kerberos = || KerberosConfig::new_with_kdc_url(&format!("tcp://{KDC_MARK}:88"), computer());
-    // Named with their opposites: the library must not choose.
-    let negotiate = |config, packages: &str| {
-        Negotiate::new_client(NegotiateConfig::new(
-            config,
-            Some(packages.to_owned()),
-            computer(),
-        ))
-    };
-    Ok(match options.mechanism {
-        Mechanism::Ntlm => SspiContext::Ntlm(Ntlm::with_config(NtlmConfig::new(computer()))),
-        Mechanism::Kerberos => SspiContext::Kerberos(Kerberos::new_client_from_config(kerberos())?),
-        Mechanism::SpnegoKerberos => {
-            SspiContext::Negotiate(negotiate(Box::new(kerberos()), "kerberos,!ntlm,!pku2u")?)
-        }
-        Mechanism::SpnegoNtlm => SspiContext::Negotiate(negotiate(
-            Box::new(NtlmConfig::new(computer())),
-            "!kerberos,ntlm,!pku2u",
-        )?),
-    })
-}
-
-fn acquire(
-    library: &mut SspiContext,
-    options: &SecurityOptions,
-) -> sspi::Result<Option<CredentialsBuffers>> {
-    let name = |user: &str, domain: &str| {
-        Username::new(user, Some(domain))
-            .map_err(|error| sspi::Error::new(sspi::ErrorKind::InvalidParameter, error.to_string()))
-    };
-    let credentials = match &options.credential {
-        Credential::Password {
-            domain,
-            user,
-            password,
-        } => {
-            // Kerberos asks in the realm; NTLM wants the NetBIOS name.
-            let domain = match options.mechanism.is_kerberos() {
-                true => &options.realm,
-                false => domain,
-            };
-            Credentials::AuthIdentity(AuthIdentity {
-                username: name(user, domain)?,
-                password: password.expose().to_owned().into(),
-            })
-        }
-        Credential::Keytab(key) => Credentials::Keytab(KeytabIdentity {
-            principal: name(&key.principal, &key.realm)?,
-            key: key.key.expose().to_vec().into(),
-            key_enctype: CipherSuite::Aes256CtsHmacSha196,
-        }),
-    };
-    let acquired = AcquireCredentialsHandle::<'_, _, _, WithoutCredentialUse>::new()
-        .with_auth_data(&credentials)
-        .with_credential_use(CredentialUse::Outbound)
-        .execute(library)?;
-    Ok(acquired.credentials_handle)
-}
-
-fn requirements(purpose: Purpose) -> ClientRequestFlags {
-    let common = ClientRequestFlags::MUTUAL_AUTH
-        | ClientRequestFlags::INTEGRITY
-        | ClientRequestFlags::CONFIDENTIALITY
-        | ClientRequestFlags::SEQUENCE_DETECT
-        | ClientRequestFlags::REPLAY_DETECT;
-    match purpose {
-        Purpose::Rpc => common | ClientRequestFlags::USE_DCE_STYLE,
-        Purpose::Ldap => common,
-    }
-}
-
-/// Head and trailer are signed, the body is sealed, the token is written or read.
-fn packet<'a>(
-    head: &'a mut [u8],
-    body: &'a mut [u8],
-    trailer: &'a mut [u8],
-    token: &'a mut [u8],
-) -> [SecurityBufferRef<'a>; 4] {
-    let signed = SecurityBufferFlags::SECBUFFER_READONLY_WITH_CHECKSUM;
-    [
-        SecurityBufferRef::data_buf(head).with_flags(signed),
-        SecurityBufferRef::data_buf(body),
-        SecurityBufferRef::data_buf(trailer).with_flags(signed),
-        SecurityBufferRef::token_buf(token),
-    ]
-}
-
-/// A call of the library; bytes of the network may make it panic, which must not stop anything else.
-fn guarded<T>(call: impl FnOnce() -> sspi::Result<T>) -> Result<T, SecurityError> {
-    match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(result) => result.map_err(|error| library_error(&error)),
-        Err(_) => Err(SecurityError::Exchange {
-            during: DURING,
-            why: "the other side sent what cannot be understood".to_owned(),
-        }),
-    }
-}
-
-/// The same for opening: whatever fails there, the message is not authentic.
-fn forged<T>(call: impl FnOnce() -> sspi::Result<T>) -> Result<T, SecurityError> {
-    guarded(call).map_err(|_| SecurityError::Forged("its signature or its number is wrong"))
-}
-
-fn library_error(error: &sspi::Error) -> SecurityError {
-    let reason: String = error
-        .description
-        .chars()
-        .take(REASON_CHARACTERS_MAX)
-        .collect();
-    SecurityError::Exchange {
-        during: DURING,
-        why: format!("{:?}: {reason}", error.error_type),
     }
 }
 

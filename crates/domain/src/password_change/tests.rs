@@ -1,37 +1,20 @@
 use super::*;
 use crate::access::{ResourceRef, Subject};
-use crate::dns_name::DnsName;
 use crate::sync_settings::{SyncFilter, SyncSettingsInput};
-use crate::user::{Actor, NewUser, Profile};
+use crate::user::sample;
+use crate::user::{Actor, NewUser};
 use crate::userpool::{UserSettings, UserpoolInput};
-use crate::userpool_domain::UserpoolDomain;
 use rollcall_kit::secret::SecretString;
 use rollcall_kit::timestamp::Span;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_000_000_000);
 
 fn user(external_id: &str) -> User {
-    let name = DnsName::parse("domain", "corp.example").unwrap();
-    let domain = UserpoolDomain::built_in("pool1".into(), name, NOW);
     let new = NewUser {
-        username: "ann@corp.example".into(),
-        profile: Profile {
-            full_name: "Ann".into(),
-            ..Profile::default()
-        },
         external_id: external_id.into(),
         ..NewUser::default()
     };
-    let actor = Actor::Administrator;
-    User::create(
-        "pool1".into(),
-        Some(&domain),
-        new,
-        actor,
-        "aje1".into(),
-        NOW,
-    )
-    .unwrap()
+    sample::ann(new, NOW)
 }
 
 fn pool(allow_edit_self_password: bool) -> Userpool {

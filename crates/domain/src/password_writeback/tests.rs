@@ -105,7 +105,7 @@ fn check_settled(
     let told = match waiting.settle(present.as_ref(), found, "new".into(), at(150)) {
         Settled::Replaced(password) => {
             assert_eq!(password.id.as_str(), "new");
-            assert_eq!(password.created_at, Some(at(100)));
+            assert_eq!(password.created_at, Some(Timestamp::from_micros(1_000_001)));
             assert_eq!(password.stored_at, at(150));
             assert_eq!(password.kind, kind);
             assert_eq!(password.expires_at, waiting.expires_at());
@@ -185,6 +185,43 @@ fn the_newest_password_of_the_directory_stays() {
         Overtaken,
         "unchanged",
     );
+}
+
+#[track_caller]
+fn check_date(present: Option<Password>, expected: i64) {
+    let waiting = PasswordWriteback {
+        created_at: at(1_000),
+        ..pending(PasswordKind::Permanent)
+    };
+    match waiting.settle(present.as_ref(), Arrival::Awaited, "new".into(), at(1_050)) {
+        Settled::Replaced(password) => {
+            let expected = Timestamp::from_micros(expected);
+            assert_eq!(password.created_at, Some(expected));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_directory_whose_clock_is_behind_can_still_set_a_newer_one() {
+    let set_at = |seconds| {
+        Some(Password {
+            created_at: Some(at(seconds)),
+            ..stored("old", PasswordKind::Permanent)
+        })
+    };
+    check_date(None, 700_000_000);
+    check_date(set_at(1), 700_000_000);
+    check_date(set_at(699), 700_000_000);
+    // What was there before stays older, also with a clock that is ahead.
+    check_date(set_at(700), 700_000_001);
+    check_date(set_at(800), 800_000_001);
+    check_date(set_at(1_200), 1_200_000_001);
+    let undated = Password {
+        created_at: None,
+        ..stored("old", PasswordKind::Permanent)
+    };
+    check_date(Some(undated), 700_000_000);
 }
 
 #[test]

@@ -63,52 +63,8 @@ pub fn to_text(document: Document) -> String {
     to_text_within(document, limits::AUDIT_DOCUMENT_BYTES_MAX)
 }
 
-/// The text of the request of a refused attempt, without the `wrong_fields`, and cut like [`to_text`]
-/// does it, but to less. Nobody knows what a value is that broke the rule of its field: people type
-/// passwords where logins belong.
-///
-/// # Errors
-/// `Internal` when `text` was not written by [`to_text`].
-pub fn shorten_refused(text: &str, wrong_fields: &[String]) -> Result<String, Error> {
-    let bytes_max = limits::AUDIT_REFUSED_REQUEST_BYTES_MAX;
-    if text.len() <= bytes_max && wrong_fields.is_empty() {
-        return Ok(text.to_owned());
-    }
-    let mut document = parse(text)?;
-    // The others are only counted in the answer.
-    if wrong_fields.len() >= limits::VIOLATIONS_SHOWN_MAX {
-        document.clear();
-    }
-    for field in wrong_fields {
-        remove_field(&mut document, field);
-    }
-    Ok(to_text_within(document, bytes_max))
-}
-
-/// Removes the field `path`, such as `password_spec.password`; of a list, all of it.
-fn remove_field(document: &mut Document, path: &str) {
-    let end = path.find(['.', '[']).unwrap_or(path.len());
-    let (name, rest) = path.split_at(end);
-    let name = json_name(name);
-    match (document.get_mut(&name), rest.strip_prefix('.')) {
-        (Some(Value::Object(inner)), Some(rest)) => remove_field(inner, rest),
-        _ => drop(document.remove(&name)),
-    }
-}
-
-/// The name of a field in canonical JSON.
-fn json_name(name: &str) -> String {
-    let mut words = name.split('_');
-    let mut json = words.next().unwrap_or_default().to_owned();
-    for word in words {
-        let mut letters = word.chars();
-        json.extend(letters.next().map(|first| first.to_ascii_uppercase()));
-        json.push_str(letters.as_str());
-    }
-    json
-}
-
-fn to_text_within(mut document: Document, bytes_max: usize) -> String {
+/// The text of a document within so many bytes.
+pub(super) fn to_text_within(mut document: Document, bytes_max: usize) -> String {
     let text = write(&document);
     if text.len() <= bytes_max {
         return text;
@@ -186,32 +142,5 @@ fn clear_inner(value: &mut Field) {
             .iter_mut()
             .for_each(|(_, value): (&MapKey, &mut Field)| clear_inner(value)),
         _ => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_wrong_is_left_out_wherever_it_is() {
-        let text =
-            r#"{"fullName":"a","hash":{"createdAt":"b","passwordHashType":"c"},"ids":["d"]}"#;
-        let check = |wrong: &[&str], left: &str| {
-            let wrong: Vec<_> = wrong.iter().map(|&field| field.to_owned()).collect();
-            assert_eq!(shorten_refused(text, &wrong).unwrap(), left);
-        };
-        check(&[], text);
-        check(
-            &["full_name", "hash.password_hash_type", "ids[0]"],
-            r#"{"hash":{"createdAt":"b"}}"#,
-        );
-        let without_hash = r#"{"fullName":"a","ids":["d"]}"#;
-        check(&["hash"], without_hash);
-        check(
-            &["ключ.x", "", "ids.x", "hash", "none"],
-            r#"{"fullName":"a"}"#,
-        );
-        check(&["x"; limits::VIOLATIONS_SHOWN_MAX], "{}");
     }
 }

@@ -6,13 +6,14 @@
 use std::sync::Arc;
 
 use rollcall_domain::access::Subject;
-use rollcall_domain::audit::{AuditError, AuditEvent, AuditTarget, EventStatus};
+use rollcall_domain::audit::{AuditEvent, AuditTarget, EventStatus};
 use rollcall_domain::id::UserId;
 use rollcall_store::Tx;
 use tonic::Status;
 
 use super::document::{self, Document};
-use super::{Attempt, begin_event, details, find_path, insert};
+use super::refusal::render_refusal;
+use super::{Attempt, begin_event, details, find_path, insert, refused_request};
 use crate::call::Call;
 use crate::error::Error;
 use crate::hub::Hub;
@@ -62,15 +63,11 @@ pub async fn record_failure(
     details.insert("reason".to_owned(), reason.into());
     let event = AuditEvent {
         status: EventStatus::Error,
-        error: Some(AuditError {
-            code: status.code() as i32,
-            message: status.message().to_owned(),
-            status_bytes: status.details().to_vec(),
-        }),
+        error: Some(render_refusal(status)),
         authorized: false,
         path,
         details: document::to_text(details),
-        request: document::shorten_refused(&attempt.request, &[])?,
+        request: refused_request::shorten(&attempt.request, &[])?,
         ..begin_event(hub, tx, Some(call), attempt.event_type).await?
     };
     insert(tx, &event).await

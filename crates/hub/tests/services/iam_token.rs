@@ -17,16 +17,20 @@ fn jwt(text: &str) -> iam::CreateIamTokenRequest {
     }
 }
 
+/// A token for the key that `init` made.
+async fn token_of_key(hub: &Harness) -> iam::CreateIamTokenResponse {
+    let key = ServiceAccountKey::read(&hub.made.key).unwrap();
+    let signed = key.sign(hub.clock.now()).unwrap();
+    hub.anonymous()
+        .call("IamTokenService/Create", &jwt(signed.expose()))
+        .await
+        .unwrap()
+}
+
 #[tokio::test]
 async fn a_token_has_the_known_form_and_ends_after_twelve_hours() {
     let hub = Harness::start().await;
-    let key = ServiceAccountKey::read(&hub.made.key).unwrap();
-    let signed = key.sign(hub.clock.now()).unwrap();
-    let token: iam::CreateIamTokenResponse = hub
-        .anonymous()
-        .call("IamTokenService/Create", &jwt(signed.expose()))
-        .await
-        .unwrap();
+    let token = token_of_key(&hub).await;
     let parts: Vec<_> = token.iam_token.split('.').collect();
     assert_eq!((parts[0], parts[2].len(), parts.len()), ("t1", 86, 3));
     assert!(
@@ -100,13 +104,7 @@ async fn other_identities_are_refused_by_name() {
 #[tokio::test]
 async fn the_token_is_not_in_the_database() {
     let hub = Harness::start().await;
-    let key = ServiceAccountKey::read(&hub.made.key).unwrap();
-    let signed = key.sign(hub.clock.now()).unwrap();
-    let token: iam::CreateIamTokenResponse = hub
-        .anonymous()
-        .call("IamTokenService/Create", &jwt(signed.expose()))
-        .await
-        .unwrap();
+    let token = token_of_key(&hub).await;
     let secret = token.iam_token.rsplit('.').next().unwrap().to_owned();
     let path = hub.data().path().to_owned();
     let hub_alive = Arc::clone(&hub.running.hub);

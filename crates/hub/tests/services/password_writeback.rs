@@ -2,12 +2,11 @@
 
 mod agent;
 mod answer;
+mod hash;
 mod replicas;
 mod stream;
 
 use rollcall_domain::access::Subject;
-use rollcall_domain::id::UserId;
-use rollcall_hub::sign_in::{Verdict, verify_password};
 use rollcall_kit::secret::SecretString;
 use rollcall_kit::timestamp::Span;
 use rollcall_proto::idp::create_user_request::Credentials;
@@ -16,11 +15,10 @@ use rollcall_proto::operation::{CancelOperationRequest, GetOperationRequest, Ope
 use rollcall_proto::{idp, rpc};
 use tonic::{Code, Status};
 
+use super::password_change::{FIRST, SECOND, is_right, own, spec};
 use crate::harness::{Caller, Harness, expect};
 use agent::Agent;
 
-const FIRST: &str = "Correct horse 7";
-const SECOND: &str = "Staple & battery 8";
 const THIRD: &str = "Paper * scissors 9";
 
 /// A hub whose pool writes passwords back, with the user `ann` of the directory.
@@ -153,24 +151,7 @@ impl World {
     }
 
     async fn is_right(&self, password: &str) -> bool {
-        let secret = SecretString::new(password.into());
-        let id = UserId::from(self.ann_id.as_str());
-        let verdict = verify_password(&self.hub.running.hub, &id, secret).await;
-        verdict.unwrap() == Verdict::Right
-    }
-}
-
-fn spec(password: &str) -> Option<idp::PasswordSpec> {
-    Some(idp::PasswordSpec {
-        password: password.into(),
-        generation_proof: String::new(),
-    })
-}
-
-fn own(new: &str, old: &str) -> idp::SetOwnPasswordRequest {
-    idp::SetOwnPasswordRequest {
-        password_spec: spec(new),
-        old_password: old.into(),
+        is_right(&self.hub, &self.ann_id, password).await
     }
 }
 
@@ -268,86 +249,6 @@ async fn an_own_change_waits_for_the_directory() {
     };
     let refused = other.refused("OperationService/Get", &get).await;
     expect(&refused, Code::Unauthenticated, "UNAUTHENTICATED");
-}
-
-#[tokio::test]
-async fn the_hash_that_the_directory_sends_afterwards_is_the_same() {
-    let world = World::start().await;
-    let mut agent = world.subscribe("agent-1").await;
-    world.change_own().await;
-    let change = agent.next().await.unwrap();
-    world.commit(&world.answer(&change)).await.unwrap();
-    let before = stored_id(&world).await;
-    import(&world, SECOND, 30).await;
-    assert_eq!(stored_id(&world).await, before);
-    // An older one does not come back, a later one counts.
-    import(&world, FIRST, -30).await;
-    assert!(world.is_right(SECOND).await);
-    import(&world, THIRD, 60).await;
-    assert!(world.is_right(THIRD).await);
-}
-
-/// The directory sends the hash of `password`, set there `seconds` from now.
-async fn import(world: &World, password: &str, seconds: i64) {
-    use rollcall_kit::clock::Clock as _;
-    let set_at = world.hub.clock.now().plus(Span::seconds(seconds));
-    let request = idp::SetPasswordHashRequest {
-        user_id: world.ann_id.clone(),
-        hash: Some(idp::PasswordHash {
-            password_hash: nt_hex(password),
-            password_hash_type: idp::password_hash::PasswordHashType::AdMd4.into(),
-            created_at: Some(rollcall_hub::wire::render_timestamp(set_at)),
-        }),
-        need_change: false,
-    };
-    let _: Operation = world
-        .hub
-        .administrator
-        .call("UserService/SetPasswordHash", &request)
-        .await
-        .unwrap();
-}
-
-async fn stored_id(world: &World) -> String {
-    let id = UserId::from(world.ann_id.as_str());
-    let store = &world.hub.running.hub.store;
-    let found = store
-        .read(async move |tx: &rollcall_store::Tx| tx.find_password(&id).await)
-        .await
-        .unwrap();
-    found.unwrap().id.into_string()
-}
-
-#[tokio::test]
-async fn the_hash_may_come_before_the_commit() {
-    let world = World::start().await;
-    let mut agent = world.subscribe("agent-1").await;
-    let operation = world.change_own().await;
-    let change = agent.next().await.unwrap();
-    import(&world, SECOND, 1).await;
-    let echoed = stored_id(&world).await;
-    // Whoever asked for the change stays signed in.
-    world.hub.advance(Span::seconds(6));
-    assert!(!world.operation(&world.ann, &operation.id).await.done);
-    world.commit(&world.answer(&change)).await.unwrap();
-    let ended = world.operation(&world.ann, &operation.id).await;
-    assert!(is_response(&ended, "SetOwnPasswordResponse"));
-    assert_eq!(stored_id(&world).await, echoed);
-}
-
-#[tokio::test]
-async fn a_later_password_of_the_directory_is_not_overtaken_by_the_commit() {
-    let world = World::start().await;
-    let mut agent = world.subscribe("agent-1").await;
-    let operation = world.change_own().await;
-    let change = agent.next().await.unwrap();
-    import(&world, THIRD, 2).await;
-    world.commit(&world.answer(&change)).await.unwrap();
-    assert!(world.is_right(THIRD).await);
-    let ended = world
-        .operation(&world.hub.administrator, &operation.id)
-        .await;
-    assert!(is_response(&ended, "SetOwnPasswordResponse"));
 }
 
 #[tokio::test]

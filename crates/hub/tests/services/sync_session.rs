@@ -1,18 +1,16 @@
-use rollcall_domain::id::{SessionId, UserId};
-use rollcall_domain::password::{Password, StoredForm};
-use rollcall_kit::secret::SecretBytes;
+//! Sessions of agents over their whole life, apart from what the hub still does after their close.
+
 use rollcall_kit::timestamp::Span;
 use rollcall_proto::idp;
 use rollcall_proto::idp::open_session_response::SessionInfo;
 use rollcall_proto::idp::{OpenSessionResult, SessionStatus, SessionType, SyncMode};
-use rollcall_store::Tx;
 use tonic::{Code, Status};
 
-use crate::harness::{Caller, Harness, expect, expect_field, nt};
+use crate::harness::{Caller, Harness, expect, expect_field};
 
 const SERVICE: &str = "SynchronizationSessionService";
 
-fn session(response: &idp::OpenSessionResponse) -> idp::SynchronizationSession {
+pub(super) fn session(response: &idp::OpenSessionResponse) -> idp::SynchronizationSession {
     match &response.session_info {
         Some(SessionInfo::OpenedSession(session)) => session.clone(),
         other => panic!("no session: {other:?}"),
@@ -29,7 +27,7 @@ async fn heartbeat(caller: &Caller, id: &str) -> Result<(), Status> {
     Ok(())
 }
 
-async fn close(
+pub(super) async fn close(
     caller: &Caller,
     id: &str,
     failure: Option<&str>,
@@ -44,7 +42,7 @@ async fn close(
     Ok(session)
 }
 
-async fn get(caller: &Caller, id: &str) -> Result<idp::SynchronizationSession, Status> {
+pub(super) async fn get(caller: &Caller, id: &str) -> Result<idp::SynchronizationSession, Status> {
     let request = idp::GetSessionRequest {
         session_id: id.into(),
     };
@@ -291,43 +289,6 @@ async fn a_stored_token_makes_the_next_run_a_delta() {
 }
 
 #[tokio::test]
-async fn a_session_waits_for_its_hashes_to_be_strengthened() {
-    let hub = Harness::start().await;
-    hub.without_transcript("a job beside the calls decides how often they ask");
-    let agent = hub.agent().await;
-    let user_id = hub.create_user("ann").await;
-    let opened = session(
-        &hub.open(&agent, "agent-1", SessionType::AdPasswordHash)
-            .await,
-    );
-    let fenced = agent.with("x-sync-session-id", &opened.session_id);
-    let request = idp::SetPasswordHashRequest {
-        user_id,
-        hash: Some(nt("00000000000000000000000000000001")),
-        need_change: false,
-    };
-    let _: (idp::SetPasswordHashMetadata, ()) = fenced
-        .change("UserService/SetPasswordHash", &request)
-        .await
-        .unwrap();
-    let closed = close(&agent, &opened.session_id, None).await.unwrap();
-    // The job may have been faster than this call.
-    assert!(
-        [SessionStatus::Pending, SessionStatus::Completed].contains(&closed.status()),
-        "{closed:?}"
-    );
-    let mut seen = closed;
-    for _ in 0..600 {
-        if seen.status() == SessionStatus::Completed {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        seen = get(&agent, &opened.session_id).await.unwrap();
-    }
-    assert_eq!(seen.status(), SessionStatus::Completed);
-}
-
-#[tokio::test]
 async fn sessions_are_listed_newest_first_and_filtered() {
     let hub = Harness::start().await;
     let agent = hub.agent().await;
@@ -450,58 +411,6 @@ async fn bad_requests_name_their_field() {
         let status = get(&stranger, id).await.unwrap_err();
         expect(&status, Code::PermissionDenied, "PERMISSION_DENIED");
     }
-}
-
-#[tokio::test]
-async fn a_hash_that_does_not_open_fails_its_session() {
-    let hub = Harness::start().await;
-    hub.without_transcript("a job beside the calls decides how often they ask");
-    let ann = hub.create_user("ann").await;
-    let opened = session(
-        &hub.open(&hub.administrator, "agent-1", SessionType::AdPasswordHash)
-            .await,
-    );
-    let id = opened.session_id.as_str();
-    let (user_id, session_id) = (UserId::from(ann.as_str()), SessionId::from(id));
-    hub.running
-        .hub
-        .store
-        .write(async move |tx: &Tx| {
-            let imported = tx.find_password(&user_id).await?.expect("a password");
-            let damaged = Password {
-                id: "aje0damaged".into(),
-                form: StoredForm::SealedNtHash(SecretBytes::new(vec![1; 45])),
-                session_id: Some(session_id.clone()),
-                ..imported
-            };
-            tx.save_password(&damaged).await
-        })
-        .await
-        .unwrap();
-    close(&hub.administrator, id, None).await.unwrap();
-    hub.running.hub.sealed_hash_arrived.notify_one();
-    let mut found = get(&hub.administrator, id).await.unwrap();
-    for _ in 0..600 {
-        if found.status() != SessionStatus::Pending {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        found = get(&hub.administrator, id).await.unwrap();
-    }
-    assert_eq!(found.status(), SessionStatus::Failed);
-    assert!(found.fail_reason.contains("sealing key"), "{found:?}");
-
-    // The next import takes the place of the damaged one.
-    let set = idp::SetPasswordHashRequest {
-        user_id: ann,
-        hash: Some(nt("8846f7eaee8fb117ad06bdd830b7586c")),
-        need_change: false,
-    };
-    let _: (idp::SetPasswordHashMetadata, ()) = hub
-        .administrator
-        .change("UserService/SetPasswordHash", &set)
-        .await
-        .unwrap();
 }
 
 #[tokio::test]

@@ -1,0 +1,83 @@
+//! The hash that the directory sends beside the commit: the same password is not two.
+
+use rollcall_domain::id::PasswordId;
+use rollcall_kit::timestamp::Span;
+use rollcall_proto::idp;
+use rollcall_proto::operation::Operation;
+
+use super::super::password_change::stored;
+use super::{FIRST, SECOND, THIRD, World, is_response, nt_hex};
+
+#[tokio::test]
+async fn the_hash_that_the_directory_sends_afterwards_is_the_same() {
+    let world = World::start().await;
+    let mut agent = world.subscribe("agent-1").await;
+    world.change_own().await;
+    let change = agent.next().await.unwrap();
+    world.commit(&world.answer(&change)).await.unwrap();
+    let before = stored_id(&world).await;
+    import(&world, SECOND, 30).await;
+    assert_eq!(stored_id(&world).await, before);
+    // An older one does not come back, a later one counts.
+    import(&world, FIRST, -30).await;
+    assert!(world.is_right(SECOND).await);
+    import(&world, THIRD, 60).await;
+    assert!(world.is_right(THIRD).await);
+}
+
+/// The directory sends the hash of `password`, set there `seconds` from now.
+async fn import(world: &World, password: &str, seconds: i64) {
+    use rollcall_kit::clock::Clock as _;
+    let set_at = world.hub.clock.now().plus(Span::seconds(seconds));
+    let request = idp::SetPasswordHashRequest {
+        user_id: world.ann_id.clone(),
+        hash: Some(idp::PasswordHash {
+            password_hash: nt_hex(password),
+            password_hash_type: idp::password_hash::PasswordHashType::AdMd4.into(),
+            created_at: Some(rollcall_hub::wire::render_timestamp(set_at)),
+        }),
+        need_change: false,
+    };
+    let _: Operation = world
+        .hub
+        .administrator
+        .call("UserService/SetPasswordHash", &request)
+        .await
+        .unwrap();
+}
+
+async fn stored_id(world: &World) -> PasswordId {
+    stored(&world.hub, &world.ann_id).await.id
+}
+
+#[tokio::test]
+async fn the_hash_may_come_before_the_commit() {
+    let world = World::start().await;
+    let mut agent = world.subscribe("agent-1").await;
+    let operation = world.change_own().await;
+    let change = agent.next().await.unwrap();
+    import(&world, SECOND, 1).await;
+    let echoed = stored_id(&world).await;
+    // Whoever asked for the change stays signed in.
+    world.hub.advance(Span::seconds(6));
+    assert!(!world.operation(&world.ann, &operation.id).await.done);
+    world.commit(&world.answer(&change)).await.unwrap();
+    let ended = world.operation(&world.ann, &operation.id).await;
+    assert!(is_response(&ended, "SetOwnPasswordResponse"));
+    assert_eq!(stored_id(&world).await, echoed);
+}
+
+#[tokio::test]
+async fn a_later_password_of_the_directory_is_not_overtaken_by_the_commit() {
+    let world = World::start().await;
+    let mut agent = world.subscribe("agent-1").await;
+    let operation = world.change_own().await;
+    let change = agent.next().await.unwrap();
+    import(&world, THIRD, 2).await;
+    world.commit(&world.answer(&change)).await.unwrap();
+    assert!(world.is_right(THIRD).await);
+    let ended = world
+        .operation(&world.hub.administrator, &operation.id)
+        .await;
+    assert!(is_response(&ended, "SetOwnPasswordResponse"));
+}
