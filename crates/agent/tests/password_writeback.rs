@@ -116,9 +116,8 @@ async fn passwords_arrive_in_the_directory_and_at_the_hub() {
     assert!(enters(&world.dc, "boris", THIRD).await);
     assert_eq!(sign_in(&world, "boris", THIRD).await, Entry::In);
 
-    let shown_now = shown(&config);
-    assert_eq!(shown_now["phase"], "working", "{shown_now:#}");
-    assert_eq!(shown_now["written"], 4, "{shown_now:#}");
+    wait_counted(&config, "written", 4).await;
+    assert_eq!(shown(&config)["phase"], "working");
     let text = world.agent(&config, &["status"]).await;
     let text = String::from_utf8(text.stdout).unwrap();
     assert!(text.contains("password_writeback: working"), "{text}");
@@ -249,6 +248,7 @@ async fn at_16_what_the_directory_refuses_is_told_and_changes_nothing() {
     for name in people {
         assert_eq!(sign_in(&world, name, FIRST).await, Entry::In, "{name}");
     }
+    wait_counted(&config, "pending", 0).await;
     let shown_now = shown(&config);
     assert_eq!(shown_now["written"], 0, "{shown_now:#}");
     let counted = &shown_now["refused"];
@@ -281,11 +281,8 @@ async fn more_people_than_are_served_at_once_are_all_served() {
     for name in &people {
         assert!(enters(&world.dc, name, SECOND).await, "{name}");
     }
-    wait_for("nothing is in work", &config, async || {
-        let now = shown(&config);
-        now["pending"] == 0 && now["written"] == people.len()
-    })
-    .await;
+    wait_counted(&config, "written", people.len()).await;
+    wait_counted(&config, "pending", 0).await;
     assert_eq!(agent.terminate().await, Some(0), "{}", log_of(&config));
 }
 

@@ -356,7 +356,7 @@ async fn what_the_hub_was_told_too_late_comes_with_the_hashes() {
     })
     .await;
     wait_for("nothing is left", &config, async || notes(&config) == "{}").await;
-    assert_eq!(shown(&config)["commit_failures"], 1);
+    wait_counted(&config, "commit_failures", 1).await;
     assert!(enters(&world.dc, "anna", SECOND).await);
     assert_eq!(sign_in(&world, "anna", FIRST).await, Entry::In);
     world.run(&world.configure("", &drsr(&world))).await;
@@ -379,7 +379,7 @@ async fn two_processes_with_one_agent_id_are_told_apart_and_do_not_take_turns() 
     let anna = signed_in(&world, "anna", FIRST).await;
     let begun = change_own(&anna, FIRST, SECOND).await;
     ended(&anna, begun).await.unwrap();
-    assert_eq!(shown(second)["written"], 1);
+    wait_counted(second, "written", 1).await;
     assert_eq!(one.terminate().await, Some(0), "{}", log_of(first));
     assert_eq!(other.terminate().await, Some(0), "{}", log_of(second));
 }

@@ -141,6 +141,12 @@ pub fn shown(config: &Path) -> Json {
     status["password_writeback"].clone()
 }
 
+/// Waits until an agent shows this number; it counts when the hub has answered, a moment after the
+/// operation has ended.
+pub async fn wait_counted(config: &Path, what: &str, number: usize) {
+    wait_for(what, config, async || shown(config)[what] == number).await;
+}
+
 /// What the agent noted of the operations it works on.
 pub fn notes(config: &Path) -> String {
     std::fs::read_to_string(config.with_file_name("password_writeback.json")).unwrap_or_default()
