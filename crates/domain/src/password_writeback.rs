@@ -119,7 +119,7 @@ pub enum Answered {
 /// How the password of a user stands to the one that the directory accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {
-    /// It is still the one that was to be replaced, or another one that is older than the change.
+    /// It is still the one that was to be replaced.
     Awaited,
     /// The accepted one is stored already: the directory sent its hash first.
     Came,
@@ -189,18 +189,14 @@ impl PasswordWriteback {
     }
 
     /// How the stored password `present` stands to this change; `same` is a password that was found
-    /// to be the accepted one. One that the directory dates before the change came late: it may be
-    /// the echo of the change before.
+    /// to be the accepted one.
     #[must_use]
     pub fn arrival(&self, present: Option<&Password>, same: Option<&PasswordId>) -> Arrival {
-        let id = present.map(|present| &present.id);
-        let dated = present.and_then(|present| present.created_at);
-        if id == self.replaces.as_ref() {
+        let present = present.map(|present| &present.id);
+        if present == self.replaces.as_ref() {
             Arrival::Awaited
-        } else if id.is_some() && id == same {
+        } else if present.is_some() && present == same {
             Arrival::Came
-        } else if dated.is_some_and(|at| at < self.created_at) {
-            Arrival::Awaited
         } else {
             Arrival::Overtaken
         }
