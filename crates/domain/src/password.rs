@@ -251,6 +251,25 @@ impl Password {
         })
     }
 
+    /// This password when the import `new` brings it again. What was written back has a date of the
+    /// hub, which gives way to the directory's own, so that no older hash of it is taken for newer.
+    fn confirmed(&self, new: &NewImport) -> Self {
+        let same = Self {
+            kind: new.kind,
+            ..self.clone()
+        };
+        let was_written_back =
+            self.session_id.is_none() && matches!(self.form, StoredForm::Argon2NtHash(_));
+        match new.created_at {
+            Some(created_at) if was_written_back => Self {
+                created_at: Some(created_at),
+                session_id: new.session_id.clone(),
+                ..same
+            },
+            _ => same,
+        }
+    }
+
     /// Whether an NT hash waits to be strengthened.
     #[must_use]
     pub fn is_sealed(&self) -> bool {
@@ -288,10 +307,7 @@ pub fn import(
             return ImportOutcome::Older;
         }
         if sameness == Sameness::Same {
-            return ImportOutcome::Kept(Password {
-                kind: new.kind,
-                ..stored.clone()
-            });
+            return ImportOutcome::Kept(stored.confirmed(&new));
         }
     }
     ImportOutcome::Replaced(Password {
@@ -438,6 +454,29 @@ mod tests {
         check(None, Some(1), Different, "replaced");
         check(Some(5), None, Different, "replaced");
         check(None, None, Same, "kept");
+    }
+
+    #[test]
+    fn what_was_written_back_gets_the_date_of_the_directory() {
+        let argon2 = SecretString::new("$argon2id$".into());
+        let written = Password {
+            form: StoredForm::Argon2NtHash(argon2),
+            session_id: None,
+            ..stored_at(Some(5))
+        };
+        let again = |at| import_at(Some(at), PasswordKind::Permanent);
+        let confirmed = Password {
+            created_at: Some(Timestamp::from_seconds(7)),
+            session_id: Some("sys1".into()),
+            ..written.clone()
+        };
+        let outcome = import(Some(&written), again(7), Sameness::Same, NOW);
+        assert_eq!(outcome, ImportOutcome::Kept(confirmed.clone()));
+        let older = import(Some(&confirmed), again(6), Sameness::Different, NOW);
+        assert_eq!(older, ImportOutcome::Older);
+        // Once is enough: another time is no change of its age (decision U58).
+        let outcome = import(Some(&confirmed), again(9), Sameness::Same, NOW);
+        assert_eq!(outcome, ImportOutcome::Kept(confirmed));
     }
 
     #[test]

@@ -22,8 +22,7 @@
 //! stay until the user is reactivated, and the oracle, which counts them at once, objects in the
 //! worlds 16, 48, 93, 145, 156, 159, 201, 204, 211, 217, 231, 245, 247, 267, 327, 381, 389 and 395.
 //!
-//! Known limits of passwords, which reading all hashes mends and [`password_oracle`] excuses until then:
-//! a hash that arrives after a newer one that was found to be the stored one, which keeps its date; and
+//! A known limit of passwords, which reading all hashes mends and [`password_oracle`] excuses until then:
 //! a password that the directory gets again, while the hub still has it, between the write of another
 //! one and the word of it. Whether such a one must be changed is not judged at all.
 

@@ -53,12 +53,6 @@ impl PasswordCoverage {
         *self.0.entry(what).or_default() += 1;
     }
 
-    /// Whether it happened.
-    #[must_use]
-    pub fn has(&self, what: &str) -> bool {
-        self.0.contains_key(what)
-    }
-
     /// Adds what happened in another world.
     pub fn add(&mut self, other: &Self) {
         for (what, number) in &other.0 {

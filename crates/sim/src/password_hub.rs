@@ -267,7 +267,7 @@ impl PasswordHub {
             form: StoredForm::SealedNtHash(sealed(text)),
             created_at,
             kind,
-            session_id: None,
+            session_id: Some("sys1".into()),
         }
     }
 
