@@ -81,6 +81,36 @@ impl Kept {
         String::from_utf8_lossy(log.get(start..).unwrap_or_default()).into_owned()
     }
 
+    /// Every process of the server: the descendants of the keeper, who takes over orphans.
+    ///
+    /// # Errors
+    /// When the list of processes cannot be read.
+    pub(crate) fn processes(&self) -> Result<Vec<i32>> {
+        let mut parents = Vec::new();
+        for entry in std::fs::read_dir("/proc")?.flatten() {
+            let name = entry.file_name();
+            let Some(process) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
+                continue;
+            };
+            // `PID (NAME) STATE PARENT …`, and a name may hold anything; gone ones have none.
+            let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            let after_name = stat
+                .rsplit_once(')')
+                .map(|(_, rest)| rest.split_whitespace());
+            let parent = after_name.and_then(|mut fields| fields.nth(1)?.parse::<i32>().ok());
+            parents.extend(parent.map(|parent| (process, parent)));
+        }
+        let mut found = vec![i32::try_from(self.keeper.id())?];
+        let mut looked_at = 0;
+        while let Some(parent) = found.get(looked_at).copied() {
+            let children = parents.iter().filter(|(_, above)| *above == parent);
+            found.extend(children.map(|(process, _)| *process));
+            looked_at += 1;
+        }
+        found.remove(0);
+        Ok(found)
+    }
+
     /// Stops cleanly and waits for the end of every process.
     pub(crate) fn stop(&mut self) {
         self.leash = None;

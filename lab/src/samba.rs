@@ -7,8 +7,10 @@
 mod configuration;
 mod deleted;
 mod dirsync;
+mod hold;
 mod invocation;
 mod keytab;
+mod pause;
 mod rename;
 mod replication;
 mod template;
@@ -27,6 +29,8 @@ use crate::address::Address;
 use crate::keeper::{Kept, Leash};
 use crate::program::{run, run_with_input};
 
+pub use hold::Hold;
+pub use pause::Pause;
 pub use template::Fill;
 
 const REALM: &str = "CORP.EXAMPLE.COM";

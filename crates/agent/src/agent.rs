@@ -117,9 +117,15 @@ impl Agent {
         let file = IndexFile::open(&directory)?;
         let removals = RemovalFile::open(&directory, clock.now())?;
         board.own(&directory, &agent_id, &host);
+        if !config.enable_password_writeback {
+            board.no_writeback();
+        }
         let unusable = |failure: &Failure| {
             for stream in config.streams() {
                 board.failed(stream.name(), failure, clock.now());
+            }
+            if config.enable_password_writeback {
+                board.writeback(clock.now(), |condition| condition.fail(failure));
             }
         };
         let away = |error: &ClientError| unusable(&Failure::Run(error.to_string()));
@@ -230,7 +236,16 @@ impl Agent {
             handover::begin_session(self, &opened.session, held).await?;
         }
         let settings = Settings::effective(&self.config, opened.settings.as_ref())?;
-        if opened.settings.is_some() {
+        if let Some(of_hub) = &opened.settings {
+            if of_hub.enable_password_writeback
+                && !self.config.enable_password_writeback
+                && opened.session.stream() == Stream::Objects
+            {
+                tracing::info!(
+                    "the pool has password writeback on, this file has not \
+                     (enable_password_writeback); another agent has to write passwords back"
+                );
+            }
             for name in settings.differences(&Settings::of_file(&self.config)) {
                 tracing::warn!(
                     setting = name,

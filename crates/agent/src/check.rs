@@ -6,6 +6,7 @@
 
 mod kerberos;
 mod password_hash;
+mod password_writeback;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -182,14 +183,17 @@ async fn directory(
     }
     // Hashes are not read here.
     let reads = |stream: &Stream| *stream != Stream::PasswordHashes;
-    if !config.streams().iter().any(reads) {
-        return connection.close().await;
+    let reads = config.streams().iter().any(reads);
+    if reads {
+        rights(&mut connection, findings).await;
     }
-    rights(&mut connection, findings).await;
-    connection.close().await;
     if let Some(settings) = settings {
-        scope(config, settings, findings).await;
+        if reads || config.enable_password_writeback {
+            scope(config, settings, findings).await;
+        }
+        password_writeback::check_directory(config, settings, &mut connection, findings).await;
     }
+    connection.close().await;
 }
 
 /// What is said of a certificate that was accepted.
@@ -319,6 +323,7 @@ async fn settings(config: &Config, client: &Client, findings: &mut Findings) -> 
             return None;
         }
     };
+    password_writeback::check_hub(config, client, of_hub.as_ref(), findings).await;
     let settings = match Settings::effective(config, of_hub.as_ref()) {
         Ok(settings) => settings,
         Err(failure) => {
@@ -353,6 +358,9 @@ async fn pool(config: &Config, client: &Client, findings: &mut Findings) -> bool
             findings.bad("pool", &explained(&client.error(&status), "userpool_id"));
             return false;
         }
+    }
+    if config.streams().is_empty() {
+        return true;
     }
     let name = "hub permissions";
     let token = GetReplicationTokenRequest {

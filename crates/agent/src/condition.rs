@@ -16,8 +16,10 @@ use crate::stream::Stream;
 use crate::summary::{Changes, Outcome, RunSummary};
 
 mod board;
+mod writeback;
 
 pub use board::Board;
+pub use writeback::{Told, WritebackCondition};
 
 const FILE: &str = "status.json";
 /// Largest status file that is read.
@@ -42,6 +44,19 @@ pub enum Phase {
     Ended,
 }
 
+impl Phase {
+    /// For a person.
+    fn text(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Working => "working",
+            Self::Waiting => "waiting",
+            Self::Failing => "FAILING",
+            Self::Ended => "ended",
+        }
+    }
+}
+
 /// Everything.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Condition {
@@ -60,6 +75,9 @@ pub struct Condition {
     /// By name of the stream.
     #[serde(default)]
     pub streams: BTreeMap<String, StreamCondition>,
+    /// Password writeback, where it is switched on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_writeback: Option<WritebackCondition>,
     /// The last comparison of both sides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift: Option<DriftReport>,
@@ -176,6 +194,9 @@ impl Condition {
         for (name, stream) in &self.streams {
             lines.extend(stream.lines(name, now));
         }
+        if let Some(writeback) = &self.password_writeback {
+            lines.extend(writeback.lines());
+        }
         match &self.drift {
             Some(drift) => lines.push(drift.text()),
             None => lines.push("drift: not checked yet".into()),
@@ -200,14 +221,7 @@ impl StreamCondition {
     }
 
     fn lines(&self, name: &str, now: Timestamp) -> Vec<String> {
-        let phase = match self.phase {
-            Phase::Starting => "starting",
-            Phase::Working => "working",
-            Phase::Waiting => "waiting",
-            Phase::Failing => "FAILING",
-            Phase::Ended => "ended",
-        };
-        let mut first = format!("{name}: {phase}");
+        let mut first = format!("{name}: {}", self.phase.text());
         if let Some(reason) = &self.reason {
             first.push_str(": ");
             first.push_str(reason);

@@ -89,7 +89,7 @@ pub struct Config {
     /// Tokens from the metadata service of a virtual machine.
     #[serde(default)]
     pub use_metadata_service: bool,
-    /// Agent part of the writeback switch.
+    /// Agent part of the writeback switch; the pool has the other (decision U42).
     #[serde(default)]
     pub enable_password_writeback: bool,
     /// Accepted for compatibility; this agent always works in sessions.
@@ -110,7 +110,8 @@ pub struct Config {
     /// Limits on what one run may do.
     #[serde(default)]
     pub safety: Safety,
-    /// Streams this agent works in; others may be worked in by other agents (decision U105).
+    /// Streams this agent works in; others may be worked in by other agents (decision U105). None
+    /// for an agent that only writes passwords back.
     #[serde(rename = "streams")]
     pub named_streams: Option<Vec<Stream>>,
     /// Numbers for Prometheus.

@@ -19,6 +19,7 @@ pub mod memory;
 pub mod object;
 mod packed;
 pub mod password_hash;
+pub mod password_writeback;
 pub mod place;
 pub mod plan;
 pub mod record;

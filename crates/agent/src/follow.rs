@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 use crate::agent::Agent;
 use crate::failure::Failure;
 use crate::handover;
+use crate::password_writeback;
 use crate::run::Pace;
 use crate::session::{NOT_READY, Opening, Urgency};
 use crate::stream::Stream;
@@ -31,7 +32,8 @@ const NOT_READY_SLEEP: Duration = Duration::from_secs(2);
 /// Random addition to a sleep, so that several agents do not ask at the same moment.
 const JITTER_MILLIS: u64 = 500;
 
-/// Follows the directory in all streams of the configuration until the agent is stopped. `first`
+/// Follows the directory in all streams of the configuration, and writes passwords back where that
+/// is switched on, until the agent is stopped. `first`
 /// is for the first session of the objects only: the brake of the hub is against loops, not
 /// against the person who starts the service.
 ///
@@ -46,12 +48,23 @@ pub async fn follow(agent: &Arc<Agent>, first: Urgency) -> Result<(), Failure> {
             runtime.block_on(follow_stream(&agent, stream, first));
         })
     });
-    let streams: Vec<_> = streams.collect();
+    let mut works: Vec<_> = names
+        .iter()
+        .map(|stream| stream.name())
+        .zip(streams)
+        .collect();
+    if agent.config.enable_password_writeback {
+        let (agent, runtime) = (Arc::clone(agent), Handle::current());
+        let work = tokio::task::spawn_blocking(move || {
+            runtime.block_on(password_writeback::follow(&agent));
+        });
+        works.push(("password_writeback", work));
+    }
     let mut all = Ok(());
-    for (stream, ended) in names.iter().zip(streams) {
+    for (name, ended) in works {
         let result = ended.await.map_err(|error| {
             agent.stop.cancel();
-            Failure::run(stream.name(), &error)
+            Failure::run(name, &error)
         });
         all = all.and(result);
     }

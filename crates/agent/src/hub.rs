@@ -34,6 +34,7 @@ mod listing;
 mod name;
 mod one;
 pub(crate) mod password_hash;
+mod password_writeback;
 mod preview;
 mod write;
 
@@ -41,6 +42,7 @@ pub use account::Account;
 pub use listing::Foreign;
 pub(crate) use one::user_field;
 pub use password_hash::Holder;
+pub use password_writeback::PasswordChanges;
 
 /// Attempts of one call: with waits of up to 30 s they outlast any lease, which ends them.
 const ATTEMPTS_MAX: u32 = 20;

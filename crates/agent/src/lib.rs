@@ -33,6 +33,7 @@ pub mod metrics;
 pub mod once;
 pub mod outage;
 pub mod password_hash;
+pub mod password_writeback;
 pub mod progress;
 pub mod reader;
 pub mod refused_plan;

@@ -25,6 +25,7 @@ mod change;
 mod filter;
 mod mapped;
 mod one;
+mod password;
 mod several;
 mod told;
 mod tombstone;
@@ -34,6 +35,7 @@ use change::Everything;
 pub use change::{Changes, Members};
 pub use filter::Resolved;
 pub use one::{History, Server, Surroundings};
+pub use password::{Account, Owner, options_of};
 pub use told::{Named, Told};
 
 /// Attributes the engine needs beside the mapped ones.

@@ -136,10 +136,6 @@ fn wrong_values_are_named_by_their_key() {
             "use_metadata_service: not in this version",
         ),
         (
-            with("enable_password_writeback: true"),
-            "enable_password_writeback: not in this version",
-        ),
-        (
             with("drsr: {host: dc1, use_kerberos: true}"),
             "must use the same way to sign in",
         ),
@@ -165,6 +161,10 @@ fn wrong_values_are_named_by_their_key() {
         ),
         (with("agent_id: ''"), "agent_id"),
         (with("streams: []"), "streams: empty"),
+        (
+            with("enable_password_writeback: false\nstreams: []"),
+            "enable_password_writeback: true",
+        ),
         (
             with("streams: [objects, objects]"),
             "streams: one is listed twice",
@@ -251,7 +251,10 @@ fn hashes_are_read_where_there_is_a_source() {
     let (objects, states) = (Stream::Objects, Stream::AccountState);
     let hashes = Stream::PasswordHashes;
     let drsr = "drsr: {host: dc1, username: svc, password: p}";
+    let alone = with("enable_password_writeback: true\nstreams: []");
+    assert!(parse(&alone).unwrap().enable_password_writeback);
     for (text, streams) in [
+        (alone.clone(), Vec::new()),
         (SMALL.to_owned(), vec![objects, states]),
         (with(drsr), vec![objects, states, hashes]),
         (with(&format!("{drsr}\nstreams: [objects]")), vec![objects]),

@@ -1,4 +1,4 @@
-//! Each stream in a process of its own, with an account of its own in the directory and a token of
+//! Each stream, and password writeback, in a process of its own, with an account of its own in the directory and a token of
 //! its own at the hub, none of which may do more than the stream needs.
 
 // Helpers of tests fail by panicking, as tests do.
@@ -17,6 +17,8 @@ mod sign_in;
 mod states;
 #[path = "support/world.rs"]
 mod world;
+#[path = "support/writeback.rs"]
+mod writeback;
 
 use std::path::{Path, PathBuf};
 
@@ -31,6 +33,10 @@ use rollcall_proto::admin::{CreateKeyRequest, CreateServiceAccountRequest, Servi
 use sign_in::*;
 use states::{accounts, is_active, log_of, other_agent, spawn, wait_until};
 use world::World;
+use writeback::{
+    change_own, ended, enters, let_people_change_passwords, reset_to, signed_in, switch,
+    wait_connected,
+};
 
 const PASSWORD: &str = "Delegated-Passw0rd!1";
 const FIRST: &str = "Erstes-Passwort-1";
@@ -38,6 +44,18 @@ const SECOND: &str = "Zweites-Passwort-2";
 /// MS-ADTS 5.1.3.2.1.
 const GET_CHANGES: &str = "1131f6aa-9c07-11d1-f79f-00c04fc2dcd2";
 const GET_CHANGES_ALL: &str = "1131f6ad-9c07-11d1-f79f-00c04fc2dcd2";
+/// User-Force-Change-Password and User-Change-Password.
+const SET_PASSWORD: [&str; 2] = [
+    "00299570-246d-11d0-a768-00aa006e0529",
+    "ab721a53-1e2f-11d0-9819-00aa0040529b",
+];
+/// The attribute pwdLastSet and the class user, by their schemaIDGUID.
+const LAST_SET: &str = "bf967a0a-0de6-11d0-a285-00aa003049e2";
+const USER: &str = "bf967aba-0de6-11d0-a285-00aa003049e2";
+/// Not a stream: the process has none.
+const WRITEBACK: &str = "";
+const THIRD: &str = "Other/Words+39";
+const FOURTH: &str = "Kürbis~Nacht-28";
 
 /// One process.
 struct Duty {
@@ -50,7 +68,7 @@ struct Duty {
     above: &'static [&'static str],
 }
 
-const DUTIES: [Duty; 3] = [
+const DUTIES: [Duty; 4] = [
     Duty {
         stream: "objects",
         account: "svc-sync",
@@ -67,6 +85,12 @@ const DUTIES: [Duty; 3] = [
         stream: "password_hashes",
         account: "svc-hashes",
         role: "passwordHashAgent",
+        above: &[],
+    },
+    Duty {
+        stream: WRITEBACK,
+        account: "svc-writeback",
+        role: "writebackAgent",
         above: &[],
     },
 ];
@@ -94,6 +118,19 @@ fn set_rights(world: &World, dn: &str, kind: &str, rights: &[&str]) {
             .samba_tool(&["dsacl", "set", &domain, &sddl])
             .unwrap();
     }
+}
+
+/// Lets an account set passwords of users in a unit, and nothing else.
+fn let_set_passwords(world: &World, account: &str, unit: &str) {
+    let sid = sid_of(world, account);
+    let control = SET_PASSWORD.map(|right| format!("(OA;CI;CR;{right};{USER};{sid})"));
+    let sddl = format!(
+        "--sddl={}(OA;CI;WP;{LAST_SET};{USER};{sid})",
+        control.concat()
+    );
+    let unit = format!("--objectdn={unit}");
+    let set = ["dsacl", "set", &unit, &sddl];
+    world.dc.samba_tool(&set).unwrap();
 }
 
 fn binding(role: String, id: &str) -> AccessBindingDelta {
@@ -159,6 +196,7 @@ async fn configure(world: &World, duty: &Duty) -> PathBuf {
     let settings = "  hash_period: 200ms\n  state_period: 200ms";
     let top = match duty.stream {
         "password_hashes" => drsr_of(world, duty.account, PASSWORD),
+        WRITEBACK => "enable_password_writeback: true".to_owned(),
         _ => String::new(),
     };
     let common = world.configure(settings, &top);
@@ -180,7 +218,7 @@ async fn configure(world: &World, duty: &Duty) -> PathBuf {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_stream_works_with_the_least_rights() {
     let world = World::start(None).await;
-    for account in ["svc-states", "svc-hashes"] {
+    for account in ["svc-states", "svc-hashes", "svc-writeback"] {
         world
             .dc
             .samba_tool(&["user", "create", account, PASSWORD])
@@ -194,6 +232,9 @@ async fn each_stream_works_with_the_least_rights() {
     let sync = world.dc.sync_account_dn();
     set_rights(&world, &sync, "OD", &[GET_CHANGES_ALL]);
     let place = accounts();
+    let_set_passwords(&world, &users("svc-writeback"), &place);
+    switch(&world, true).await;
+    let_people_change_passwords(&world).await;
     world
         .dc
         .admin_ldapmodify(&new_user("anna", &place))
@@ -226,6 +267,19 @@ async fn each_stream_works_with_the_least_rights() {
     set_password(&world.dc, "boris", FIRST, Change::Free);
     wait_password(&world, "boris", None).await;
     assert_eq!(sign_in(&world, "boris", FIRST).await, Entry::In);
+
+    // Back into the directory, by the user and by an administrator.
+    let [.., writeback] = configs.as_slice() else {
+        panic!("four are configured");
+    };
+    wait_connected(writeback).await;
+    let boris = signed_in(&world, "boris", FIRST).await;
+    let begun = change_own(&boris, FIRST, THIRD).await;
+    ended(&boris, begun).await.unwrap();
+    assert!(enters(&world.dc, "boris", THIRD).await);
+    let begun = reset_to(&world, "boris", FOURTH).await;
+    ended(&world.client, begun).await.unwrap();
+    assert_eq!(sign_in(&world, "boris", FOURTH).await, Entry::In);
     for agent in agents.drain(..) {
         assert_eq!(agent.terminate().await, Some(0));
     }
@@ -236,8 +290,8 @@ async fn each_stream_works_with_the_least_rights() {
         let line = |l: &&str| l.starts_with("cloud_credentials_file_path");
         text.lines().find(line).unwrap().to_owned()
     };
-    let [objects, _, hashes] = configs.as_slice() else {
-        panic!("three are configured");
+    let [objects, _, hashes, _] = configs.as_slice() else {
+        panic!("four are configured");
     };
     let text = std::fs::read_to_string(objects).unwrap();
     let text = text.replace(&keys(objects), &keys(hashes));

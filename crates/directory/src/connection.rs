@@ -14,6 +14,7 @@ use crate::error::{Error, Unsafe};
 use crate::message::{self, Answer, Message, Operation, Outcome};
 use crate::options::{Bind, Channel, Options, PlainText, Url};
 use crate::root_dse::RootDse;
+use crate::search::Base;
 use crate::tls;
 use crate::transport::Transport;
 
@@ -30,6 +31,7 @@ pub struct Connection {
     last_id: i64,
     /// A request whose answers have not all been read.
     outstanding: Option<i64>,
+    is_encrypted: bool,
     certificate_expires: Option<Timestamp>,
     clock_ahead_seconds: Option<i64>,
     pub(crate) root_dse: Option<RootDse>,
@@ -60,6 +62,7 @@ impl Connection {
             state: State::Usable,
             last_id: 0,
             outstanding: None,
+            is_encrypted: url.channel == Channel::Tls,
             certificate_expires: channeled.certificate_expires,
             clock_ahead_seconds: None,
             root_dse: None,
@@ -69,7 +72,10 @@ impl Connection {
             Bind::Simple { account, password } => {
                 connection.bind(account, password.expose()).await?;
             }
-            Bind::Sealed(security) => connection.bind_sealed(security).await?,
+            Bind::Sealed(security) => {
+                connection.bind_sealed(security).await?;
+                connection.is_encrypted = true;
+            }
         }
         Ok(connection)
     }
@@ -123,19 +129,35 @@ impl Connection {
     ) -> Result<(), Error> {
         let during = "changing an object";
         let id = self.next_id();
-        let base = format!("<GUID={}>", entry.guid);
-        let request = zeroize::Zeroizing::new(message::modify(id, &base, changes));
-        self.begin(id, &request, during).await?;
-        let outcome = match self.answer(id, during).await?.answer {
-            Answer::Modify(outcome) => outcome,
-            _ => return Err(self.unexpected()),
-        };
-        self.finished();
+        let request = message::modify(id, &Base::Guid(entry.guid).to_text(), changes);
+        let outcome = self.modified(id, &request, during).await?;
         outcome.into_result(
             during,
             "change this object",
             "the right to write these attributes",
         )
+    }
+
+    /// Sends a request to change something; what the directory said to it.
+    pub(crate) async fn modified(
+        &mut self,
+        id: i64,
+        request: &[u8],
+        during: &'static str,
+    ) -> Result<Outcome, Error> {
+        self.begin(id, request, during).await?;
+        let outcome = match self.answer(id, during).await?.answer {
+            Answer::Modify(outcome) => outcome,
+            _ => return Err(self.unexpected()),
+        };
+        self.finished();
+        Ok(outcome)
+    }
+
+    /// Whether nobody on the way can read what is sent.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.is_encrypted
     }
 
     /// Says goodbye; dropping the connection does the same less politely.

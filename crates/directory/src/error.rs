@@ -319,6 +319,21 @@ pub enum BindProblem {
 }
 
 impl BindProblem {
+    /// Whether the password was the right one, as far as the refusal tells: the state of an account
+    /// is looked at after its password, unless it is locked.
+    #[must_use]
+    pub fn password_was_right(&self) -> Option<bool> {
+        match self {
+            Self::WrongPassword => Some(false),
+            Self::LogonRestricted
+            | Self::PasswordExpired
+            | Self::Disabled
+            | Self::AccountExpired
+            | Self::MustChangePassword => Some(true),
+            Self::NoSuchAccount | Self::Locked | Self::StrongerNeeded | Self::Other(_) => None,
+        }
+    }
+
     /// From the diagnostic text of a refused bind (result 49).
     pub(crate) fn from_text(text: &str) -> Self {
         let code = text

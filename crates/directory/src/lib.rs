@@ -30,6 +30,7 @@ mod members;
 mod message;
 mod options;
 mod origin;
+mod password;
 mod rights;
 mod root_dse;
 mod rpc;
@@ -60,6 +61,9 @@ pub use members::GroupMembers;
 pub use message::{Operation, Scope};
 pub use options::{Bind, Options, PlainText, Verification};
 pub use origin::Origin;
+pub use password::{
+    NextSignIn, PasswordProblem, PasswordRefusal, PasswordWrite, Setter, Verified, verify_password,
+};
 pub use rights::MissingRight;
 pub use root_dse::RootDse;
 pub use search::{Base, Deleted, Links, Search, SearchRequest};

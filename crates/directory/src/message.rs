@@ -154,32 +154,56 @@ impl Control {
     }
 }
 
-pub(crate) fn bind(id: i64, account: &str, password: &str) -> Zeroizing<Vec<u8>> {
-    // The writer's intermediate buffers hold the password too, so it is written flat here.
-    let (account, password) = (account.as_bytes(), password.as_bytes());
-    let mut head = Writer::default();
-    head.integer(ber::INTEGER, VERSION);
-    head.element(ber::OCTET_STRING, account);
-    let head = head.into_bytes();
-    let length_of = |content: usize| ber::length(content).len() + 1 + content;
-    let operation = head.len() + length_of(password.len());
-    let mut identifier = Writer::default();
-    identifier.integer(ber::INTEGER, id);
-    let identifier = identifier.into_bytes();
-    let total = identifier.len() + length_of(operation);
+/// Writes a message that holds a secret: a [`Writer`] would leave copies of it behind in its inner
+/// buffers, so lengths are worked out first and everything is written once, into one buffer that
+/// is as large as the message from the start and wiped when it is dropped.
+struct Flat(Zeroizing<Vec<u8>>);
 
-    // Enough from the start: a buffer that grows leaves copies behind.
-    let mut out = Zeroizing::new(Vec::with_capacity(length_of(total)));
-    out.push(ber::SEQUENCE);
-    out.extend(ber::length(total));
-    out.extend(identifier);
-    out.push(BIND_REQUEST);
-    out.extend(ber::length(operation));
-    out.extend(head);
-    out.push(SIMPLE_PASSWORD);
-    out.extend(ber::length(password.len()));
-    out.extend_from_slice(password);
-    out
+impl Flat {
+    fn with_capacity(bytes: usize) -> Self {
+        Self(Zeroizing::new(Vec::with_capacity(bytes)))
+    }
+
+    /// Bytes of an element with this many bytes of content.
+    fn element_bytes(content: usize) -> usize {
+        1 + ber::length(content).len() + content
+    }
+
+    /// Tag and length of an element whose content comes next.
+    fn head(&mut self, tag: u8, content: usize) {
+        self.0.push(tag);
+        self.0.extend(ber::length(content));
+    }
+
+    fn element(&mut self, tag: u8, content: &[u8]) {
+        self.head(tag, content.len());
+        self.0.extend_from_slice(content);
+    }
+}
+
+/// An element that is no secret.
+fn open_element(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
+    let mut out = Writer::default();
+    write(&mut out);
+    out.into_bytes()
+}
+
+pub(crate) fn bind(id: i64, account: &str, password: &str) -> Zeroizing<Vec<u8>> {
+    let password = password.as_bytes();
+    let head = open_element(|out| {
+        out.integer(ber::INTEGER, VERSION);
+        out.text(account);
+    });
+    let id = open_element(|out| out.integer(ber::INTEGER, id));
+    let operation = head.len() + Flat::element_bytes(password.len());
+    let total = id.len() + Flat::element_bytes(operation);
+    let mut out = Flat::with_capacity(Flat::element_bytes(total));
+    out.head(ber::SEQUENCE, total);
+    out.0.extend(id);
+    out.head(BIND_REQUEST, operation);
+    out.0.extend(head);
+    out.element(SIMPLE_PASSWORD, password);
+    out.0
 }
 
 /// One leg of a SASL bind (RFC 4511 4.2).
@@ -227,32 +251,44 @@ pub(crate) fn search(id: i64, search: &Search<'_>, controls: &[Control]) -> Vec<
     })
 }
 
-pub(crate) fn modify(id: i64, dn: &str, changes: &[(Operation, &str, Vec<&[u8]>)]) -> Vec<u8> {
-    message(id, &[], |out| {
-        out.nested(MODIFY_REQUEST, |out| {
-            out.text(dn);
-            out.nested(ber::SEQUENCE, |out| {
-                for (operation, attribute, values) in changes {
-                    let operation = match operation {
-                        Operation::Add => 0,
-                        Operation::Delete => 1,
-                        Operation::Replace => 2,
-                    };
-                    out.nested(ber::SEQUENCE, |out| {
-                        out.integer(ber::ENUMERATED, operation);
-                        out.nested(ber::SEQUENCE, |out| {
-                            out.text(attribute);
-                            out.nested(ber::SET, |out| {
-                                values
-                                    .iter()
-                                    .for_each(|value| out.element(ber::OCTET_STRING, value));
-                            });
-                        });
-                    });
-                }
-            });
-        });
-    })
+/// What to do with one attribute, and its values.
+pub(crate) type Modification<'a> = (Operation, &'a str, Vec<&'a [u8]>);
+
+/// RFC 4511 4.6. Values may be passwords.
+pub(crate) fn modify(id: i64, dn: &str, changes: &[Modification<'_>]) -> Zeroizing<Vec<u8>> {
+    let bytes = Flat::element_bytes;
+    let set = |values: &[&[u8]]| values.iter().map(|value| bytes(value.len())).sum::<usize>();
+    let partial = |(_, name, values): &Modification<'_>| bytes(name.len()) + bytes(set(values));
+    // The operation is an enumeration below 128: three bytes.
+    let change = |change: &Modification<'_>| bytes(1) + bytes(partial(change));
+    let list = changes.iter().map(|one| bytes(change(one))).sum::<usize>();
+    let id = open_element(|out| out.integer(ber::INTEGER, id));
+    let operation = bytes(dn.len()) + bytes(list);
+    let total = id.len() + bytes(operation);
+
+    let mut out = Flat::with_capacity(bytes(total));
+    out.head(ber::SEQUENCE, total);
+    out.0.extend(id);
+    out.head(MODIFY_REQUEST, operation);
+    out.element(ber::OCTET_STRING, dn.as_bytes());
+    out.head(ber::SEQUENCE, list);
+    for one in changes {
+        let (operation, name, values) = one;
+        out.head(ber::SEQUENCE, change(one));
+        let operation = match operation {
+            Operation::Add => 0,
+            Operation::Delete => 1,
+            Operation::Replace => 2,
+        };
+        out.element(ber::ENUMERATED, &[operation]);
+        out.head(ber::SEQUENCE, partial(one));
+        out.element(ber::OCTET_STRING, name.as_bytes());
+        out.head(ber::SET, set(values));
+        for value in values {
+            out.element(ber::OCTET_STRING, value);
+        }
+    }
+    out.0
 }
 
 pub(crate) fn extended(id: i64, name: &str) -> Vec<u8> {
@@ -359,5 +395,76 @@ fn end(reader: Reader<'_>) -> Result<()> {
         Ok(())
     } else {
         Err(Malformed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The same by a writer that nests.
+    fn nested(id: i64, dn: &str, changes: &[Modification<'_>]) -> Vec<u8> {
+        message(id, &[], |out| {
+            out.nested(MODIFY_REQUEST, |out| {
+                out.text(dn);
+                out.nested(ber::SEQUENCE, |out| {
+                    for (operation, name, values) in changes {
+                        let operation = *operation as i64;
+                        out.nested(ber::SEQUENCE, |out| {
+                            out.integer(ber::ENUMERATED, operation);
+                            out.nested(ber::SEQUENCE, |out| {
+                                out.text(name);
+                                out.nested(ber::SET, |out| {
+                                    values
+                                        .iter()
+                                        .for_each(|value| out.element(ber::OCTET_STRING, value));
+                                });
+                            });
+                        });
+                    }
+                });
+            });
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_change_written_flat_is_the_same_and_never_grew(
+            id in 0i64..100_000,
+            dn in ".{0,200}",
+            changes in prop::collection::vec(
+                (0usize..3, "[a-zA-Z]{1,20}", prop::collection::vec(
+                    prop::collection::vec(any::<u8>(), 0..300), 0..3)),
+                0..4,
+            ),
+        ) {
+            let operations = [Operation::Add, Operation::Delete, Operation::Replace];
+            let changes: Vec<Modification<'_>> = changes
+                .iter()
+                .map(|(operation, name, values)| {
+                    let values = values.iter().map(Vec::as_slice).collect();
+                    (operations[*operation], name.as_str(), values)
+                })
+                .collect();
+            let flat = modify(id, &dn, &changes);
+            prop_assert_eq!(&*flat, &nested(id, &dn, &changes));
+            prop_assert_eq!(flat.len(), flat.capacity());
+        }
+
+        #[test]
+        fn a_sign_in_written_flat_never_grew(account in ".{0,200}", password in ".{0,200}") {
+            let flat = bind(7, &account, &password);
+            let nested = message(7, &[], |out| {
+                out.nested(BIND_REQUEST, |out| {
+                    out.integer(ber::INTEGER, VERSION);
+                    out.text(&account);
+                    out.element(SIMPLE_PASSWORD, password.as_bytes());
+                });
+            });
+            prop_assert_eq!(&*flat, &nested);
+            prop_assert_eq!(flat.len(), flat.capacity());
+        }
     }
 }

@@ -338,9 +338,8 @@ impl Permission {
             Self::ReplicationTokenReset => roles!(SA UM OM),
             Self::PasswordChangesUse => roles!(SA SW),
             Self::SyncSessionsUse | Self::ReplicationTokenUse => roles!(SA SO SS SH),
-            Self::SyncSettingsGet | Self::SyncSessionsGet => {
-                roles!(SA SO SS SH UV UE UM OV OE OM)
-            }
+            Self::SyncSettingsGet => roles!(SA SO SS SH SW UV UE UM OV OE OM),
+            Self::SyncSessionsGet => roles!(SA SO SS SH UV UE UM OV OE OM),
             Self::ExtGroupsGet => roles!(SA SO XV XM XC UV UE UM OV OE OM),
             Self::ExtGroupsBind => roles!(SA SO XM UM OM),
             Self::ExtGroupsUnbind => roles!(XC UM OM),
@@ -415,6 +414,7 @@ mod tests {
             check(&role, "userpools.users.manage", manages);
             check(&role, "userpools.users.importHash", imports);
             check(&role, "userpools.passwordChanges.use", commits);
+            check(&role, "userpools.syncSettings.get", true);
             check(&role, "userpools.replicationToken.reset", false);
         }
         check("userpools.syncAgent", "userpools.users.importHash", true);

@@ -30,6 +30,11 @@ pub async fn work(arguments: &Arguments, config: Config, entropy: Arc<dyn Entrop
         Output::Json => Console::Stderr,
         Output::Text => Console::Stdout,
     };
+    if arguments.once && config.streams().is_empty() {
+        return ended(&Failure::Config(
+            "--once: there is no stream to run; password writeback works only as a service".into(),
+        ));
+    }
     if let Err(failure) = logger::start(&config, console, &bars) {
         return ended(&failure);
     }

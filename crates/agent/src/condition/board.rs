@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rollcall_kit::timestamp::{Span, Timestamp};
 
-use super::{Condition, Phase, StreamCondition};
+use super::{Condition, Phase, StreamCondition, WritebackCondition};
 use crate::drift::DriftReport;
 use crate::failure::Failure;
 use crate::summary::{Outcome, RunSummary};
@@ -59,6 +59,9 @@ impl Board {
             stream.runs_completed = 0;
             stream.runs_failed = 0;
             stream.done = super::Done::default();
+        }
+        if let Some(writeback) = &mut condition.password_writeback {
+            writeback.begin();
         }
         condition.certificates.clear();
         agent_id.clone_into(&mut condition.agent_id);
@@ -195,6 +198,18 @@ impl Board {
         if before.is_none_or(|before| before != expires_at.to_string()) {
             state.save(now);
         }
+    }
+
+    /// Something of password writeback changed.
+    pub fn writeback(&self, now: Timestamp, change: impl FnOnce(&mut WritebackCondition)) {
+        let mut state = self.lock();
+        change(state.condition.password_writeback.get_or_insert_default());
+        state.save(now);
+    }
+
+    /// There is none here.
+    pub fn no_writeback(&self) {
+        self.lock().condition.password_writeback = None;
     }
 
     /// Both sides were compared.

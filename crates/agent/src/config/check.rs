@@ -134,11 +134,6 @@ fn later_versions(config: &Config, found: &mut Vec<String>) {
             "use cloud_credentials_file_path",
         ),
         (
-            config.enable_password_writeback,
-            "enable_password_writeback",
-            "set it to false",
-        ),
-        (
             log_group,
             "logger.cloud_logger.log_group_id",
             "log to a file",
@@ -160,8 +155,12 @@ fn streams(config: &Config, found: &mut Vec<String>) {
                 .into(),
         );
     }
-    if streams.is_empty() {
-        found.push("streams: empty; list at least one, or leave the key out for all".into());
+    if streams.is_empty() && !config.enable_password_writeback {
+        found.push(
+            "streams: empty; list at least one, or leave the key out for all (an agent for password \
+             writeback alone has enable_password_writeback: true)"
+                .into(),
+        );
     }
     let names: BTreeSet<Stream> = streams.iter().copied().collect();
     if names.len() < streams.len() {

@@ -55,6 +55,15 @@ impl<'a> Place<'a> {
         self.view.verdict(&self.index, guid)
     }
 
+    /// Whether an object is a user's account.
+    #[must_use]
+    pub fn is_user(&self, guid: Guid) -> bool {
+        let object = self.objects.get(&guid);
+        object.is_some_and(|object| {
+            object.class == ObjectClass::User && object.user_account_control & MACHINE_ACCOUNT == 0
+        })
+    }
+
     /// Why, one sentence per rule that has a say.
     #[must_use]
     pub fn reasons(&self, guid: Guid) -> Vec<String> {
@@ -229,6 +238,7 @@ mod tests {
             (12, Verdict::Unknown, "does not show"),
         ] {
             let reasons = place.reasons(guid(number)).join("\n");
+            assert_eq!(place.is_user(guid(number)), [5, 6, 7, 9].contains(&number));
             assert_eq!(place.verdict(guid(number)), verdict, "{number}: {reasons}");
             assert!(reasons.contains(reason), "{number}: {reasons}");
         }

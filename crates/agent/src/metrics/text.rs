@@ -13,6 +13,8 @@ use crate::fault_count::Side;
 use crate::stream::Stream;
 use crate::summary::{Changes, Outcome};
 
+mod writeback;
+
 const PREFIX: &str = "rollcall_agent";
 const MICROS_PER_SECOND: f64 = 1_000_000.0;
 
@@ -26,6 +28,7 @@ pub fn render(condition: &Condition, now: Timestamp) -> String {
     changes(&mut text, condition);
     drift(&mut text, condition);
     password_hashes(&mut text, condition, now);
+    writeback::render(&mut text, condition);
     certificates(&mut text, condition, now);
     text.family(
         "errors_total",

@@ -166,6 +166,11 @@ impl<D: Directory> World<D> {
         &self.pool.domains[0]
     }
 
+    /// The authority of the hub's certificate.
+    pub fn hub_ca(&self) -> PathBuf {
+        self.ca.clone()
+    }
+
     pub fn working_directory(&self) -> PathBuf {
         self.directory.path().join("agent")
     }

@@ -1,5 +1,8 @@
 //! A domain of the lab and connections to it.
 
+// Each test program uses a part of it.
+#![allow(dead_code)]
+
 use rollcall_directory::{Bind, Connection, Options};
 use rollcall_kit::secret::SecretString;
 use rollcall_lab::samba::{Dc, DcOptions, Fill};

@@ -238,6 +238,19 @@ struct Prepared {
     /// What stays signed in: the import is the echo of a change of the own password that an agent has
     /// written and not committed yet.
     kept: Option<KeptSignIn>,
+    /// What the commit of that change stores, which may come before this import is stored.
+    echoed: Option<SecretString>,
+}
+
+impl Prepared {
+    /// Whether `stored` is the imported password.
+    fn is_stored(&self, stored: &Password) -> bool {
+        let is_echoed = match (&stored.form, &self.echoed) {
+            (StoredForm::Argon2NtHash(phc), Some(echoed)) => phc == echoed,
+            _ => false,
+        };
+        is_echoed || self.same_as.as_ref() == Some(&stored.id)
+    }
 }
 
 async fn prepare_import(
@@ -269,7 +282,11 @@ async fn prepare_import(
         Some(stored) if is_same(&service.0, &stored, &imported).await? => Some(stored.id),
         _ => None,
     };
+    let phc = echoed
+        .as_ref()
+        .map(|pending| pending.secrets.argon2.clone());
     Ok(Prepared {
+        echoed: phc,
         kept: echoed.and_then(|pending| pending.kept),
         import: Import {
             form: seal(&service.0, &user_id, imported)?,
@@ -288,11 +305,12 @@ async fn import(
 ) -> Result<Done, Error> {
     let user = user::find(cx, tx, &request.user_id, Permission::UsersImportHash).await?;
     let stored = tx.find_password(&user.id).await?;
-    let compared = stored.as_ref().map(|stored| &stored.id);
-    let sameness = if prepared.same_as.is_some() && prepared.same_as.as_ref() == compared {
-        Sameness::Same
-    } else {
-        Sameness::Different
+    let is_stored = stored
+        .as_ref()
+        .is_some_and(|stored| prepared.is_stored(stored));
+    let sameness = match is_stored {
+        true => Sameness::Same,
+        false => Sameness::Different,
     };
     let id = PasswordId::new(cx.new_id(PasswordId::PREFIX));
     let new = prepared.import.to_new(id, user.id.clone(), cx);
