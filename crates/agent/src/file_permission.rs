@@ -3,7 +3,7 @@
 //! Invariant: on Linux a secret file belongs to the user that runs the agent and is readable and
 //! writable for nobody else. The agent's own directory belongs to that user or to root, and nobody
 //! else may write there: who can put files there can pose as the agent. Whatever the program makes is
-//! closed to everybody else.
+//! closed to everybody else, and the system writes no core file of it.
 
 use std::path::Path;
 
@@ -25,6 +25,29 @@ const ROOT: u32 = 0;
 pub fn keep_private() {
     use rustix::fs::Mode;
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
+}
+
+/// A core file would hold keys and passwords. The limit alone is not enough: a program that takes core
+/// files (core(5), `core_pattern` with a pipe) is started whatever the limit is.
+///
+/// # Errors
+/// When the system refuses.
+#[cfg(unix)]
+pub fn forbid_core_files() -> std::io::Result<()> {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    setrlimit(Resource::Core, none)?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    Ok(())
+}
+
+/// Elsewhere there are none.
+#[cfg(not(unix))]
+pub fn forbid_core_files() -> std::io::Result<()> {
+    Ok(())
 }
 
 /// Elsewhere files have the rights of their directory.

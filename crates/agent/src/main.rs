@@ -14,6 +14,11 @@ const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(200);
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     file_permission::keep_private();
+    if let Err(error) = file_permission::forbid_core_files() {
+        return command::ended(&Failure::Run(format!(
+            "core files cannot be forbidden: {error}"
+        )));
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return command::ended(&Failure::Run(format!("cannot start: {error}"))),

@@ -67,7 +67,12 @@ impl PasswordMaker {
             }
             let letters = ALPHABET.len() as u64;
             let at = usize::try_from(u64::from_le_bytes(*bytes) % letters).unwrap_or(0);
-            password.extend(ALPHABET.get(at).map(|letter| char::from(*letter)));
+            let letter = ALPHABET.get(at).map(|letter| char::from(*letter));
+            // Three kinds of characters: a directory with the usual rules wants as many.
+            password.extend(letter.map(|letter| match index {
+                0 => letter.to_ascii_uppercase(),
+                _ => letter,
+            }));
         }
         let password = SecretString::new(password);
         let end = now.plus(PROOF_LIFETIME).as_micros().to_be_bytes();
@@ -148,9 +153,12 @@ mod tests {
             assert_eq!(groups.len(), GROUPS, "{text}");
             for group in groups {
                 assert_eq!(group.len(), LETTERS, "{text}");
-                assert!(group.bytes().all(|b| b.is_ascii_lowercase()), "{text}");
-                letters.extend(group.bytes());
+                letters.extend(group.bytes().map(|letter| letter.to_ascii_lowercase()));
             }
+            let (first, rest) = text.split_at(1);
+            assert!(first.bytes().all(|b| b.is_ascii_uppercase()), "{text}");
+            let is_small = |b: u8| b.is_ascii_lowercase() || b == b'-';
+            assert!(rest.bytes().all(is_small), "{text}");
             assert!(made.proof.len() <= 128);
             assert!(!made.proof.contains(&text));
             assert!(seen.insert(text));

@@ -9,8 +9,11 @@ use serde::{Deserialize, Serialize};
 /// From 1601 to 1970 in units of 100 ns (MS-DTYP 2.3.3).
 const EPOCH_TICKS: i64 = 116_444_736_000_000_000;
 const TICKS_PER_MICRO: i64 = 10;
-/// No operation lives longer (decision U89).
-const RECENT_MICROS: i64 = 5 * 60 * 1_000_000;
+/// A pwdLastSet of 0 means that the password has to be changed.
+const MUST_CHANGE: i64 = 0;
+/// No operation lives longer than five minutes (decision U89), and the directory's clock may be as much
+/// behind ours: what Kerberos bears.
+const RECENT_MICROS: i64 = 10 * 60 * 1_000_000;
 
 /// What of an account moves when its password is set, or a wrong one tried. `None` = not shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -54,6 +57,8 @@ pub fn after_beginning(setter: Setter, before: Traces, now: Traces) -> Next {
         // 0 before and after says nothing, and does not matter.
         Setter::Administrator { .. } if is_unmoved => Next::Write,
         Setter::Administrator { must_change } if must_change && !is_known => Next::Write,
+        // It had to be changed before and has to be changed now: somebody may have set it meanwhile.
+        Setter::User if is_unmoved && now.last_set == Some(MUST_CHANGE) => Next::Verify,
         Setter::User if is_unmoved && before.bad_at != now.bad_at => Next::LeaveAlone,
         Setter::User if is_unmoved => Next::Write,
         Setter::User | Setter::Administrator { .. } => Next::Verify,
@@ -61,12 +66,15 @@ pub fn after_beginning(setter: Setter, before: Traces, now: Traces) -> Next {
 }
 
 /// Whether a password was set so lately that it may have been for the same operation, by another
-/// agent that left no note here.
+/// agent that left no note here. One whose date is not shown may have been.
 #[must_use]
 pub fn is_recent(last_set: Option<i64>, now_micros: i64) -> bool {
-    let Some(ticks) = last_set.filter(|ticks| *ticks > 0) else {
-        return false;
+    let Some(ticks) = last_set else {
+        return true;
     };
+    if ticks <= MUST_CHANGE {
+        return false;
+    }
     let micros = ticks.saturating_sub(EPOCH_TICKS) / TICKS_PER_MICRO;
     now_micros.saturating_sub(micros) <= RECENT_MICROS
 }
@@ -105,6 +113,12 @@ mod tests {
                 traces(Some(0), None),
                 Next::Write,
             ),
+            (
+                user,
+                traces(Some(0), Some(3)),
+                traces(Some(0), Some(3)),
+                Next::Verify,
+            ),
             // Nothing is shown.
             (user, Traces::default(), Traces::default(), Next::Verify),
             (reset, Traces::default(), Traces::default(), Next::Verify),
@@ -128,7 +142,7 @@ mod tests {
             (ticks(-RECENT_MICROS - 1), false),
             (Some(0), false),
             (Some(i64::MIN), false),
-            (None, false),
+            (None, true),
         ] {
             assert_eq!(is_recent(last_set, now), recent, "{last_set:?}");
         }
