@@ -20,6 +20,9 @@ pub const NT_HASH_BYTES: usize = 16;
 /// (decision U61).
 pub const TEMPORARY_LIFETIME: Span = Span::days(7);
 
+/// No hash is under way from a directory for longer.
+pub const UNDER_WAY_MAX: Span = Span::minutes(10);
+
 /// A stored password of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Password {
@@ -127,6 +130,8 @@ pub enum ImportedHash {
 pub enum Sameness {
     /// The same password.
     Same,
+    /// The password that the stored one took the place of.
+    Earlier,
     /// Another password, or it cannot be told.
     Different,
 }
@@ -258,16 +263,21 @@ impl Password {
             kind: new.kind,
             ..self.clone()
         };
-        let was_written_back =
-            self.session_id.is_none() && matches!(self.form, StoredForm::Argon2NtHash(_));
         match new.created_at {
-            Some(created_at) if was_written_back => Self {
+            Some(created_at) if self.awaits_directory() => Self {
                 created_at: Some(created_at),
                 session_id: new.session_id.clone(),
                 ..same
             },
             _ => same,
         }
+    }
+
+    /// Whether it was written back, and the directory has not sent its hash yet. Until then its date is
+    /// one of the hub, on purpose an early one.
+    #[must_use]
+    pub fn awaits_directory(&self) -> bool {
+        self.session_id.is_none() && matches!(self.form, StoredForm::Argon2NtHash(_))
     }
 
     /// Whether an NT hash waits to be strengthened.
@@ -303,7 +313,12 @@ pub fn import(
             (new.created_at, stored.created_at),
             (Some(new), Some(stored)) if new < stored
         );
-        if older {
+        // The hash of the password before was under way when the new one was written back: dates of two
+        // clocks do not tell, but what it is does.
+        let is_overtaken = sameness == Sameness::Earlier
+            && stored.awaits_directory()
+            && now < stored.stored_at.plus(UNDER_WAY_MAX);
+        if older || is_overtaken {
             return ImportOutcome::Older;
         }
         if sameness == Sameness::Same {
@@ -474,6 +489,14 @@ mod tests {
         assert_eq!(outcome, ImportOutcome::Kept(confirmed.clone()));
         let older = import(Some(&confirmed), again(6), Sameness::Different, NOW);
         assert_eq!(older, ImportOutcome::Older);
+        // The hash of the password before may come later still, with a date that looks newer.
+        let outcome = import(Some(&written), again(7), Sameness::Earlier, NOW);
+        assert_eq!(outcome, ImportOutcome::Older);
+        let later = NOW.plus(UNDER_WAY_MAX);
+        let outcome = import(Some(&written), again(7), Sameness::Earlier, later);
+        assert!(matches!(outcome, ImportOutcome::Replaced(_)));
+        let outcome = import(Some(&confirmed), again(8), Sameness::Earlier, NOW);
+        assert!(matches!(outcome, ImportOutcome::Replaced(_)));
         // Once is enough: another time is no change of its age (decision U58).
         let outcome = import(Some(&confirmed), again(9), Sameness::Same, NOW);
         assert_eq!(outcome, ImportOutcome::Kept(confirmed));

@@ -235,6 +235,8 @@ pub async fn set_hash(
 struct Prepared {
     import: Import,
     same_as: Option<PasswordId>,
+    /// The stored password, when the import is the one before it.
+    earlier_than: Option<PasswordId>,
     /// What stays signed in: the import is the echo of a change of the own password that an agent has
     /// written and not committed yet.
     kept: Option<KeptSignIn>,
@@ -243,13 +245,21 @@ struct Prepared {
 }
 
 impl Prepared {
-    /// Whether `stored` is the imported password.
-    fn is_stored(&self, stored: &Password) -> bool {
+    /// How the imported password stands to `stored`, which may have taken the place of the one that
+    /// was compared.
+    fn sameness(&self, stored: &Password) -> Sameness {
         let is_echoed = match (&stored.form, &self.echoed) {
             (StoredForm::Argon2NtHash(phc), Some(echoed)) => phc == echoed,
             _ => false,
         };
-        is_echoed || self.same_as.as_ref() == Some(&stored.id)
+        let is_stored = |id: &PasswordId| *id == stored.id;
+        if is_echoed || self.same_as.as_ref().is_some_and(is_stored) {
+            Sameness::Same
+        } else if self.same_as.is_some() || self.earlier_than.as_ref().is_some_and(is_stored) {
+            Sameness::Earlier
+        } else {
+            Sameness::Different
+        }
     }
 }
 
@@ -266,22 +276,36 @@ async fn prepare_import(
     let imported = parse_hash("hash", hash)?;
     let user_id = UserId::from(request.user_id.as_str());
     let id = user_id.clone();
-    let (stored, pending) = service
+    let (stored, pending, before) = service
         .find_first(call, async move |cx: &Context, tx: &Tx| {
             let user = user::find(cx, tx, id.as_str(), Permission::UsersImportHash).await?;
             let stored = tx.find_password(&user.id).await?;
-            Ok((stored, tx.find_pending_password_writeback(&user.id).await?))
+            let pending = tx.find_pending_password_writeback(&user.id).await?;
+            let before = match &stored {
+                Some(stored) if stored.awaits_directory() => {
+                    let earlier = tx.list_earlier_passwords(&user.id).await?;
+                    earlier.into_iter().next()
+                }
+                _ => None,
+            };
+            Ok((stored, pending, before))
         })
         .await?;
     let echoed = pending.filter(|pending| is_echo(&service.0, pending, &imported));
     let created_at = hash.created_at.as_ref().map(parse_timestamp);
-    let same_as = match stored {
+    let hub = &service.0;
+    let same = async |form: &StoredForm| is_same(hub, &user_id, form, &imported).await;
+    let (mut same_as, mut earlier_than) = (None, None);
+    match (stored, before) {
         // Comparing may cost an Argon2 hash: an older one is not compared (decision U126). Equal
         // dates prove nothing: they may be as coarse as a second.
-        Some(stored) if created_at.is_some() && created_at < stored.created_at => None,
-        Some(stored) if is_same(&service.0, &stored, &imported).await? => Some(stored.id),
-        _ => None,
-    };
+        (Some(stored), _) if created_at.is_some() && created_at < stored.created_at => {}
+        (Some(stored), _) if same(&stored.form).await? => same_as = Some(stored.id),
+        (Some(stored), Some(before)) if same(&before.form).await? => {
+            earlier_than = Some(stored.id);
+        }
+        _ => {}
+    }
     let phc = echoed
         .as_ref()
         .map(|pending| pending.secrets.argon2.clone());
@@ -294,6 +318,7 @@ async fn prepare_import(
             kind: PasswordKind::from_need_change(request.need_change),
         },
         same_as,
+        earlier_than,
     })
 }
 
@@ -305,13 +330,9 @@ async fn import(
 ) -> Result<Done, Error> {
     let user = user::find(cx, tx, &request.user_id, Permission::UsersImportHash).await?;
     let stored = tx.find_password(&user.id).await?;
-    let is_stored = stored
+    let sameness = stored
         .as_ref()
-        .is_some_and(|stored| prepared.is_stored(stored));
-    let sameness = match is_stored {
-        true => Sameness::Same,
-        false => Sameness::Different,
-    };
+        .map_or(Sameness::Different, |stored| prepared.sameness(stored));
     let id = PasswordId::new(cx.new_id(PasswordId::PREFIX));
     let new = prepared.import.to_new(id, user.id.clone(), cx);
     let outcome = password::import(stored.as_ref(), new, sameness, cx.call.now);
@@ -413,9 +434,14 @@ fn is_echo(hub: &Hub, pending: &PasswordWriteback, imported: &ImportedHash) -> b
 }
 
 /// Whether the import brings the stored password again, as far as the stored form can tell.
-async fn is_same(hub: &Hub, stored: &Password, imported: &ImportedHash) -> Result<bool, Error> {
-    let row = stored.user_id.as_str();
-    Ok(match (&stored.form, imported) {
+async fn is_same(
+    hub: &Hub,
+    user_id: &UserId,
+    form: &StoredForm,
+    imported: &ImportedHash,
+) -> Result<bool, Error> {
+    let row = user_id.as_str();
+    Ok(match (form, imported) {
         (StoredForm::SealedNtHash(sealed), ImportedHash::Nt(hash)) => {
             let opened = hub.sealing_key.open(row, sealed.expose());
             // What does not open any more gives way to the import.
@@ -435,7 +461,7 @@ async fn is_same(hub: &Hub, stored: &Password, imported: &ImportedHash) -> Resul
                 text: new_text,
             },
         ) => {
-            let opened = open_foreign(hub, &stored.user_id, text);
+            let opened = open_foreign(hub, user_id, text);
             scheme == new_scheme && opened.is_ok_and(|opened| opened == *new_text)
         }
         _ => false,

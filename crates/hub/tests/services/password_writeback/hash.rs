@@ -81,3 +81,21 @@ async fn a_later_password_of_the_directory_is_not_overtaken_by_the_commit() {
         .await;
     assert!(is_response(&ended, "SetOwnPasswordResponse"));
 }
+
+/// The hash of one change may still be under way when the next one is committed.
+#[tokio::test]
+async fn a_hash_that_comes_late_does_not_undo_the_next_change() {
+    let world = World::start().await;
+    let mut agent = world.subscribe("agent-1").await;
+    for password in [SECOND, THIRD] {
+        world.reset(password).await.unwrap();
+        let change = agent.next().await.unwrap();
+        world.commit(&world.answer(&change)).await.unwrap();
+    }
+    import(&world, SECOND, 1).await;
+    assert!(world.is_right(THIRD).await);
+    // Nothing is under way for so long.
+    world.hub.advance(Span::minutes(10));
+    import(&world, SECOND, 1).await;
+    assert!(world.is_right(SECOND).await);
+}
