@@ -28,7 +28,7 @@ class Writeback:
         self.scenario = scenario
         self.check, self.wait = scenario.check, scenario.wait
         self.users = scenario.users
-        self.requests = queue.Queue()
+        self.requests = None
 
     def run(self):
         made = self.check("a pool writes passwords back", self.make)
@@ -63,6 +63,8 @@ class Writeback:
         first = users.GetPasswordChangesRequest(
             userpool_id=self.pool_id, agent_id="agent-1", offset=offset
         )
+        # Each stream has its own: one that ends late would take the first request of the next.
+        self.requests = queue.Queue()
         self.requests.put(first)
         return self.users.GetPasswordChanges(iter(self.requests.get, None), timeout=PATIENCE_SECONDS)
 

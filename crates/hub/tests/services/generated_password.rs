@@ -4,11 +4,12 @@ use rollcall_kit::timestamp::Span;
 use rollcall_proto::idp;
 use rollcall_proto::idp::create_user_request::Credentials;
 use rollcall_proto::idp::password_metadata::PasswordType;
+use rollcall_proto::idp::password_quality_policy::{ComplexityPolicy, Fixed};
 use tonic::Code;
 
 use super::password_change::{
     FIRST, GENERATE, NEW, SECOND, SET_OTHERS, SET_OWN, generate, is_right, metadata, others, own,
-    set_others, set_own, spec, token_of,
+    set_others, set_own, spec, token_of, update_pool,
 };
 use crate::harness::{Harness, expect, expect_field};
 
@@ -21,7 +22,19 @@ async fn a_generated_password_is_used_once() {
     assert_ne!(made.password, generate(&manager).await.password);
     let groups: Vec<_> = made.password.split('-').map(str::len).collect();
     assert_eq!(groups, [4; 4]);
-    // By itself it would not do: it has two classes of characters.
+    // By itself it would not do here: it has no digit.
+    let digits = Fixed {
+        digits_required: true,
+        ..Default::default()
+    };
+    let policy = idp::UpdateUserpoolRequest {
+        password_quality_policy: Some(idp::PasswordQualityPolicy {
+            complexity_policy: Some(ComplexityPolicy::Fixed(digits)),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    update_pool(&hub, "password_quality_policy.fixed", policy).await;
     let status = manager
         .refused(SET_OTHERS, &others(&id, spec(&made.password)))
         .await;
