@@ -10,8 +10,8 @@
 //! with a clock of its own ([`password_directory`]), hubs on one storage ([`password_hub`]), the two
 //! loops of agents ([`password_agent`]), the network ([`password_link`]), people and faults
 //! ([`password_people`]), and P3 as [`password_oracle`] understands it. The rules about imports, changes
-//! and streams, and the dates of hashes, are the real ones; what the agent does with a change is
-//! modelled.
+//! and streams, the dates of hashes, and what an agent does with a change it began before, are the real
+//! ones; the rest of its loops is modelled.
 //!
 //! Invariant: nothing here reads the real clock, the real random source, a file or a socket.
 //! Deliberately absent: the wire, SQL and the LDAP protocol, which have tests of their own, and

@@ -5,7 +5,6 @@
 //! its own clock. Deliberately absent: both loops of one agent dying apart from each other.
 
 pub mod hashes;
-pub mod rule;
 pub mod writeback;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +15,7 @@ use rollcall_kit::timestamp::{Span, Timestamp};
 
 use crate::password_hub::Why;
 use hashes::Hashes;
-use rule::Traces;
+use rollcall_agent::engine::password_writeback::Traces;
 use writeback::Writeback;
 
 /// How far a change has come, as noted on the disk.

@@ -13,7 +13,7 @@ use rollcall_agent::engine::password_hash::LastSet;
 use rollcall_domain::id::OperationId;
 use rollcall_kit::timestamp::{Span, Timestamp};
 
-use crate::password_agent::rule::Traces;
+use rollcall_agent::engine::password_writeback::Traces;
 
 /// Earlier passwords that a user may not take again.
 const HISTORY_LENGTH: usize = 4;

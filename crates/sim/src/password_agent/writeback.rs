@@ -10,11 +10,11 @@ use rollcall_agent::engine::Guid;
 use rollcall_kit::timestamp::{Span, Timestamp};
 
 use super::Begun;
-use super::rule::{Next, Setter, Traces, after_beginning};
 use crate::password_directory::{Account, Refused, Source, Verified};
 use crate::password_hub::{Answer, Delivered, Why};
 use crate::password_link::{Call, Reply};
 use crate::password_world::{PasswordFlaw, PasswordWorld};
+use rollcall_agent::engine::password_writeback::{Next, Setter, Traces, after_beginning};
 
 /// The directory's time ends so long before the operation does.
 const COMMIT_MARGIN: Span = Span::seconds(1);
