@@ -38,6 +38,7 @@ const DOMAIN: &str = "CORP";
 const HOST: &str = "dc1";
 const BASE_DN: &str = "DC=corp,DC=example,DC=com";
 const ADMIN_PASSWORD: &str = "Adm1n-Passw0rd!";
+const SYNC_ACCOUNT: &str = "svc-sync";
 const SYNC_PASSWORD: &str = "Sync-Passw0rd!1";
 
 /// LDAP, LDAPS, Kerberos, RPC endpoint mapper: all that tests use.
@@ -204,13 +205,19 @@ impl Dc {
         REALM
     }
 
-    /// DN of the account with delegated rights to synchronise.
+    /// Name of the account with delegated rights to synchronise.
     #[must_use]
-    pub fn sync_account_dn(&self) -> String {
-        format!("CN=svc-sync,OU=Service,{BASE_DN}")
+    pub fn sync_account(&self) -> &'static str {
+        SYNC_ACCOUNT
     }
 
-    /// Password of [`Self::sync_account_dn`].
+    /// Its DN.
+    #[must_use]
+    pub fn sync_account_dn(&self) -> String {
+        format!("CN={SYNC_ACCOUNT},OU=Service,{BASE_DN}")
+    }
+
+    /// Its password.
     #[must_use]
     pub fn sync_password(&self) -> &'static str {
         SYNC_PASSWORD

@@ -1,11 +1,12 @@
 //! The main job from end to end: a real domain synchronised into a hub, and the proof.
 //!
 //! Invariant: the demo does only what an administrator could type, and the comparison at the end
-//! shares no code with the agent. It fails when hub and directory differ.
+//! shares no code with the agent. It fails when hub and directory differ, or when somebody cannot sign in.
 
 mod hub_state;
 mod programs;
 mod report;
+mod sign_in;
 pub mod stage;
 
 use anyhow::bail;
@@ -51,15 +52,29 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
             .unwrap_or(arguments.users.saturating_mul(5)),
     };
     let stage = Stage::set(&arguments.profile, &size)?;
+    step("turning passwords on, in both directions");
+    stage.turn_passwords_on()?;
     step("running the agent once");
     let summary = stage.run_agent_once()?;
     step("comparing hub and directory, object by object");
     let (expected, found) = stage.both_sides()?;
     let differences = expected.differences(&found);
-    report::print(&expected, &found, &summary, &differences);
+    step("signing people in with their passwords of the directory");
+    let (tried, refused) = sign_in::try_all(&stage, &found)?;
+    report::print(&report::Outcome {
+        expected: &expected,
+        found: &found,
+        summary: &summary,
+        differences: &differences,
+        sign_ins: tried,
+        refused: &refused,
+    });
     if arguments.once {
         if !differences.is_empty() {
             bail!("hub and directory differ");
+        }
+        if !refused.is_empty() {
+            bail!("people cannot sign in with their passwords");
         }
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! What the agent is doing now: a progress bar on a terminal, else a log line every two seconds.
 //!
 //! Invariant: showing never slows the work; the numbers are for people, the counters of the
-//! session are the truth.
+//! session are the truth. Waiting for something to do is no line in the log, however long it lasts.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -39,6 +39,8 @@ pub struct State {
     pub done: usize,
     /// Of how much; 0 when that is not known.
     pub total: usize,
+    /// Nothing is done: what there is to do is waited for.
+    pub at_rest: bool,
 }
 
 /// Shows an activity until it is dropped.
@@ -68,6 +70,7 @@ impl Activity {
         what.clone_into(&mut state.what);
         state.done = 0;
         state.total = total;
+        state.at_rest = false;
         if let Some(bar) = &self.bar {
             let template = if total == 0 { SPINNER } else { BAR };
             if let Ok(style) = ProgressStyle::with_template(template) {
@@ -77,6 +80,12 @@ impl Activity {
             bar.set_length(total as u64);
             bar.set_message(state.what.clone());
         }
+    }
+
+    /// Waits for something to do.
+    pub fn rest(&self, what: &str) {
+        self.begin(what, 0);
+        self.state().at_rest = true;
     }
 
     /// Did `number` more.
@@ -116,6 +125,9 @@ impl Activity {
 
     fn log(&self) {
         let state = self.state();
+        if state.at_rest {
+            return;
+        }
         if state.total > 0 {
             tracing::info!(done = state.done, of = state.total, "{}", state.what);
         } else {
@@ -135,5 +147,54 @@ impl Drop for Shown {
             bar.disable_steady_tick();
             bar.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+
+    /// Lines of the log, as they come.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Lines {
+        fn take(&self) -> String {
+            String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
+        }
+    }
+
+    #[test]
+    fn work_is_told_and_waiting_is_not() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let layer = tracing_subscriber::fmt::layer()
+            .with_ansi(false)
+            .with_writer(move || writer.clone());
+        let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+        let activity = Activity::new(Show::Log, &MultiProgress::new());
+        activity.begin("reading", 9);
+        activity.advance(4);
+        activity.log();
+        assert!(lines.take().contains("reading done=4 of=9"));
+        activity.rest("following");
+        activity.log();
+        assert_eq!(lines.take(), "");
+        activity.begin("reading", 0);
+        activity.log();
+        assert!(lines.take().contains("reading done=0"));
     }
 }

@@ -135,7 +135,7 @@ impl<'a> Run<'a> {
         }
         let period = self.agent.config.sync_settings.follow_period;
         while started.elapsed() < self.settings.interval {
-            self.agent.activity.begin("following the directory", 0);
+            self.agent.activity.rest("following the directory");
             self.rest = Rest::BetweenBatches;
             let left = self.settings.interval.saturating_sub(started.elapsed());
             tokio::time::sleep(period.min(left)).await;

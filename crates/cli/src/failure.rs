@@ -19,6 +19,9 @@ pub enum Failure {
     /// The hub or the way to it.
     #[error("{}", describe(.0))]
     Hub(#[from] ClientError),
+    /// Somebody who has no key or token yet was refused, in the words of the hub.
+    #[error("{0}")]
+    Refused(String),
     /// The result could not be written.
     #[error("cannot write the result: {0}")]
     Output(io::Error),
@@ -45,6 +48,7 @@ impl Failure {
                 ErrorKind::Unauthenticated => AUTHENTICATION,
                 _ => ERROR,
             },
+            Self::Refused(_) => AUTHENTICATION,
             Self::Interrupted(_) => INTERRUPTED,
             Self::Output(_) | Self::Other(_) => ERROR,
         }

@@ -5,7 +5,7 @@
 //! arguments. Nothing is kept: what the hub gave is printed once.
 
 use clap::{Args, Subcommand};
-use rollcall_client::{AuthorizedChannel, CallContext, ClientError};
+use rollcall_client::{AuthorizedChannel, CallContext, ErrorKind};
 use rollcall_proto::signin::password_change_required::Reason;
 use rollcall_proto::signin::sign_in_response::Result as Answer;
 use rollcall_proto::signin::{
@@ -131,8 +131,8 @@ fn show(session: &Session, tokens: Option<SessionTokens>) -> Result<(), Failure>
 }
 
 /// Makes a call that must not be repeated: the hub counts failed sign-ins, and a refresh token is
-/// good once.
-async fn once<Q, A, F, Fut>(session: &Session, request: Q, call: F) -> Result<A, ClientError>
+/// good once. What was refused is a password or such a token, and neither the key nor the clock.
+async fn once<Q, A, F, Fut>(session: &Session, request: Q, call: F) -> Result<A, Failure>
 where
     Q: Clone,
     F: FnMut(AuthorizedChannel, Request<Q>) -> Fut,
@@ -143,6 +143,10 @@ where
         .client
         .call_with_retry(&context, request, call)
         .await
+        .map_err(|error| match error.kind {
+            ErrorKind::Unauthenticated => Failure::Refused(error.said),
+            _ => error.into(),
+        })
 }
 
 /// Does what `command` asks for.

@@ -61,6 +61,8 @@ pub struct ClientError {
     pub kind: ErrorKind,
     /// What is wrong and what to do, for people.
     pub message: String,
+    /// The words of the hub alone; empty when the call never got there.
+    pub said: String,
     /// The code of the hub; `None` when the call never got there.
     pub code: Option<Code>,
     /// The identifier of the call in the log of the hub, when known.
@@ -92,6 +94,7 @@ impl ClientError {
         Self {
             kind,
             message: message.into(),
+            said: String::new(),
             code: None,
             request_id: None,
             retryable: false,
@@ -136,6 +139,7 @@ impl ClientError {
         Self {
             kind: kind(status.code(), reason, violations),
             message,
+            said: status.message().to_owned(),
             code: Some(status.code()),
             request_id: details.request_info().map(|info| info.request_id.clone()),
             retryable,
@@ -193,8 +197,8 @@ fn message(address: &str, status: &Status, violations: &[FieldViolation]) -> Str
     }
     match status.code() {
         Code::Unauthenticated => format!(
-            "the hub at {address} does not accept the credentials: {text}; check the key file and \
-             the clock of this machine"
+            "the hub at {address} does not accept the credentials: {text}; check the key or \
+             token, and the clock of this machine"
         ),
         Code::PermissionDenied => {
             format!("{text}; give the service account a role that allows it")

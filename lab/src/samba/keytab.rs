@@ -9,13 +9,13 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::{Dc, REALM};
+use super::{Dc, REALM, SYNC_ACCOUNT};
 
 impl Dc {
     /// Principal of [`Self::sync_account_dn`].
     #[must_use]
     pub fn sync_principal(&self) -> String {
-        format!("svc-sync@{REALM}")
+        format!("{SYNC_ACCOUNT}@{REALM}")
     }
 
     /// Writes the keys of the account with this `sAMAccountName` to a new file, mode 0600.

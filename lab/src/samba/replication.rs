@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 
-use super::{Dc, SYNC_PASSWORD, template};
+use super::{Dc, SYNC_ACCOUNT, SYNC_PASSWORD, template};
 use crate::program::run;
 
 const REPLICATE: &str = include_str!("../../replicate.py");
@@ -16,7 +16,7 @@ impl Dc {
     pub fn replicate_with_samba(&self) -> Result<serde_json::Value> {
         let mut command = template::script(REPLICATE, &self.path(""));
         let address = self.ip().to_string();
-        let printed = run(command.args([&address, "svc-sync", SYNC_PASSWORD]))?;
+        let printed = run(command.args([&address, SYNC_ACCOUNT, SYNC_PASSWORD]))?;
         serde_json::from_str(&printed).context("the client of Samba printed no JSON")
     }
 }

@@ -9,8 +9,32 @@ use super::stage::Stage;
 /// Differences and failed items shown one by one; more are counted.
 const LINES_MAX: usize = 20;
 
+/// What came of the run.
+pub struct Outcome<'a> {
+    /// What the directory says the hub should hold.
+    pub expected: &'a Expected,
+    /// What it holds.
+    pub found: &'a State,
+    /// The summary the agent printed.
+    pub summary: &'a Value,
+    /// Where both differ.
+    pub differences: &'a [String],
+    /// People who tried to sign in.
+    pub sign_ins: usize,
+    /// Who of them was refused, and why.
+    pub refused: &'a [String],
+}
+
 /// The table of the run, the failed items, and the differences if there are any.
-pub fn print(expected: &Expected, found: &State, summary: &Value, differences: &[String]) {
+pub fn print(outcome: &Outcome<'_>) {
+    let Outcome {
+        expected,
+        found,
+        summary,
+        differences,
+        sign_ins,
+        refused,
+    } = *outcome;
     let failed = summary
         .get("failed_items")
         .and_then(Value::as_array)
@@ -35,6 +59,13 @@ pub fn print(expected: &Expected, found: &State, summary: &Value, differences: &
         "failed items foreseen",
         &expected.failed_items().to_string(),
     ]);
+    let hashes = summary.pointer("/streams/password_hashes/users/password_hashes");
+    table.add_row(["passwords brought to the hub", &plain(hashes)]);
+    let entered = sign_ins.saturating_sub(refused.len());
+    table.add_row([
+        "signed in with their passwords",
+        &format!("{entered} of {sign_ins}"),
+    ]);
     for key in ["session_id", "mode", "seconds", "objects_per_second"] {
         table.add_row([key.replace('_', " "), plain(summary.get(key))]);
     }
@@ -55,6 +86,10 @@ pub fn print(expected: &Expected, found: &State, summary: &Value, differences: &
             )
         }));
     }
+    if !refused.is_empty() {
+        println!("People who could not sign in:");
+        print_some(refused.iter().cloned());
+    }
     if !differences.is_empty() {
         println!("Differences between hub and directory:");
         print_some(differences.iter().cloned());
@@ -73,6 +108,14 @@ pub fn print_what_to_try(stage: &Stage) {
          samba-tool user create zoe 'Pa55-word-zoe' --userou='OU=People' --given-name=Zoe \
          --configfile={conf}\n  \
          {program} user list --userpool {pool} --filter 'username contains \"zoe\"'\n\n  \
+         # she signs in at the hub with her password of the directory, also with the next one\n  \
+         echo 'Pa55-word-zoe' | {program} sign-in zoe@{domain}\n  \
+         samba-tool user setpassword zoe --newpassword='Pa55-word-two' --configfile={conf}\n  \
+         echo 'Pa55-word-two' | {program} sign-in zoe@{domain}\n\n  \
+         # a password set at the hub counts when the directory has taken it\n  \
+         echo 'Pa55-word-three' | {program} user set-password zoe@{domain}\n  \
+         LDAPTLS_CACERT={directory_ca} ldapsearch -LLL -x -H {ldaps} -D zoe@{realm} -w 'Pa55-word-three' \
+         -b '' -s base defaultNamingContext\n\n  \
          # a disabled account: suspended in the hub\n  \
          samba-tool user disable zoe --configfile={conf}\n\n  \
          # a removed person\n  \
@@ -86,6 +129,10 @@ pub fn print_what_to_try(stage: &Stage) {
         conf = conf.display(),
         program = program.display(),
         pool = stage.pool_id,
+        domain = stage.domain,
+        realm = stage.dc.realm().to_lowercase(),
+        ldaps = stage.dc.ldaps_url(),
+        directory_ca = stage.dc.ca_path().display(),
         folder = stage.folder.path().display(),
     );
 }

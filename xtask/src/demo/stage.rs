@@ -53,6 +53,15 @@ pub struct Size {
     pub memberships: u32,
 }
 
+/// Which passwords the agent looks after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Passwords {
+    /// None: accounts only.
+    Neither,
+    /// Hashes from the directory, and new passwords of the hub.
+    Both,
+}
+
 /// Everything a running demonstration needs. Dropping it stops every server.
 pub struct Stage {
     /// The built programs.
@@ -63,6 +72,8 @@ pub struct Stage {
     pub hub: Hub,
     /// The pool to fill.
     pub pool_id: String,
+    /// Its domain, in which logins end.
+    pub domain: String,
     /// What is to be synchronised.
     pub scope: Scope,
     /// Where all files lie.
@@ -99,7 +110,7 @@ impl Stage {
         let units = ["People", "Groups"].map(|unit| format!("OU={unit},{}", dc.base_dn()));
         let scope = Scope {
             organizational_units: units.to_vec(),
-            replacement_domain: Some(domain),
+            replacement_domain: Some(domain.clone()),
             now_seconds: now_seconds()?,
             ..Scope::default()
         };
@@ -108,12 +119,24 @@ impl Stage {
             dc,
             hub,
             pool_id,
+            domain,
             scope,
             folder,
         };
         stage.create_settings()?;
-        stage.write_agent_configuration()?;
+        stage.write_agent_configuration(Passwords::Neither)?;
         Ok(stage)
+    }
+
+    /// From now on passwords go both ways: those of the directory count at the hub, and those that are
+    /// set at the hub in the directory.
+    pub fn turn_passwords_on(&self) -> anyhow::Result<()> {
+        let switch = ["settings", "update", "--enable-password-writeback"];
+        self.programs.rollcall(
+            &self.hub,
+            &[&switch[..], &["--userpool", &self.pool_id]].concat(),
+        )?;
+        self.write_agent_configuration(Passwords::Both)
     }
 
     /// One run with the progress bar on the terminal; returns the summary the agent prints.
@@ -178,19 +201,18 @@ impl Stage {
 
     fn create_settings(&self) -> anyhow::Result<()> {
         let domain = self.dc.realm().to_lowercase();
-        let replacement = self.scope.replacement_domain.as_deref().unwrap_or_default();
         let mut arguments = vec!["settings", "create", "--userpool", &self.pool_id];
-        arguments.extend(["--domain", &domain, "--replacement-domain", replacement]);
+        arguments.extend(["--domain", &domain, "--replacement-domain", &self.domain]);
         for unit in &self.scope.organizational_units {
             arguments.extend(["--organization-unit", unit]);
         }
         self.programs.rollcall(&self.hub, &arguments).map(drop)
     }
 
-    fn write_agent_configuration(&self) -> anyhow::Result<()> {
+    fn write_agent_configuration(&self, passwords: Passwords) -> anyhow::Result<()> {
         let work = self.folder.path().join("agent");
-        std::fs::create_dir(&work)?;
-        let configuration = json!({
+        std::fs::create_dir_all(&work)?;
+        let mut configuration = json!({
             "userpool_id": self.pool_id,
             "working_directory": work,
             "cloud_credentials_file_path": self.hub.key,
@@ -208,9 +230,18 @@ impl Stage {
                     "domain": self.dc.realm().to_lowercase(),
                     "organization_units": self.scope.organizational_units,
                 },
-                "replacement_domain": self.scope.replacement_domain,
+                "replacement_domain": self.domain,
             },
         });
+        if let (Some(all), Passwords::Both) = (configuration.as_object_mut(), passwords) {
+            all.insert("enable_password_writeback".to_owned(), true.into());
+            let account = json!({
+                "host": self.dc.ip(),
+                "username": self.dc.sync_account(),
+                "password": self.dc.sync_password(),
+            });
+            all.insert("drsr".to_owned(), account);
+        }
         // JSON is YAML, too.
         std::fs::write(
             self.configuration_path(),

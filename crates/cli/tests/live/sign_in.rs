@@ -27,6 +27,9 @@ async fn a_person_signs_in_and_out() {
         wrong.out.is_empty() && !wrong.err.contains(OTHER),
         "{wrong:?}"
     );
+    // Neither a key nor the clock is to blame.
+    let said = "rollcall: the login or the password is wrong, or the account may not sign in now\n";
+    assert_eq!(wrong.err, said);
 
     let json = world.done_with(&["sign-in", LOGIN, "-o", "json"], PASSWORD);
     let tokens: Json = serde_json::from_str(&json).unwrap();
