@@ -7,15 +7,13 @@ use rollcall_kit::timestamp::Timestamp;
 use rollcall_proto::idp::create_user_request::Credentials;
 use rollcall_proto::idp::password_hash::PasswordHashType;
 use rollcall_proto::idp::{
-    ConvertToExternalUserRequest, CreateUserRequest, DeleteUserRequest, ListUsersRequest,
-    PasswordHash, ReactivateUserRequest, ResolveExternalIdsRequest, SuspendUserRequest,
-    UpdateUserRequest, User,
+    ConvertToExternalUserRequest, CreateUserRequest, DeleteUserRequest, PasswordHash,
+    ReactivateUserRequest, SuspendUserRequest, UpdateUserRequest, User,
 };
 use rollcall_proto::organizationmanager::member_delta::MemberAction;
 use rollcall_proto::organizationmanager::{
     ConvertToExternalGroupRequest, CreateExternalGroupRequest, DeleteGroupRequest, Group,
-    ListGroupsRequest, MemberDelta, ResolveExternalGroupRequest, UpdateGroupMembersRequest,
-    UpdateGroupRequest,
+    MemberDelta, ResolveExternalGroupRequest, UpdateGroupMembersRequest, UpdateGroupRequest,
 };
 
 use super::Hub;
@@ -134,46 +132,6 @@ impl Hub {
         .await
     }
 
-    /// The user with this external id, if there is one.
-    pub(crate) async fn find_user(&self, guid: Guid) -> Result<Option<String>, ClientError> {
-        let request = ResolveExternalIdsRequest {
-            userpool_id: self.userpool_id(),
-            external_ids: vec![guid.to_string()],
-        };
-        let answer = self
-            .read(request, |hub, request| async move {
-                hub.users().resolve_external_ids(request).await
-            })
-            .await?;
-        Ok(answer
-            .resolved_users
-            .into_iter()
-            .next()
-            .map(|user| user.user_id))
-    }
-
-    /// The user of the pool with this login that has no external id yet.
-    pub(crate) async fn find_local_user(
-        &self,
-        username: &str,
-    ) -> Result<Option<String>, ClientError> {
-        let request = ListUsersRequest {
-            userpool_id: self.userpool_id(),
-            filter: format!("username = \"{username}\""),
-            ..ListUsersRequest::default()
-        };
-        let answer = self
-            .read(request, |hub, request| async move {
-                hub.users().list(request).await
-            })
-            .await?;
-        Ok(answer
-            .users
-            .into_iter()
-            .find(|user| user.external_id.is_empty())
-            .map(|user| user.id))
-    }
-
     /// Takes over a user of the pool (decision U66).
     pub(crate) async fn capture_user(&self, id: &str, guid: Guid) -> Result<(), ClientError> {
         let request = ConvertToExternalUserRequest {
@@ -258,25 +216,6 @@ impl Hub {
             hub.groups().resolve_external(request).await
         })
         .await
-    }
-
-    /// The group of the organization with this name that is not external.
-    pub(crate) async fn find_local_group(&self, name: &str) -> Result<Option<String>, ClientError> {
-        let request = ListGroupsRequest {
-            organization_id: self.organization_id(),
-            filter: format!("name = \"{name}\""),
-            ..ListGroupsRequest::default()
-        };
-        let answer = self
-            .read(request, |hub, request| async move {
-                hub.groups().list(request).await
-            })
-            .await?;
-        Ok(answer
-            .groups
-            .into_iter()
-            .find(|group| group.external_id.is_empty())
-            .map(|group| group.id))
     }
 
     /// Takes over a group (decision U66).
