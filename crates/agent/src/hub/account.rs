@@ -89,12 +89,7 @@ impl Hub {
             expires_at: expires_at.map(proto_timestamp),
             ..UpdateUserRequest::default()
         };
-        let _: User = self
-            .mutate(request, |hub, request| async move {
-                hub.users().update(request).await
-            })
-            .await?;
-        Ok(())
+        self.save_user(request).await
     }
 
     /// Says whether the present password has to be changed; returns whether that was news.

@@ -84,12 +84,7 @@ impl Hub {
             username,
             ..UpdateUserRequest::default()
         };
-        let _: User = self
-            .mutate(request, |hub, request| async move {
-                hub.users().update(request).await
-            })
-            .await?;
-        Ok(())
+        self.save_user(request).await
     }
 
     /// Sets the name of a group and nothing else.
@@ -102,11 +97,6 @@ impl Hub {
             name,
             ..UpdateGroupRequest::default()
         };
-        let _: Group = self
-            .mutate(request, |hub, request| async move {
-                hub.groups().update(request).await
-            })
-            .await?;
-        Ok(())
+        self.save_group(request).await
     }
 }

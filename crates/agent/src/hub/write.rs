@@ -89,6 +89,11 @@ impl Hub {
             employee_id: text(UserTarget::EmployeeId),
             expires_at: values.expires_at.map(proto_timestamp),
         };
+        self.save_user(request).await
+    }
+
+    /// Changes the fields of a user that the request names.
+    pub(super) async fn save_user(&self, request: UpdateUserRequest) -> Result<(), ClientError> {
         let _: User = self
             .mutate(request, |hub, request| async move {
                 hub.users().update(request).await
@@ -186,6 +191,11 @@ impl Hub {
             description: values.description.clone().unwrap_or_default(),
             ..UpdateGroupRequest::default()
         };
+        self.save_group(request).await
+    }
+
+    /// Changes the fields of a group that the request names.
+    pub(super) async fn save_group(&self, request: UpdateGroupRequest) -> Result<(), ClientError> {
         let _: Group = self
             .mutate(request, |hub, request| async move {
                 hub.groups().update(request).await
