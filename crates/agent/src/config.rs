@@ -64,8 +64,7 @@ pub enum ConfigError {
 }
 
 /// The whole file. Keys are those of the published agent, plus `hub`, `agent_id`, `safety`,
-/// `streams`, `metrics`, `drift` two of `drsr` and
-/// five keys of `sync_settings`.
+/// `streams`, `metrics`, `drift`, and some of `ldap`, `drsr` and `sync_settings`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -239,7 +238,8 @@ impl Default for Drift {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SyncSettings {
-    /// Start-to-start time of sessions when the hub has no settings.
+    /// Start-to-start time of sessions. That of the hub counts, which is 15 minutes when it has no
+    /// settings (decision U41).
     #[serde(deserialize_with = "period")]
     pub interval: Duration,
     /// Time between two looks at the directory inside a session (decision U131).

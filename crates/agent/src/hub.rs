@@ -30,6 +30,7 @@ use crate::tally;
 
 mod account;
 mod before;
+mod external_id;
 mod listing;
 mod name;
 mod one;

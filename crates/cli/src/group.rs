@@ -11,6 +11,7 @@ use rollcall_proto::organizationmanager::{
 use crate::arguments::{Confirmation, Session};
 use crate::failure::Failure;
 use crate::group_member::{self, MemberChanges};
+use crate::label::LabelChange;
 use crate::output::Column;
 use crate::page::{FilterArguments, ListArguments};
 use crate::value::{self, Changes};
@@ -154,12 +155,8 @@ pub struct UpdateArguments {
     /// Free text.
     #[arg(long)]
     description: Option<String>,
-    /// A label; can be repeated; all labels are replaced.
-    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = value::label)]
-    labels: Option<Vec<(String, String)>>,
-    /// Remove all labels.
-    #[arg(long, conflicts_with = "labels")]
-    no_labels: bool,
+    #[command(flatten)]
+    labels: LabelChange,
 }
 
 /// Does what `command` asks for.
@@ -362,15 +359,10 @@ async fn create_external(
 
 async fn update(session: &Session, arguments: UpdateArguments) -> Result<(), Failure> {
     let mut changes = Changes::default();
-    let labels = if arguments.no_labels {
-        Some(Vec::new())
-    } else {
-        arguments.labels
-    };
     let mut request = UpdateGroupRequest {
         name: changes.take("name", arguments.name),
         description: changes.take("description", arguments.description),
-        labels: value::labels(changes.take("labels", labels)),
+        labels: arguments.labels.take(&mut changes),
         ..Default::default()
     };
     request.update_mask = Some(changes.mask()?);

@@ -15,6 +15,7 @@ mod failure;
 mod group;
 mod group_member;
 mod key;
+mod label;
 mod ldap_settings;
 mod operation;
 mod organization;

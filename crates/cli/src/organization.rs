@@ -8,10 +8,11 @@ use rollcall_proto::organizationmanager::{
 
 use crate::arguments::Session;
 use crate::failure::Failure;
+use crate::label::LabelChange;
 use crate::operation;
 use crate::output::{Column, moment};
 use crate::page::{FilterArguments, ListArguments};
-use crate::value::{self, Changes};
+use crate::value::Changes;
 
 /// Enough to see that there is more than one.
 const LOOK: i64 = 2;
@@ -62,12 +63,8 @@ pub struct UpdateArguments {
     /// Free text.
     #[arg(long)]
     description: Option<String>,
-    /// A label; can be repeated; all labels are replaced.
-    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = value::label)]
-    labels: Option<Vec<(String, String)>>,
-    /// Remove all labels.
-    #[arg(long, conflicts_with = "labels")]
-    no_labels: bool,
+    #[command(flatten)]
+    labels: LabelChange,
 }
 
 /// Does what `command` asks for.
@@ -102,14 +99,11 @@ pub async fn run(command: Command, session: &Session) -> Result<(), Failure> {
 
 async fn update(session: &Session, arguments: UpdateArguments) -> Result<(), Failure> {
     let mut changes = Changes::default();
-    let labels = arguments
-        .labels
-        .or_else(|| arguments.no_labels.then(Vec::new));
     let mut request = UpdateOrganizationRequest {
         name: changes.take("name", arguments.name),
         title: changes.take("title", arguments.title),
         description: changes.take("description", arguments.description),
-        labels: value::labels(changes.take("labels", labels)),
+        labels: arguments.labels.take(&mut changes),
         ..Default::default()
     };
     request.update_mask = Some(changes.mask()?);

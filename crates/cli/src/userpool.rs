@@ -9,6 +9,7 @@ use rollcall_proto::idp::{
 
 use crate::arguments::{Confirmation, Session};
 use crate::failure::Failure;
+use crate::label::LabelChange;
 use crate::output::{Column, choice, moment};
 use crate::page::{FilterArguments, ListArguments};
 use crate::pool_policy::PolicyArguments;
@@ -105,12 +106,8 @@ pub struct UpdateArguments {
     /// Free text.
     #[arg(long)]
     description: Option<String>,
-    /// A label; can be repeated; all labels are replaced.
-    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = value::label)]
-    labels: Option<Vec<(String, String)>>,
-    /// Remove all labels.
-    #[arg(long, conflicts_with = "labels")]
-    no_labels: bool,
+    #[command(flatten)]
+    labels: LabelChange,
     #[command(flatten)]
     policies: PolicyArguments,
 }
@@ -179,13 +176,10 @@ async fn create(session: &Session, arguments: CreateArguments) -> Result<(), Fai
 
 async fn update(session: &Session, arguments: UpdateArguments) -> Result<(), Failure> {
     let mut changes = Changes::default();
-    let labels = arguments
-        .labels
-        .or_else(|| arguments.no_labels.then(Vec::new));
     let mut request = UpdateUserpoolRequest {
         name: changes.take("name", arguments.name),
         description: changes.take("description", arguments.description),
-        labels: value::labels(changes.take("labels", labels)),
+        labels: arguments.labels.take(&mut changes),
         ..Default::default()
     };
     let policies = arguments.policies.policies(&mut changes)?;

@@ -1,8 +1,10 @@
-//! Passwords: what is stored instead of them, and which import wins.
+//! Passwords: what is stored instead of them, and which hashes of directories are taken.
 //!
 //! Invariant: a stored password is never in the clear, and an NT hash is either sealed or
-//! strengthened (decision U56); an older import never replaces a newer password (U126).
+//! strengthened (decision U56).
 //! Deliberately absent: hashing, sealing and verifying, which need keys and time.
+
+mod import;
 
 use rollcall_kit::secret::{SecretBytes, SecretString};
 use rollcall_kit::timestamp::{Span, Timestamp};
@@ -12,16 +14,14 @@ use crate::named::named_enum;
 use crate::refusal::Refusal;
 use crate::text_size;
 
+pub use import::{ImportOutcome, NewImport, Sameness, UNDER_WAY_MAX, import};
+
 /// Longest text of an imported hash in characters.
 pub const HASH_CHARACTERS_MAX: usize = 512;
 /// Bytes of an NT hash.
 pub const NT_HASH_BYTES: usize = 16;
-/// A password set by an administrator or generated must be changed within this time
-/// (decision U61).
+/// A generated password must be changed within this time (decision U61).
 pub const TEMPORARY_LIFETIME: Span = Span::days(7);
-
-/// No hash is under way from a directory for longer.
-pub const UNDER_WAY_MAX: Span = Span::minutes(10);
 
 /// A stored password of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,45 +125,6 @@ pub enum ImportedHash {
     },
 }
 
-/// Whether an imported password equals the stored one, as far as the hub can tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sameness {
-    /// The same password.
-    Same,
-    /// The password that the stored one took the place of.
-    Earlier,
-    /// Another password, or it cannot be told.
-    Different,
-}
-
-/// What an import does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ImportOutcome {
-    /// The stored password is newer: success without effect (decision U126).
-    Older,
-    /// The same password came again: only its kind may change (decision U58).
-    Kept(Password),
-    /// The import takes the place of the stored password, if there was one.
-    Replaced(Password),
-}
-
-/// An import, ready to be stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewImport {
-    /// Identifier of the new value.
-    pub id: PasswordId,
-    /// The user.
-    pub user_id: UserId,
-    /// What is to be stored.
-    pub form: StoredForm,
-    /// When the directory got the password; `None` = it did not say.
-    pub created_at: Option<Timestamp>,
-    /// Whether it must be changed at the next sign-in.
-    pub kind: PasswordKind,
-    /// The session in which the import came.
-    pub session_id: Option<SessionId>,
-}
-
 impl HashType {
     /// Checks the text of a hash.
     ///
@@ -256,23 +217,6 @@ impl Password {
         })
     }
 
-    /// This password when the import `new` brings it again. What was written back has a date of the
-    /// hub, which gives way to the directory's own, so that no older hash of it is taken for newer.
-    fn confirmed(&self, new: &NewImport) -> Self {
-        let same = Self {
-            kind: new.kind,
-            ..self.clone()
-        };
-        match new.created_at {
-            Some(created_at) if self.awaits_directory() => Self {
-                created_at: Some(created_at),
-                session_id: new.session_id.clone(),
-                ..same
-            },
-            _ => same,
-        }
-    }
-
     /// Whether it was written back, and the directory has not sent its hash yet. Until then its date is
     /// one of the hub, on purpose an early one.
     #[must_use]
@@ -295,46 +239,6 @@ impl Password {
             ..self.clone()
         })
     }
-}
-
-/// Decides about an import, given the stored password.
-///
-/// An import without a date is always taken, and any dated import replaces it: so a placeholder
-/// for a user without a password (decision U60) gives way to the first real hash.
-#[must_use]
-pub fn import(
-    stored: Option<&Password>,
-    new: NewImport,
-    sameness: Sameness,
-    now: Timestamp,
-) -> ImportOutcome {
-    if let Some(stored) = stored {
-        let older = matches!(
-            (new.created_at, stored.created_at),
-            (Some(new), Some(stored)) if new < stored
-        );
-        // The hash of the password before was under way when the new one was written back: dates of two
-        // clocks do not tell, but what it is does.
-        let is_overtaken = sameness == Sameness::Earlier
-            && stored.awaits_directory()
-            && now < stored.stored_at.plus(UNDER_WAY_MAX);
-        if older || is_overtaken {
-            return ImportOutcome::Older;
-        }
-        if sameness == Sameness::Same {
-            return ImportOutcome::Kept(stored.confirmed(&new));
-        }
-    }
-    ImportOutcome::Replaced(Password {
-        id: new.id,
-        user_id: new.user_id,
-        form: new.form,
-        kind: new.kind,
-        created_at: new.created_at,
-        stored_at: now,
-        expires_at: None,
-        session_id: new.session_id,
-    })
 }
 
 fn decode_hex(text: &str) -> Option<SecretBytes> {
@@ -409,109 +313,6 @@ mod tests {
         };
         assert_eq!(bytes.expose()[..3], [0x00, 0xff, 0x10]);
         assert_eq!(bytes.expose()[15], 0xab);
-    }
-
-    fn import_at(created_at: Option<i64>, kind: PasswordKind) -> NewImport {
-        NewImport {
-            id: "aje9".into(),
-            user_id: "aje1".into(),
-            form: StoredForm::SealedNtHash(SecretBytes::new(vec![1])),
-            created_at: created_at.map(Timestamp::from_seconds),
-            kind,
-            session_id: Some("sys1".into()),
-        }
-    }
-
-    fn stored_at(created_at: Option<i64>) -> Password {
-        let new = NewImport {
-            id: "aje5".into(),
-            ..import_at(created_at, PasswordKind::Permanent)
-        };
-        match import(None, new, Sameness::Different, NOW) {
-            ImportOutcome::Replaced(password) => password,
-            other => panic!("a first import is stored, got {other:?}"),
-        }
-    }
-
-    #[track_caller]
-    fn check(stored: Option<i64>, new: Option<i64>, sameness: Sameness, expected: &str) {
-        let outcome = import(
-            Some(&stored_at(stored)),
-            import_at(new, PasswordKind::Temporary),
-            sameness,
-            NOW,
-        );
-        let found = match &outcome {
-            ImportOutcome::Older => "older",
-            ImportOutcome::Kept(password) => {
-                assert_eq!(password.id.as_str(), "aje5");
-                assert_eq!(password.kind, PasswordKind::Temporary);
-                assert_eq!(password.created_at, stored.map(Timestamp::from_seconds));
-                "kept"
-            }
-            ImportOutcome::Replaced(password) => {
-                assert_eq!(password.id.as_str(), "aje9");
-                assert_eq!(password.created_at, new.map(Timestamp::from_seconds));
-                "replaced"
-            }
-        };
-        assert_eq!(found, expected, "{stored:?} {new:?} {sameness:?}");
-    }
-
-    #[test]
-    fn the_newest_password_wins() {
-        use Sameness::{Different, Same};
-        check(Some(5), Some(4), Different, "older");
-        check(Some(5), Some(4), Same, "older");
-        check(Some(5), Some(5), Different, "replaced");
-        check(Some(5), Some(6), Different, "replaced");
-        check(Some(5), Some(6), Same, "kept");
-        check(None, Some(1), Different, "replaced");
-        check(Some(5), None, Different, "replaced");
-        check(None, None, Same, "kept");
-    }
-
-    #[test]
-    fn what_was_written_back_gets_the_date_of_the_directory() {
-        let argon2 = SecretString::new("$argon2id$".into());
-        let written = Password {
-            form: StoredForm::Argon2NtHash(argon2),
-            session_id: None,
-            ..stored_at(Some(5))
-        };
-        let again = |at| import_at(Some(at), PasswordKind::Permanent);
-        let confirmed = Password {
-            created_at: Some(Timestamp::from_seconds(7)),
-            session_id: Some("sys1".into()),
-            ..written.clone()
-        };
-        let outcome = import(Some(&written), again(7), Sameness::Same, NOW);
-        assert_eq!(outcome, ImportOutcome::Kept(confirmed.clone()));
-        let older = import(Some(&confirmed), again(6), Sameness::Different, NOW);
-        assert_eq!(older, ImportOutcome::Older);
-        // The hash of the password before may come later still, with a date that looks newer.
-        let outcome = import(Some(&written), again(7), Sameness::Earlier, NOW);
-        assert_eq!(outcome, ImportOutcome::Older);
-        let later = NOW.plus(UNDER_WAY_MAX);
-        let outcome = import(Some(&written), again(7), Sameness::Earlier, later);
-        assert!(matches!(outcome, ImportOutcome::Replaced(_)));
-        let outcome = import(Some(&confirmed), again(8), Sameness::Earlier, NOW);
-        assert!(matches!(outcome, ImportOutcome::Replaced(_)));
-        // Once is enough: another time is no change of its age (decision U58).
-        let outcome = import(Some(&confirmed), again(9), Sameness::Same, NOW);
-        assert_eq!(outcome, ImportOutcome::Kept(confirmed));
-    }
-
-    #[test]
-    fn a_superseded_hash_is_never_strengthened() {
-        let password = stored_at(Some(5));
-        let argon2 = SecretString::new("$argon2id$".into());
-        assert_eq!(password.strengthened(&"aje4".into(), argon2.clone()), None);
-        let strong = password
-            .strengthened(&"aje5".into(), argon2.clone())
-            .unwrap();
-        assert!(!strong.is_sealed());
-        assert_eq!(strong.strengthened(&"aje5".into(), argon2), None);
     }
 
     #[test]

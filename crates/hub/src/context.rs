@@ -30,6 +30,7 @@ use crate::call::Call;
 use crate::error::Error;
 use crate::hub::Hub;
 use crate::method_access::{Rule, find_rule};
+use crate::page_token::{List, ListKey};
 use crate::wire::to_payload;
 
 /// The service whose calls name their session in the request and are judged by its rules.
@@ -245,6 +246,16 @@ impl Context {
     #[must_use]
     pub fn method(&self) -> &'static str {
         self.call.method.map_or("", |method| method.path)
+    }
+
+    /// The list of the parts of `parent` that fit `filter`, as the caller wrote it.
+    #[must_use]
+    pub fn list<'a>(&'a self, parent: &'a str, filter: &'a str) -> List<'a> {
+        self.hub.page_tokens.list(ListKey {
+            method: self.method(),
+            parent,
+            filter,
+        })
     }
 
     /// A new id of a noun.

@@ -33,6 +33,13 @@ pub struct ListKey<'a> {
     pub filter: &'a str,
 }
 
+/// A list of which a page is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct List<'a> {
+    tokens: &'a PageTokens,
+    key: ListKey<'a>,
+}
+
 impl PageTokens {
     /// Takes its key from the hub's key.
     #[must_use]
@@ -40,19 +47,22 @@ impl PageTokens {
         Self(key.derive("page tokens"))
     }
 
+    /// The list of this key.
+    #[must_use]
+    pub fn list<'a>(&'a self, key: ListKey<'a>) -> List<'a> {
+        List { tokens: self, key }
+    }
+}
+
+impl List<'_> {
     /// Reads the page fields of a request.
     ///
     /// # Errors
     /// `Invalid` naming `page_size` or `page_token`.
-    pub fn parse(
-        &self,
-        list: ListKey<'_>,
-        page_size: i64,
-        page_token: &str,
-    ) -> Result<PageRequest, Error> {
+    pub fn parse(self, page_size: i64, page_token: &str) -> Result<PageRequest, Error> {
         let after = match page_token {
             "" => None,
-            token => Some(self.open(list, token)?.ok_or_else(|| {
+            token => Some(self.open(token)?.ok_or_else(|| {
                 Refusal::invalid(
                     "page_token",
                     "was not made by this list with this filter: take next_page_token of the \
@@ -67,25 +77,25 @@ impl PageTokens {
     ///
     /// # Errors
     /// `Internal` when the key is damaged.
-    pub fn render(&self, list: ListKey<'_>, next: Option<&Cursor>) -> Result<String, Error> {
+    pub fn render(self, next: Option<&Cursor>) -> Result<String, Error> {
         let Some(cursor) = next else {
             return Ok(String::new());
         };
         let mut bytes = cursor.created_at.as_micros().to_be_bytes().to_vec();
         bytes.extend_from_slice(cursor.id.as_bytes());
-        let mac = self.mac(list, &bytes)?.finalize().into_bytes();
+        let mac = self.mac(&bytes)?.finalize().into_bytes();
         bytes.extend(mac.iter().take(MAC_BYTES));
         Ok(URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    fn open(&self, list: ListKey<'_>, token: &str) -> Result<Option<Cursor>, Error> {
+    fn open(self, token: &str) -> Result<Option<Cursor>, Error> {
         let Ok(bytes) = URL_SAFE_NO_PAD.decode(token) else {
             return Ok(None);
         };
         let Some((content, mac)) = bytes.split_last_chunk::<MAC_BYTES>() else {
             return Ok(None);
         };
-        if self.mac(list, content)?.verify_truncated_left(mac).is_err() {
+        if self.mac(content)?.verify_truncated_left(mac).is_err() {
             return Ok(None);
         }
         let cursor = content
@@ -99,13 +109,13 @@ impl PageTokens {
         Ok(cursor)
     }
 
-    fn mac(&self, list: ListKey<'_>, content: &[u8]) -> Result<Hmac<Sha256>, Error> {
-        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(self.0.expose())
+    fn mac(self, content: &[u8]) -> Result<Hmac<Sha256>, Error> {
+        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(self.tokens.0.expose())
             .map_err(|_| Error::Internal("the key of page tokens is damaged".into()))?;
         for part in [
-            list.method.as_bytes(),
-            list.parent.as_bytes(),
-            list.filter.as_bytes(),
+            self.key.method.as_bytes(),
+            self.key.parent.as_bytes(),
+            self.key.filter.as_bytes(),
             content,
         ] {
             // Lengths keep `ab`+`c` and `a`+`bc` apart.
@@ -141,8 +151,9 @@ mod tests {
             created_at: Timestamp::from_micros(1_700_000_000_123_456),
             id: "aje1".into(),
         };
-        let token = tokens.render(LIST, Some(&cursor)).unwrap();
-        let page = tokens.parse(LIST, 0, &token).unwrap();
+        let list = tokens.list(LIST);
+        let token = list.render(Some(&cursor)).unwrap();
+        let page = list.parse(0, &token).unwrap();
         assert_eq!(page.after, Some(cursor));
         let others = [
             ListKey {
@@ -156,18 +167,19 @@ mod tests {
             ListKey { filter: "", ..LIST },
         ];
         for other in others {
-            assert!(tokens.parse(other, 0, &token).is_err());
+            assert!(tokens.list(other).parse(0, &token).is_err());
         }
         for wrong in ["x", "AAAA", &token[1..], &format!("{token}A")] {
-            assert!(tokens.parse(LIST, 0, wrong).is_err(), "{wrong}");
+            assert!(list.parse(0, wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn the_last_page_has_no_token() {
         let tokens = tokens();
-        assert_eq!(tokens.render(LIST, None).unwrap(), "");
-        assert_eq!(tokens.parse(LIST, 0, "").unwrap().after, None);
-        assert!(tokens.parse(LIST, 1_001, "").is_err());
+        let list = tokens.list(LIST);
+        assert_eq!(list.render(None).unwrap(), "");
+        assert_eq!(list.parse(0, "").unwrap().after, None);
+        assert!(list.parse(1_001, "").is_err());
     }
 }

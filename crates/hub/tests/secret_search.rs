@@ -18,6 +18,8 @@ mod core_file;
 mod deeds;
 #[path = "secret_search/foreign.rs"]
 mod foreign;
+#[path = "secret_search/import.rs"]
+mod import;
 #[path = "secret_search/junk.rs"]
 mod junk;
 #[path = "secret_search/memory.rs"]

@@ -5,86 +5,34 @@
 //! effect (decision U73). Everything survives a restart, as with a database that has committed.
 //! Deliberately absent: authorization beyond who opened a session, organizations, passwords.
 
+mod call;
+mod effect;
 mod session;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_agent::engine::Guid;
 use rollcall_domain::dns_name::DnsName;
-use rollcall_domain::group::{ExternalKey, Group, GroupField, GroupInput};
+use rollcall_domain::group::{ExternalKey, Group};
 use rollcall_domain::id::{GroupId, OrganizationId, SessionId, SubjectId, UserId, UserpoolId};
 use rollcall_domain::idempotency::{self, IdempotencyRecord, Repetition};
-use rollcall_domain::mask::Mask;
 use rollcall_domain::membership::{self, MemberAction, MemberDelta, MembershipFacts};
 use rollcall_domain::progress::{ChangeType, ObjectType};
 use rollcall_domain::refusal::Refusal;
 use rollcall_domain::replication_token::ReplicationToken;
 use rollcall_domain::sync_session::{self, SessionStatus, SessionType, SyncSession};
 use rollcall_domain::tally::Tally;
-use rollcall_domain::user::{Actor, NewUser, User, UserField, UserInput};
+use rollcall_domain::user::{Actor, NewUser, User, UserInput};
 use rollcall_domain::userpool_domain::UserpoolDomain;
 use rollcall_kit::timestamp::{Span, Timestamp};
+
+pub use call::{Answer, Call, Envelope};
+pub use effect::{Effect, Write};
 
 /// The domain that logins of the pool may end in.
 pub const DOMAIN: &str = "corp.example";
 /// Least time between runs (decision U41).
 pub const INTERVAL: Span = Span::minutes(15);
-
-/// A changing call of the public interface.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Call {
-    /// UserService.Create
-    CreateUser(Box<NewUser>),
-    /// UserService.Update
-    UpdateUser {
-        /// The user.
-        id: UserId,
-        /// New values.
-        input: Box<UserInput>,
-        /// The fields to change.
-        mask: Mask<UserField>,
-    },
-    /// UserService.Suspend
-    SuspendUser(UserId),
-    /// UserService.Reactivate
-    ReactivateUser(UserId),
-    /// UserService.Delete
-    DeleteUser(UserId),
-    /// GroupService.CreateExternal
-    CreateGroup {
-        /// The object it mirrors.
-        external_id: String,
-        /// Values.
-        input: GroupInput,
-    },
-    /// GroupService.Update
-    UpdateGroup {
-        /// The group.
-        id: GroupId,
-        /// New values.
-        input: GroupInput,
-        /// The fields to change.
-        mask: Mask<GroupField>,
-    },
-    /// GroupService.UpdateMembers
-    UpdateMembers {
-        /// The group.
-        id: GroupId,
-        /// What to change.
-        deltas: Vec<MemberDelta>,
-    },
-    /// GroupService.Delete
-    DeleteGroup(GroupId),
-}
-
-/// The response of a successful call, with its metadata.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The id of what was made or changed.
-    pub id: String,
-    /// The metadata `x-sync-session-changes`.
-    pub tally: Tally,
-}
 
 /// Whether the hub counts what is done in a session (decision 20).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,67 +41,6 @@ pub enum Counting {
     On,
     /// The counters are what agents report.
     Off,
-}
-
-/// What a call really changed, by external id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
-    /// A user was made.
-    UserCreated(Guid),
-    /// A user's values were written.
-    UserUpdated(Guid),
-    /// A user was suspended.
-    UserSuspended(Guid),
-    /// A user was reactivated.
-    UserReactivated(Guid),
-    /// A user was deleted.
-    UserDeleted(Guid),
-    /// A group was made.
-    GroupCreated(Guid),
-    /// A group's values were written.
-    GroupUpdated(Guid),
-    /// A group was deleted.
-    GroupDeleted(Guid),
-    /// A user was put into a group.
-    MemberAdded {
-        /// The group.
-        group: Guid,
-        /// The user.
-        user: Guid,
-    },
-    /// A user was taken out of a group.
-    MemberRemoved {
-        /// The group.
-        group: Guid,
-        /// The user.
-        user: Guid,
-    },
-}
-
-/// An effect of an agent's call, in the order of commits.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Write {
-    /// The session that the call named.
-    pub session: Option<SessionId>,
-    /// When it was committed.
-    pub at: Timestamp,
-    /// What changed.
-    pub effect: Effect,
-    /// Whether anything is different now.
-    pub changed: bool,
-    /// The idempotency key of the call.
-    pub key: String,
-}
-
-/// An agent's call with its metadata.
-#[derive(Debug, Clone)]
-pub struct Envelope {
-    /// The call.
-    pub call: Call,
-    /// The metadata `idempotency-key`.
-    pub key: String,
-    /// The metadata `x-sync-session-id`.
-    pub fence: Option<SessionId>,
 }
 
 /// The hub's data.

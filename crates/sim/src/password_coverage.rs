@@ -54,8 +54,8 @@ impl PasswordCoverage {
     }
 
     /// Adds what happened in another world.
-    pub fn add(&mut self, other: &Self) {
-        for (what, number) in &other.0 {
+    pub fn add(&mut self, other: Self) {
+        for (what, number) in other.0 {
             *self.0.entry(what).or_default() += number;
         }
     }

@@ -4,23 +4,21 @@
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use prost_types::FieldMask;
-use rollcall_client::{ClientError, ErrorKind};
+use rollcall_client::ClientError;
 use rollcall_kit::timestamp::Timestamp;
 use rollcall_proto::admin::{SetPasswordChangeRequiredRequest, SetPasswordChangeRequiredResponse};
 use rollcall_proto::idp::user::Status;
 use rollcall_proto::idp::{
-    GetReplicationTokenRequest, GetUserRequest, ListSessionsRequest, ListUsersRequest,
-    ResolveExternalIdsRequest, SessionType, UpdateUserRequest, User,
+    GetReplicationTokenRequest, GetUserRequest, ListSessionsRequest, SessionType,
+    UpdateUserRequest, User,
 };
 
+use super::Hub;
+use super::one::found;
 use super::write::proto_timestamp;
-use super::{Hub, PAGES_MAX};
 use crate::engine::Guid;
 use crate::engine::account_state::HubAccount;
 
-const PAGE_SIZE: i64 = 1_000;
-/// External ids in one call (ResolveExternalIds).
-const EXTERNAL_IDS_PER_CALL: usize = 1_000;
 /// Users that are looked at at the same time.
 const USERS_AT_ONCE: usize = 32;
 /// Runs of the objects that the agent completed; the hub may still work on their hashes.
@@ -42,21 +40,8 @@ pub struct Account {
 impl Hub {
     /// The accounts of these objects, as far as the hub has them.
     pub(crate) async fn accounts(&self, guids: &[Guid]) -> Result<Vec<Account>, ClientError> {
-        let mut ids = Vec::new();
-        for batch in guids.chunks(EXTERNAL_IDS_PER_CALL) {
-            let request = ResolveExternalIdsRequest {
-                userpool_id: self.userpool_id(),
-                external_ids: batch.iter().map(ToString::to_string).collect(),
-            };
-            let answer = self
-                .read(request, |hub, request| async move {
-                    hub.users().resolve_external_ids(request).await
-                })
-                .await?;
-            ids.extend(answer.resolved_users.into_iter().map(|user| user.user_id));
-        }
-        let found: Vec<Option<Account>> = stream::iter(ids)
-            .map(|id| self.find_account(id))
+        let found: Vec<Option<Account>> = stream::iter(self.resolve(guids).await?)
+            .map(|user| self.find_account(user.user_id))
             .buffer_unordered(USERS_AT_ONCE)
             .try_collect()
             .await?;
@@ -71,11 +56,7 @@ impl Hub {
                 hub.users().get(request).await
             })
             .await;
-        match answer {
-            Ok(user) => Ok(account(user)),
-            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        Ok(found(answer)?.and_then(account))
     }
 
     /// Hands every account on; returns how many there are.
@@ -83,28 +64,15 @@ impl Hub {
         &self,
         mut sink: impl FnMut(Account),
     ) -> Result<usize, ClientError> {
-        let mut request = ListUsersRequest {
-            userpool_id: self.userpool_id(),
-            page_size: PAGE_SIZE,
-            ..ListUsersRequest::default()
-        };
         let mut number = 0;
-        for _ in 0..PAGES_MAX {
-            let page = self
-                .read(request.clone(), |hub, request| async move {
-                    hub.users().list(request).await
-                })
-                .await?;
-            for found in page.users.into_iter().filter_map(account) {
+        self.each_user(|user| {
+            if let Some(found) = account(user) {
                 number += 1;
                 sink(found);
             }
-            if page.next_page_token.is_empty() {
-                return Ok(number);
-            }
-            request.page_token = page.next_page_token;
-        }
-        Err(self.endless())
+        })
+        .await?;
+        Ok(number)
     }
 
     /// Sets or clears the end of an account.
@@ -121,12 +89,7 @@ impl Hub {
             expires_at: expires_at.map(proto_timestamp),
             ..UpdateUserRequest::default()
         };
-        let _: User = self
-            .mutate(request, |hub, request| async move {
-                hub.users().update(request).await
-            })
-            .await?;
-        Ok(())
+        self.save_user(request).await
     }
 
     /// Says whether the present password has to be changed; returns whether that was news.

@@ -6,11 +6,12 @@
 use std::collections::HashMap;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use rollcall_client::{ClientError, ErrorKind};
+use rollcall_client::ClientError;
 use rollcall_proto::idp::user::Status;
-use rollcall_proto::idp::{GetUserRequest, ListUsersRequest, User};
+use rollcall_proto::idp::{GetUserRequest, User};
 use rollcall_proto::organizationmanager::{GetGroupRequest, Group, ListExternalGroupsRequest};
 
+use super::one::found;
 use super::{Hub, PAGES_MAX, listing};
 use crate::engine::Guid;
 use crate::engine::index::Index;
@@ -71,7 +72,7 @@ impl Hub {
                 let answer = self.read(request, |hub, request| async move {
                     hub.users().get(request).await
                 });
-                present(answer.await)
+                found(answer.await)
             })
             .buffer_unordered(CALLS_AT_ONCE);
         let found: Vec<Option<User>> = found.try_collect().await?;
@@ -89,28 +90,6 @@ impl Hub {
         Ok(users)
     }
 
-    /// Hands on all users of the pool, whoever they belong to.
-    pub(super) async fn each_user(&self, mut sink: impl FnMut(User)) -> Result<(), ClientError> {
-        let mut request = ListUsersRequest {
-            userpool_id: self.userpool_id(),
-            page_size: PAGE_SIZE,
-            ..ListUsersRequest::default()
-        };
-        for _ in 0..PAGES_MAX {
-            let page = self
-                .read(request.clone(), |hub, request| async move {
-                    hub.users().list(request).await
-                })
-                .await?;
-            page.users.into_iter().for_each(&mut sink);
-            if page.next_page_token.is_empty() {
-                return Ok(());
-            }
-            request.page_token = page.next_page_token;
-        }
-        Err(self.endless())
-    }
-
     async fn groups_of(&self, wanted: &HashMap<&str, Guid>) -> Result<Vec<Group>, ClientError> {
         if wanted.len() > ASKED_SINGLY_MAX {
             return self.listed_groups(wanted).await;
@@ -121,7 +100,7 @@ impl Hub {
                 let answer = self.read(request, |hub, request| async move {
                     hub.groups().get(request).await
                 });
-                present(answer.await)
+                found(answer.await)
             })
             .buffer_unordered(CALLS_AT_ONCE);
         let found: Vec<Option<Group>> = found.try_collect().await?;
@@ -156,12 +135,4 @@ fn by_id(guids: impl Iterator<Item = Guid>, index: &Index) -> HashMap<&str, Guid
     guids
         .filter_map(|guid| Some((index.hub_id(guid)?, guid)))
         .collect()
-}
-
-fn present<T>(answer: Result<T, ClientError>) -> Result<Option<T>, ClientError> {
-    match answer {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
 }

@@ -39,28 +39,36 @@ impl Hub {
         now: Timestamp,
         mut sink: impl FnMut(HubUser),
     ) -> Result<Foreign, ClientError> {
+        let mut foreign = 0;
+        self.each_user(|user| {
+            if user.external_id.is_empty() || user.status() == Status::Deleting {
+                return;
+            }
+            match Guid::parse(&user.external_id) {
+                Some(guid) => sink(hub_user(guid, &user, mapping, now)),
+                None => foreign += 1,
+            }
+        })
+        .await?;
+        Ok(Foreign(foreign))
+    }
+
+    /// Hands on all users of the pool, whoever they belong to.
+    pub(super) async fn each_user(&self, mut sink: impl FnMut(User)) -> Result<(), ClientError> {
         let mut request = ListUsersRequest {
             userpool_id: self.userpool_id(),
             page_size: PAGE_SIZE,
             ..ListUsersRequest::default()
         };
-        let mut foreign = 0;
         for _ in 0..PAGES_MAX {
             let page = self
                 .read(request.clone(), |hub, request| async move {
                     hub.users().list(request).await
                 })
                 .await?;
-            let present =
-                |user: &&User| !user.external_id.is_empty() && user.status() != Status::Deleting;
-            for user in page.users.iter().filter(present) {
-                match Guid::parse(&user.external_id) {
-                    Some(guid) => sink(hub_user(guid, user, mapping, now)),
-                    None => foreign += 1,
-                }
-            }
+            page.users.into_iter().for_each(&mut sink);
             if page.next_page_token.is_empty() {
-                return Ok(Foreign(foreign));
+                return Ok(());
             }
             request.page_token = page.next_page_token;
         }

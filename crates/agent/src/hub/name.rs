@@ -14,6 +14,22 @@ impl Hub {
         &self,
         username: &str,
     ) -> Result<Option<Guid>, ClientError> {
+        let users = self.users_named(username).await?;
+        let mut holders = users.iter();
+        Ok(holders.find_map(|user| Guid::parse(&user.external_id)))
+    }
+
+    /// The user of the pool with this login that has no external id yet.
+    pub(crate) async fn find_local_user(
+        &self,
+        username: &str,
+    ) -> Result<Option<String>, ClientError> {
+        let mut users = self.users_named(username).await?.into_iter();
+        let local = users.find(|user| user.external_id.is_empty());
+        Ok(local.map(|user| user.id))
+    }
+
+    async fn users_named(&self, username: &str) -> Result<Vec<User>, ClientError> {
         let request = ListUsersRequest {
             userpool_id: self.userpool_id(),
             filter: format!("username = \"{username}\""),
@@ -24,8 +40,7 @@ impl Hub {
                 hub.users().list(request).await
             })
             .await?;
-        let mut ids = answer.users.iter();
-        Ok(ids.find_map(|user| Guid::parse(&user.external_id)))
+        Ok(answer.users)
     }
 
     /// The group of this directory that has the name.
@@ -33,6 +48,19 @@ impl Hub {
         &self,
         name: &str,
     ) -> Result<Option<Guid>, ClientError> {
+        let groups = self.groups_named(name).await?;
+        let mut holders = groups.iter();
+        Ok(holders.find_map(|group| Guid::parse(&group.external_id)))
+    }
+
+    /// The group of the organization with this name that is not external.
+    pub(crate) async fn find_local_group(&self, name: &str) -> Result<Option<String>, ClientError> {
+        let mut groups = self.groups_named(name).await?.into_iter();
+        let local = groups.find(|group| group.external_id.is_empty());
+        Ok(local.map(|group| group.id))
+    }
+
+    async fn groups_named(&self, name: &str) -> Result<Vec<Group>, ClientError> {
         let request = ListGroupsRequest {
             organization_id: self.organization_id(),
             filter: format!("name = \"{name}\""),
@@ -43,8 +71,7 @@ impl Hub {
                 hub.groups().list(request).await
             })
             .await?;
-        let mut ids = answer.groups.iter();
-        Ok(ids.find_map(|group| Guid::parse(&group.external_id)))
+        Ok(answer.groups)
     }
 
     /// Sets the login of a user and nothing else.
@@ -57,12 +84,7 @@ impl Hub {
             username,
             ..UpdateUserRequest::default()
         };
-        let _: User = self
-            .mutate(request, |hub, request| async move {
-                hub.users().update(request).await
-            })
-            .await?;
-        Ok(())
+        self.save_user(request).await
     }
 
     /// Sets the name of a group and nothing else.
@@ -75,11 +97,6 @@ impl Hub {
             name,
             ..UpdateGroupRequest::default()
         };
-        let _: Group = self
-            .mutate(request, |hub, request| async move {
-                hub.groups().update(request).await
-            })
-            .await?;
-        Ok(())
+        self.save_group(request).await
     }
 }

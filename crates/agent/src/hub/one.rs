@@ -6,8 +6,7 @@ use rollcall_client::{ClientError, ErrorKind};
 use rollcall_kit::timestamp::Timestamp;
 use rollcall_proto::idp::user::Status;
 use rollcall_proto::idp::{
-    GetSynchronizationSettingsRequest, GetUserRequest, ResolveExternalIdsRequest,
-    SynchronizationSettings, User,
+    GetSynchronizationSettingsRequest, GetUserRequest, SynchronizationSettings, User,
 };
 use rollcall_proto::organizationmanager::{
     GetGroupRequest, Group, GroupMembershipInfo, ListEffectiveRequest,
@@ -21,8 +20,6 @@ use crate::engine::mapping::Mapping;
 use crate::engine::values::UserTarget;
 
 const PAGE_SIZE: i64 = 1_000;
-/// External ids in one call (ResolveExternalIds).
-const EXTERNAL_IDS_PER_CALL: usize = 1_000;
 
 impl Hub {
     /// The settings of the pool, if it has any.
@@ -115,30 +112,6 @@ impl Hub {
         }
         Err(self.endless())
     }
-
-    /// The users of the pool that have one of these external ids, with their ids in the hub.
-    pub(crate) async fn resolve_users(
-        &self,
-        guids: &[Guid],
-    ) -> Result<Vec<(Guid, String)>, ClientError> {
-        let mut users = Vec::new();
-        for batch in guids.chunks(EXTERNAL_IDS_PER_CALL) {
-            let request = ResolveExternalIdsRequest {
-                userpool_id: self.userpool_id(),
-                external_ids: batch.iter().map(ToString::to_string).collect(),
-            };
-            let answer = self
-                .read(request, |hub, request| async move {
-                    hub.users().resolve_external_ids(request).await
-                })
-                .await?;
-            let resolved = answer.resolved_users.into_iter();
-            users.extend(
-                resolved.filter_map(|user| Some((Guid::parse(&user.external_id)?, user.user_id))),
-            );
-        }
-        Ok(users)
-    }
 }
 
 /// A field of a user of the hub.
@@ -146,7 +119,8 @@ pub(crate) fn user_field(user: &User, target: UserTarget) -> &str {
     listing::field(user, target)
 }
 
-fn found<T>(answer: Result<T, ClientError>) -> Result<Option<T>, ClientError> {
+/// What was asked for, unless the hub does not have it.
+pub(super) fn found<T>(answer: Result<T, ClientError>) -> Result<Option<T>, ClientError> {
     match answer {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.kind == ErrorKind::NotFound => Ok(None),

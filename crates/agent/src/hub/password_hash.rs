@@ -7,18 +7,13 @@ use rollcall_kit::entropy::Entropy;
 use rollcall_kit::timestamp::Timestamp;
 use rollcall_proto::idp::password_hash::PasswordHashType;
 use rollcall_proto::idp::user::Status;
-use rollcall_proto::idp::{
-    ListUsersRequest, PasswordHash, ResolveExternalIdsRequest, SetPasswordHashRequest, User,
-};
+use rollcall_proto::idp::{PasswordHash, ResolvedUser, SetPasswordHashRequest, User};
 
+use super::Hub;
 use super::write::proto_timestamp;
-use super::{Hub, PAGES_MAX};
 use crate::engine::Guid;
 use crate::engine::password_hash::Dated;
 
-const PAGE_SIZE: i64 = 1_000;
-/// External ids in one call (ResolveExternalIds).
-const EXTERNAL_IDS_PER_CALL: usize = 1_000;
 /// Bytes of an NT hash.
 pub(crate) const NT_HASH_BYTES: usize = 16;
 
@@ -36,26 +31,15 @@ pub struct Holder {
 impl Hub {
     /// The users of these objects, as far as the hub has them.
     pub(crate) async fn holders(&self, guids: &[Guid]) -> Result<Vec<Holder>, ClientError> {
-        let mut holders = Vec::new();
-        for batch in guids.chunks(EXTERNAL_IDS_PER_CALL) {
-            let request = ResolveExternalIdsRequest {
-                userpool_id: self.userpool_id(),
-                external_ids: batch.iter().map(ToString::to_string).collect(),
-            };
-            let answer = self
-                .read(request, |hub, request| async move {
-                    hub.users().resolve_external_ids(request).await
-                })
-                .await?;
-            holders.extend(answer.resolved_users.into_iter().filter_map(|user| {
-                Some(Holder {
-                    guid: Guid::parse(&user.external_id)?,
-                    id: user.user_id,
-                    password_created_at: user.password_created_at.map(timestamp),
-                })
-            }));
-        }
-        Ok(holders)
+        let users = self.resolve(guids).await?.into_iter();
+        let holder = |user: ResolvedUser| {
+            Some(Holder {
+                guid: Guid::parse(&user.external_id)?,
+                id: user.user_id,
+                password_created_at: user.password_created_at.map(timestamp),
+            })
+        };
+        Ok(users.filter_map(holder).collect())
     }
 
     /// Hands on each user of the directory whose password is none of the directory's. A password
@@ -64,27 +48,12 @@ impl Hub {
         &self,
         mut sink: impl FnMut(Guid),
     ) -> Result<(), ClientError> {
-        let mut request = ListUsersRequest {
-            userpool_id: self.userpool_id(),
-            page_size: PAGE_SIZE,
-            ..ListUsersRequest::default()
-        };
-        for _ in 0..PAGES_MAX {
-            let page = self
-                .read(request.clone(), |hub, request| async move {
-                    hub.users().list(request).await
-                })
-                .await?;
-            page.users
-                .iter()
-                .filter_map(without_hash)
-                .for_each(&mut sink);
-            if page.next_page_token.is_empty() {
-                return Ok(());
+        self.each_user(|user| {
+            if let Some(guid) = without_hash(&user) {
+                sink(guid);
             }
-            request.page_token = page.next_page_token;
-        }
-        Err(self.endless())
+        })
+        .await
     }
 
     /// Gives a user this NT hash.

@@ -7,15 +7,13 @@ use rollcall_kit::timestamp::Timestamp;
 use rollcall_proto::idp::create_user_request::Credentials;
 use rollcall_proto::idp::password_hash::PasswordHashType;
 use rollcall_proto::idp::{
-    ConvertToExternalUserRequest, CreateUserRequest, DeleteUserRequest, ListUsersRequest,
-    PasswordHash, ReactivateUserRequest, ResolveExternalIdsRequest, SuspendUserRequest,
-    UpdateUserRequest, User,
+    ConvertToExternalUserRequest, CreateUserRequest, DeleteUserRequest, PasswordHash,
+    ReactivateUserRequest, SuspendUserRequest, UpdateUserRequest, User,
 };
 use rollcall_proto::organizationmanager::member_delta::MemberAction;
 use rollcall_proto::organizationmanager::{
     ConvertToExternalGroupRequest, CreateExternalGroupRequest, DeleteGroupRequest, Group,
-    ListGroupsRequest, MemberDelta, ResolveExternalGroupRequest, UpdateGroupMembersRequest,
-    UpdateGroupRequest,
+    MemberDelta, ResolveExternalGroupRequest, UpdateGroupMembersRequest, UpdateGroupRequest,
 };
 
 use super::Hub;
@@ -91,6 +89,11 @@ impl Hub {
             employee_id: text(UserTarget::EmployeeId),
             expires_at: values.expires_at.map(proto_timestamp),
         };
+        self.save_user(request).await
+    }
+
+    /// Changes the fields of a user that the request names.
+    pub(super) async fn save_user(&self, request: UpdateUserRequest) -> Result<(), ClientError> {
         let _: User = self
             .mutate(request, |hub, request| async move {
                 hub.users().update(request).await
@@ -132,46 +135,6 @@ impl Hub {
             hub.users().delete(request).await
         })
         .await
-    }
-
-    /// The user with this external id, if there is one.
-    pub(crate) async fn find_user(&self, guid: Guid) -> Result<Option<String>, ClientError> {
-        let request = ResolveExternalIdsRequest {
-            userpool_id: self.userpool_id(),
-            external_ids: vec![guid.to_string()],
-        };
-        let answer = self
-            .read(request, |hub, request| async move {
-                hub.users().resolve_external_ids(request).await
-            })
-            .await?;
-        Ok(answer
-            .resolved_users
-            .into_iter()
-            .next()
-            .map(|user| user.user_id))
-    }
-
-    /// The user of the pool with this login that has no external id yet.
-    pub(crate) async fn find_local_user(
-        &self,
-        username: &str,
-    ) -> Result<Option<String>, ClientError> {
-        let request = ListUsersRequest {
-            userpool_id: self.userpool_id(),
-            filter: format!("username = \"{username}\""),
-            ..ListUsersRequest::default()
-        };
-        let answer = self
-            .read(request, |hub, request| async move {
-                hub.users().list(request).await
-            })
-            .await?;
-        Ok(answer
-            .users
-            .into_iter()
-            .find(|user| user.external_id.is_empty())
-            .map(|user| user.id))
     }
 
     /// Takes over a user of the pool (decision U66).
@@ -228,6 +191,11 @@ impl Hub {
             description: values.description.clone().unwrap_or_default(),
             ..UpdateGroupRequest::default()
         };
+        self.save_group(request).await
+    }
+
+    /// Changes the fields of a group that the request names.
+    pub(super) async fn save_group(&self, request: UpdateGroupRequest) -> Result<(), ClientError> {
         let _: Group = self
             .mutate(request, |hub, request| async move {
                 hub.groups().update(request).await
@@ -258,25 +226,6 @@ impl Hub {
             hub.groups().resolve_external(request).await
         })
         .await
-    }
-
-    /// The group of the organization with this name that is not external.
-    pub(crate) async fn find_local_group(&self, name: &str) -> Result<Option<String>, ClientError> {
-        let request = ListGroupsRequest {
-            organization_id: self.organization_id(),
-            filter: format!("name = \"{name}\""),
-            ..ListGroupsRequest::default()
-        };
-        let answer = self
-            .read(request, |hub, request| async move {
-                hub.groups().list(request).await
-            })
-            .await?;
-        Ok(answer
-            .groups
-            .into_iter()
-            .find(|group| group.external_id.is_empty())
-            .map(|group| group.id))
     }
 
     /// Takes over a group (decision U66).

@@ -15,7 +15,6 @@ use rollcall_store::Tx;
 
 use crate::context::{Context, Done, Scope};
 use crate::error::Error;
-use crate::page_token::ListKey;
 use crate::wire::WireEnum;
 
 /// Path of the batch of `UpdateAccessBindings`.
@@ -46,19 +45,14 @@ pub async fn list(
     kind: ResourceKind,
 ) -> Result<wire::ListAccessBindingsResponse, Error> {
     let target = find_target(cx, tx, kind, &request.resource_id, Use::List).await?;
-    let list = ListKey {
-        method: cx.method(),
-        parent: &target.resource.id,
-        filter: "",
-    };
-    let tokens = &cx.hub.page_tokens;
-    let page = tokens.parse(list, request.page_size, &request.page_token)?;
+    let list = cx.list(&target.resource.id, "");
+    let page = list.parse(request.page_size, &request.page_token)?;
     let page = tx
         .list_access_bindings_page(&target.resource, &page)
         .await?;
     Ok(wire::ListAccessBindingsResponse {
         access_bindings: page.items.iter().map(render).collect(),
-        next_page_token: tokens.render(list, page.next.as_ref())?,
+        next_page_token: list.render(page.next.as_ref())?,
     })
 }
 

@@ -13,7 +13,6 @@ use rollcall_store::Tx;
 
 use crate::context::{Context, Done, Scope};
 use crate::error::Error;
-use crate::page_token::ListKey;
 
 const BINDING: &str = "access_policy_binding";
 const BOUND_TEMPLATE: &str = "access_policy_binding.access_policy_template_id";
@@ -49,17 +48,12 @@ pub async fn list(
         Scope::Organization(&organization_id),
     )
     .await?;
-    let list = ListKey {
-        method: cx.method(),
-        parent: organization_id.as_str(),
-        filter: "",
-    };
-    let tokens = &cx.hub.page_tokens;
-    let page = tokens.parse(list, request.page_size, &request.page_token)?;
+    let list = cx.list(organization_id.as_str(), "");
+    let page = list.parse(request.page_size, &request.page_token)?;
     let page = tx.list_access_policies(&organization_id, &page).await?;
     Ok(wire::ListAccessPolicyBindingsResponse {
         access_policy_bindings: page.items.into_iter().map(render).collect(),
-        next_page_token: tokens.render(list, page.next.as_ref())?,
+        next_page_token: list.render(page.next.as_ref())?,
     })
 }
 

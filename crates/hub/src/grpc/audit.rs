@@ -21,7 +21,6 @@ use crate::context::{Context, Placed, Scope};
 use crate::error::Error;
 use crate::grpc::Service;
 use crate::grpc::user::Phone;
-use crate::page_token::ListKey;
 use crate::wire::{parse_timestamp, render_timestamp};
 
 /// The member of every document that holds a phone number.
@@ -135,13 +134,8 @@ async fn list(
         micros(scope.since),
         micros(scope.until)
     );
-    let list = ListKey {
-        method: cx.method(),
-        parent: &parent,
-        filter: &request.filter,
-    };
-    let tokens = &cx.hub.page_tokens;
-    let page = tokens.parse(list, request.page_size, &request.page_token)?;
+    let list = cx.list(&parent, &request.filter);
+    let page = list.parse(request.page_size, &request.page_token)?;
     let page = tx.list_audit_events(&scope, &filter, &page).await?;
     let phone = Phone::of(&bindings);
     let events: Result<_, _> = page
@@ -151,7 +145,7 @@ async fn list(
         .collect();
     Ok(admin::ListAuditEventsResponse {
         events: events?,
-        next_page_token: tokens.render(list, page.next.as_ref())?,
+        next_page_token: list.render(page.next.as_ref())?,
     })
 }
 

@@ -57,17 +57,16 @@ impl Service {
         request: &ListApiEndpointsRequest,
     ) -> Result<ListApiEndpointsResponse, Error> {
         check(request)?;
-        let list = ListKey {
+        let list = self.0.page_tokens.list(ListKey {
             method: call.method.map_or("", |method| method.path),
             parent: "",
             filter: "",
-        };
-        let tokens = &self.0.page_tokens;
+        });
         #[expect(
             deprecated,
             reason = "deprecated in the contract, and still promised by it"
         )]
-        let page = tokens.parse(list, request.page_size, &request.page_token)?;
+        let page = list.parse(request.page_size, &request.page_token)?;
         let after = page.after.as_ref().map_or("", |cursor| cursor.id.as_str());
         let following = ENDPOINT_IDS.iter().filter(|id| **id > after);
         // The services were always there, so their ids alone make the order.
@@ -77,7 +76,7 @@ impl Service {
         });
         Ok(ListApiEndpointsResponse {
             endpoints: page.items.into_iter().map(|id| self.endpoint(id)).collect(),
-            next_page_token: tokens.render(list, page.next.as_ref())?,
+            next_page_token: list.render(page.next.as_ref())?,
         })
     }
 

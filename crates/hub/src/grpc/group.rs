@@ -20,7 +20,6 @@ use tonic::{Request, Response, Status};
 use crate::context::{Context, Done, Scope};
 use crate::error::Error;
 use crate::grpc::{Service, access as bindings, membership, operation};
-use crate::page_token::ListKey;
 use crate::wire::{parse_mask, render_timestamp};
 
 #[tonic::async_trait]
@@ -207,17 +206,12 @@ async fn list(
     )
     .await?;
     let filter = Filter::parse(&request.filter, GROUP_FIELDS)?;
-    let list = ListKey {
-        method: cx.method(),
-        parent: organization_id.as_str(),
-        filter: &request.filter,
-    };
-    let tokens = &cx.hub.page_tokens;
-    let page = tokens.parse(list, request.page_size, &request.page_token)?;
+    let list = cx.list(organization_id.as_str(), &request.filter);
+    let page = list.parse(request.page_size, &request.page_token)?;
     let page = tx.list_groups(&organization_id, &filter, &page).await?;
     Ok(om::ListGroupsResponse {
         groups: page.items.into_iter().map(render).collect(),
-        next_page_token: tokens.render(list, page.next.as_ref())?,
+        next_page_token: list.render(page.next.as_ref())?,
     })
 }
 
@@ -230,17 +224,12 @@ async fn list_external(
     cx.authorize(tx, Permission::ExtGroupsGet, Scope::Userpool(&pool_id))
         .await?;
     let filter = Filter::parse(&request.filter, GROUP_FIELDS)?;
-    let list = ListKey {
-        method: cx.method(),
-        parent: pool_id.as_str(),
-        filter: &request.filter,
-    };
-    let tokens = &cx.hub.page_tokens;
-    let page = tokens.parse(list, request.page_size, &request.page_token)?;
+    let list = cx.list(pool_id.as_str(), &request.filter);
+    let page = list.parse(request.page_size, &request.page_token)?;
     let page = tx.list_external_groups(&pool_id, &filter, &page).await?;
     Ok(om::ListExternalGroupsResponse {
         groups: page.items.into_iter().map(render).collect(),
-        next_page_token: tokens.render(list, page.next.as_ref())?,
+        next_page_token: list.render(page.next.as_ref())?,
     })
 }
 

@@ -17,7 +17,6 @@ use rollcall_store::{MemberScope, Tx};
 use crate::context::{Context, Done, Scope};
 use crate::error::Error;
 use crate::grpc::{group, user};
-use crate::page_token::ListKey;
 use crate::wire::WireEnum;
 
 /// What a member of a group is, as the interface calls it.
@@ -30,13 +29,8 @@ pub async fn list_members(
     request: &om::ListGroupMembersRequest,
 ) -> Result<om::ListGroupMembersResponse, Error> {
     let group = group::find(cx, tx, &request.group_id, Permission::GroupsListMembers).await?;
-    let list = ListKey {
-        method: cx.method(),
-        parent: group.id.as_str(),
-        filter: "",
-    };
-    let tokens = &cx.hub.page_tokens;
-    let page = tokens.parse(list, request.page_size, &request.page_token)?;
+    let list = cx.list(group.id.as_str(), "");
+    let page = list.parse(request.page_size, &request.page_token)?;
     let page = tx
         .list_members(&group.id, MemberScope::Active(cx.call.now), &page)
         .await?;
@@ -49,7 +43,7 @@ pub async fn list_members(
                 subject_type: MEMBER_TYPE.to_owned(),
             })
             .collect(),
-        next_page_token: tokens.render(list, page.next.as_ref())?,
+        next_page_token: list.render(page.next.as_ref())?,
     })
 }
 
@@ -110,13 +104,8 @@ pub async fn list_effective(
         return Err(Refusal::not_found(&what, asked).into());
     }
     let filter = Filter::parse(&request.filter, EFFECTIVE_GROUP_FIELDS)?;
-    let list = ListKey {
-        method: cx.method(),
-        parent: &request.subject_id,
-        filter: &request.filter,
-    };
-    let tokens = &cx.hub.page_tokens;
-    let page = tokens.parse(list, request.page_size, &request.page_token)?;
+    let list = cx.list(&request.subject_id, &request.filter);
+    let page = list.parse(request.page_size, &request.page_token)?;
     let page = match &subject.user_id {
         Some(user_id) => tx.list_groups_of_user(user_id, &filter, &page).await?,
         None => Page {
@@ -133,7 +122,7 @@ pub async fn list_effective(
                 group_name: group.group_name,
             })
             .collect(),
-        next_page_token: tokens.render(list, page.next.as_ref())?,
+        next_page_token: list.render(page.next.as_ref())?,
     })
 }
 

@@ -17,7 +17,6 @@ use crate::context::{Context, Done, Scope};
 use crate::domain_validation::end_operation;
 use crate::error::{Error, cancelled};
 use crate::grpc::Service;
-use crate::page_token::ListKey;
 use crate::password_writeback::give_up;
 use crate::tally::{self, SYNC_SESSION_CHANGES};
 use crate::wire::{render_payload, render_timestamp};
@@ -121,18 +120,13 @@ pub async fn list(
             hidden.extend_from_slice(types);
         }
     }
-    let list = ListKey {
-        method: cx.method(),
-        parent: id,
-        filter: "",
-    };
-    let tokens = &cx.hub.page_tokens;
-    let page = tokens.parse(list, page_size, page_token)?;
+    let list = cx.list(id, "");
+    let page = list.parse(page_size, page_token)?;
     let since = forgotten_until(cx.call.now);
     let page = tx.list_operations(kind, id, since, &hidden, &page).await?;
     Ok((
         page.items.into_iter().map(render).collect(),
-        tokens.render(list, page.next.as_ref())?,
+        list.render(page.next.as_ref())?,
     ))
 }
 

@@ -17,7 +17,6 @@ use tonic::{Request, Response, Status};
 use crate::context::{Context, Done, Scope};
 use crate::error::Error;
 use crate::grpc::{Service, access as bindings, access_policy, operation};
-use crate::page_token::ListKey;
 use crate::wire::{parse_mask, render_timestamp};
 
 #[tonic::async_trait]
@@ -144,20 +143,15 @@ async fn list(
     request: &om::ListOrganizationsRequest,
 ) -> Result<om::ListOrganizationsResponse, Error> {
     let filter = Filter::parse(&request.filter, ORGANIZATION_FIELDS)?;
-    let list = ListKey {
-        method: cx.method(),
-        parent: "",
-        filter: &request.filter,
-    };
-    let tokens = &cx.hub.page_tokens;
-    let page = tokens.parse(list, request.page_size, &request.page_token)?;
+    let list = cx.list("", &request.filter);
+    let page = list.parse(request.page_size, &request.page_token)?;
     let permission = Permission::OrganizationsGet;
     let page = tx
         .list_organizations_for(cx.caller()?, permission, &filter, &page)
         .await?;
     Ok(om::ListOrganizationsResponse {
         organizations: page.items.into_iter().map(render).collect(),
-        next_page_token: tokens.render(list, page.next.as_ref())?,
+        next_page_token: list.render(page.next.as_ref())?,
     })
 }
 

@@ -21,7 +21,6 @@ use tonic::{Request, Response, Status};
 use crate::context::{Context, Done, Scope};
 use crate::error::Error;
 use crate::grpc::{Service, accept, access_policy, operation, service_account_key as key};
-use crate::page_token::ListKey;
 use crate::wire::{WireEnum, parse_mask, render_timestamp};
 
 #[tonic::async_trait]
@@ -157,19 +156,14 @@ async fn list(
     cx.authorize(tx, Permission::ServiceAccountsGet, scope)
         .await?;
     let filter = Filter::parse(&request.filter, SERVICE_ACCOUNT_FIELDS)?;
-    let list = ListKey {
-        method: cx.method(),
-        parent: organization_id.as_str(),
-        filter: &request.filter,
-    };
-    let tokens = &cx.hub.page_tokens;
-    let page = tokens.parse(list, request.page_size, &request.page_token)?;
+    let list = cx.list(organization_id.as_str(), &request.filter);
+    let page = list.parse(request.page_size, &request.page_token)?;
     let page = tx
         .list_service_accounts(&organization_id, &filter, &page)
         .await?;
     Ok(admin::ListServiceAccountsResponse {
         service_accounts: page.items.into_iter().map(render).collect(),
-        next_page_token: tokens.render(list, page.next.as_ref())?,
+        next_page_token: list.render(page.next.as_ref())?,
     })
 }
 

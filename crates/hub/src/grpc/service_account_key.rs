@@ -19,7 +19,6 @@ use crate::context::{Context, Done, Placed, Scope};
 use crate::error::Error;
 use crate::grpc::service_account::{Managed, bindings_of, find as find_account, resource};
 use crate::grpc::{DirectAnswer, Service, check};
-use crate::page_token::ListKey;
 use crate::service_account_key::KeyPairPem;
 use crate::wire::{WireEnum, render_timestamp};
 
@@ -138,17 +137,12 @@ pub(super) async fn list(
     request: &admin::ListKeysRequest,
 ) -> Result<admin::ListKeysResponse, Error> {
     let account = find_account(cx, tx, &request.service_account_id).await?;
-    let list = ListKey {
-        method: cx.method(),
-        parent: account.id.as_str(),
-        filter: "",
-    };
-    let tokens = &cx.hub.page_tokens;
-    let page = tokens.parse(list, request.page_size, &request.page_token)?;
+    let list = cx.list(account.id.as_str(), "");
+    let page = list.parse(request.page_size, &request.page_token)?;
     let page = tx.list_service_account_keys(&account.id, &page).await?;
     Ok(admin::ListKeysResponse {
         keys: page.items.into_iter().map(render).collect(),
-        next_page_token: tokens.render(list, page.next.as_ref())?,
+        next_page_token: list.render(page.next.as_ref())?,
     })
 }
 

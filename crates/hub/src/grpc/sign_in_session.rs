@@ -26,7 +26,6 @@ use crate::error::Error;
 use crate::grpc::sign_in::{attempt, proven};
 use crate::grpc::{DirectAnswer, Service, accept, check};
 use crate::hub::Hub;
-use crate::page_token::ListKey;
 use crate::session_token::RefreshToken;
 use crate::wire::render_timestamp;
 
@@ -202,13 +201,8 @@ pub(super) async fn list(
 ) -> Result<signin::ListSignInSessionsResponse, Error> {
     let user_id = UserId::from(request.user_id.as_str());
     require_own(cx, tx, &user_id).await?;
-    let list = ListKey {
-        method: cx.method(),
-        parent: user_id.as_str(),
-        filter: "",
-    };
-    let tokens = &cx.hub.page_tokens;
-    let page = tokens.parse(list, request.page_size, &request.page_token)?;
+    let list = cx.list(user_id.as_str(), "");
+    let page = list.parse(request.page_size, &request.page_token)?;
     let page = tx
         .list_sign_in_sessions(&user_id, cx.call.now, &page)
         .await?;
@@ -220,7 +214,7 @@ pub(super) async fn list(
             .into_iter()
             .map(|session| render(session, current))
             .collect(),
-        next_page_token: tokens.render(list, page.next.as_ref())?,
+        next_page_token: list.render(page.next.as_ref())?,
     })
 }
 

@@ -22,7 +22,6 @@ use crate::call::Pace;
 use crate::context::{Context, Done, Scope};
 use crate::error::Error;
 use crate::grpc::{Service, sync_settings};
-use crate::page_token::ListKey;
 use crate::wire::{WireEnum, render_timestamp};
 
 #[tonic::async_trait]
@@ -224,13 +223,8 @@ async fn list(
     cx.authorize(tx, Permission::SyncSessionsGet, Scope::Userpool(&pool_id))
         .await?;
     let filter = Filter::parse(&request.filter, SESSION_FIELDS)?;
-    let list = ListKey {
-        method: cx.method(),
-        parent: pool_id.as_str(),
-        filter: &request.filter,
-    };
-    let tokens = &cx.hub.page_tokens;
-    let page = tokens.parse(list, request.page_size, &request.page_token)?;
+    let list = cx.list(pool_id.as_str(), &request.filter);
+    let page = list.parse(request.page_size, &request.page_token)?;
     let page = tx
         .list_sync_sessions(&pool_id, &filter, cx.call.now, &page)
         .await?;
@@ -240,7 +234,7 @@ async fn list(
             .iter()
             .map(|session| render(&session.at(cx.call.now)))
             .collect(),
-        next_page_token: tokens.render(list, page.next.as_ref())?,
+        next_page_token: list.render(page.next.as_ref())?,
     })
 }
 

@@ -23,7 +23,6 @@ use crate::context::{Context, Done, Scope};
 use crate::error::{Error, cancelled};
 use crate::grpc::{Service, access_policy, password, password_change};
 use crate::grpc::{password_change_stream, password_writeback};
-use crate::page_token::ListKey;
 use crate::password_writeback::give_up;
 use crate::wire::{WireEnum, parse_mask, parse_timestamp, render_timestamp};
 
@@ -198,13 +197,8 @@ async fn list(
         access_policy::require_allowed(tx, &pool.organization_id, template, &bindings).await?;
     }
     let filter = Filter::parse(&request.filter, USER_FIELDS)?;
-    let list = ListKey {
-        method: cx.method(),
-        parent: pool_id.as_str(),
-        filter: &request.filter,
-    };
-    let tokens = &cx.hub.page_tokens;
-    let page = tokens.parse(list, request.page_size, &request.page_token)?;
+    let list = cx.list(pool_id.as_str(), &request.filter);
+    let page = list.parse(request.page_size, &request.page_token)?;
     let page = tx.list_users(&pool_id, &filter, cx.call.now, &page).await?;
     let phone = Phone::of(&bindings);
     Ok(idp::ListUsersResponse {
@@ -213,7 +207,7 @@ async fn list(
             .into_iter()
             .map(|user| render(user, phone, cx.call.now))
             .collect(),
-        next_page_token: tokens.render(list, page.next.as_ref())?,
+        next_page_token: list.render(page.next.as_ref())?,
     })
 }
 

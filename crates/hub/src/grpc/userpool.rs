@@ -20,7 +20,6 @@ use crate::context::{Context, Done, Scope};
 use crate::error::Error;
 use crate::grpc::password_policy as policy;
 use crate::grpc::{Service, access as bindings, operation, userpool_domain};
-use crate::page_token::ListKey;
 use crate::wire::{WireEnum, parse_mask, render_timestamp};
 
 #[tonic::async_trait]
@@ -169,13 +168,8 @@ async fn list(
     )
     .await?;
     let filter = Filter::parse(&request.filter, USERPOOL_FIELDS)?;
-    let list = ListKey {
-        method: cx.method(),
-        parent: organization_id.as_str(),
-        filter: &request.filter,
-    };
-    let tokens = &cx.hub.page_tokens;
-    let page = tokens.parse(list, request.page_size, &request.page_token)?;
+    let list = cx.list(organization_id.as_str(), &request.filter);
+    let page = list.parse(request.page_size, &request.page_token)?;
     let page = tx.list_userpools(&organization_id, &filter, &page).await?;
     let mut userpools = Vec::with_capacity(page.items.len());
     for pool in page.items {
@@ -183,7 +177,7 @@ async fn list(
     }
     Ok(idp::ListUserpoolsResponse {
         userpools,
-        next_page_token: tokens.render(list, page.next.as_ref())?,
+        next_page_token: list.render(page.next.as_ref())?,
     })
 }
 

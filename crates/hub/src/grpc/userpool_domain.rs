@@ -20,7 +20,6 @@ use crate::domain_validation::end_operation;
 use crate::error::{Error, cancelled};
 use crate::grpc::userpool::resource;
 use crate::limits;
-use crate::page_token::ListKey;
 use crate::wire::{WireEnum, render_timestamp};
 
 pub(super) async fn get(
@@ -39,16 +38,11 @@ pub(super) async fn list(
 ) -> Result<idp::ListUserpoolDomainsResponse, Error> {
     let pool = find_pool(cx, tx, Permission::DomainsGet, &request.userpool_id).await?;
     let filter = Filter::parse(&request.filter, DOMAIN_FIELDS)?;
-    let list = ListKey {
-        method: cx.method(),
-        parent: pool.id.as_str(),
-        filter: &request.filter,
-    };
-    let tokens = &cx.hub.page_tokens;
-    let page = tokens.parse(list, request.page_size, &request.page_token)?;
+    let list = cx.list(pool.id.as_str(), &request.filter);
+    let page = list.parse(request.page_size, &request.page_token)?;
     let page = tx.list_userpool_domains(&pool.id, &filter, &page).await?;
     Ok(idp::ListUserpoolDomainsResponse {
-        next_page_token: tokens.render(list, page.next.as_ref())?,
+        next_page_token: list.render(page.next.as_ref())?,
         domains: page.items.into_iter().map(render).collect(),
     })
 }

@@ -3,8 +3,6 @@
 //!
 //! Invariant: each password is made for one deed, so a find names the deed.
 
-use rollcall_hub::password_hash::nt_hash;
-use rollcall_kit::secret::SecretString;
 use rollcall_proto::operation::Operation;
 use rollcall_proto::signin::sign_in_response::Result as Answer;
 use rollcall_proto::{admin, idp, signin};
@@ -12,12 +10,10 @@ use serde_json::{Value as Json, json};
 use tonic::{Code, Status};
 
 use crate::caller::{Caller, Wire};
-use crate::foreign;
 use crate::needles::{Kind, Needles};
 use crate::program::Program;
 
 const CREATE: &str = "UserService/Create";
-const SET_HASH: &str = "UserService/SetPasswordHash";
 const SET_OWN: &str = "UserService/SetOwnPassword";
 const SET_OTHERS: &str = "UserService/SetOthersPassword";
 const SIGN_IN: &str = "SignInService/SignIn";
@@ -86,9 +82,7 @@ impl<'a> Stage<'a> {
     pub async fn play(&mut self) {
         self.create().await;
         self.create_wrongly().await;
-        self.import().await;
-        self.import_in_a_session().await;
-        self.import_foreign().await;
+        self.import_all().await;
         self.change_own().await;
         self.change_others().await;
         self.sign_in_wrongly().await;
@@ -119,7 +113,7 @@ impl<'a> Stage<'a> {
         request
     }
 
-    async fn make(&self, name: &str, credentials: (&str, Json)) -> Result<String, Status> {
+    pub async fn make(&self, name: &str, credentials: (&str, Json)) -> Result<String, Status> {
         let request = self.user(name, credentials);
         let made: Operation = self.administrator.call(CREATE, request).await?;
         let user: idp::User = rollcall_client::operation_response(made).unwrap();
@@ -196,108 +190,6 @@ impl<'a> Stage<'a> {
         let request = self.user("nobody", spec(&unknown));
         self.refused(&self.caller, CREATE, request, Code::Unauthenticated)
             .await;
-    }
-
-    fn nt(password: &str) -> String {
-        hex::encode(nt_hash(&SecretString::new(password.into())).expose())
-    }
-
-    fn hash(kind: &str, text: &str) -> Json {
-        json!({"passwordHash": text, "passwordHashType": kind})
-    }
-
-    async fn import(&mut self) {
-        let first = self.password("imported with the user");
-        let second = self.password("imported later");
-        let typed = self.password("typed as a hash");
-        let cut = self.password("cut hash");
-        let hash = Self::hash("AD_MD4", &Self::nt(&first).to_uppercase());
-        let id = self.make("ben", ("passwordHash", hash)).await.unwrap();
-        self.enter("ben", &first).await;
-        let request = json!({"userId": id, "hash": Self::hash("AD_MD4", &Self::nt(&second))});
-        for _ in 0..2 {
-            let _: Operation = self
-                .administrator
-                .call(SET_HASH, request.clone())
-                .await
-                .unwrap();
-        }
-        self.enter("ben", &second).await;
-        for text in [typed.as_str(), &Self::nt(&cut)[..31]] {
-            let request = json!({"userId": id, "hash": Self::hash("AD_MD4", text)});
-            self.refused(
-                &self.administrator,
-                SET_HASH,
-                request,
-                Code::InvalidArgument,
-            )
-            .await;
-        }
-        let request = json!({"userId": id, "hash": Self::hash("LDAP_PBKDF2_SHA512", &typed)});
-        self.refused(
-            &self.administrator,
-            SET_HASH,
-            request,
-            Code::InvalidArgument,
-        )
-        .await;
-    }
-
-    /// The job strengthens it: nobody signs in.
-    async fn import_in_a_session(&mut self) {
-        let first = self.password("replaced by a session");
-        let second = self.password("imported in a session");
-        let id = self.make_with("cid", &first).await;
-        let request = json!({"subjectContainerId": self.pool_id, "agentId": "agent-1",
-            "sessionType": "AD_PASSWORD_HASH"});
-        let service = |method: &str| format!("SynchronizationSessionService/{method}");
-        let opened: Operation = self
-            .administrator
-            .call(&service("OpenSession"), request)
-            .await
-            .unwrap();
-        let metadata: idp::OpenSessionMetadata =
-            rollcall_client::operation_metadata(&opened).unwrap();
-        let session = metadata.session_id;
-        let fenced = self.administrator.with("x-sync-session-id", &session);
-        let request = json!({"userId": id, "hash": Self::hash("AD_MD4", &Self::nt(&second))});
-        let _: Operation = fenced.call(SET_HASH, request).await.unwrap();
-        let named = json!({"sessionId": session});
-        let _: Operation = self
-            .administrator
-            .call(&service("CloseSession"), named.clone())
-            .await
-            .unwrap();
-        loop {
-            let got: idp::GetSessionResponse = self
-                .administrator
-                .call(&service("GetSession"), named.clone())
-                .await
-                .unwrap();
-            match got.session.unwrap().status() {
-                idp::SessionStatus::Pending => tokio::task::yield_now().await,
-                status => break assert_eq!(status, idp::SessionStatus::Completed),
-            }
-        }
-    }
-
-    async fn import_foreign(&mut self) {
-        for (number, scheme) in foreign::SCHEMES.into_iter().enumerate() {
-            let password = self.password(scheme);
-            let made = foreign::make(scheme, &password);
-            self.needles.add_secret(scheme, Kind::Password, &made.value);
-            self.needles.add_hash(scheme, &made.key);
-            let hash = Self::hash(scheme, &made.text);
-            // One signs in, the other's hash stays as it came.
-            let name = format!("dan{number}");
-            self.make(&name, ("passwordHash", hash.clone()))
-                .await
-                .unwrap();
-            self.make(&format!("{name}x"), ("passwordHash", hash))
-                .await
-                .unwrap();
-            self.enter(&name, &password).await;
-        }
     }
 
     /// Signs in with what must be right; returns the user's caller and refresh token.
