@@ -83,6 +83,15 @@ pub enum ReplicationProblem {
         /// Win32 error.
         code: u32,
     },
+    /// A single object was asked for, and the extended operation for that failed.
+    #[error(
+        "the domain controller does not show single objects (extended code {code}, MS-DRSR \
+         4.1.10.2.21); use another controller and report this with the version of this one"
+    )]
+    ObjectRefused {
+        /// EXOP_ERR code; 0 when it did not take it for an extended operation.
+        code: u32,
+    },
     /// The server offers no replication.
     #[error("the server does not offer replication; configure a domain controller")]
     NotOffered,
