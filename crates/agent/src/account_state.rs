@@ -19,6 +19,7 @@ use crate::engine::account_state::{AccountState, News, compare};
 use crate::failure::Failure;
 use crate::hub::{self, Account};
 use crate::item_error::ItemErrors;
+use crate::looks::Looks;
 use crate::outage::Outage;
 use crate::reader::{self, ChangedAccounts, Reader};
 use crate::replication_token::{cookie_of, origin_of, token_of_controller};
@@ -54,14 +55,7 @@ pub struct AccountStateRun<'a> {
     origin: Option<Guid>,
     retried_at: Instant,
     summary: &'a mut RunSummary,
-    rest: Rest,
-}
-
-/// Whether a stop would leave anything half done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rest {
-    Working,
-    BetweenBatches,
+    looks: Looks,
 }
 
 impl<'a> AccountStateRun<'a> {
@@ -72,6 +66,7 @@ impl<'a> AccountStateRun<'a> {
         settings: Settings,
         summary: &'a mut RunSummary,
     ) -> Self {
+        let period = agent.config.sync_settings.state_period;
         Self {
             agent,
             opened,
@@ -83,14 +78,14 @@ impl<'a> AccountStateRun<'a> {
             origin: None,
             retried_at: Instant::now(),
             summary,
-            rest: Rest::Working,
+            looks: Looks::of_session(SESSION_LENGTH, period),
         }
     }
 
     /// Whether a stop would leave nothing half done.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
-        self.rest == Rest::BetweenBatches
+        self.looks.is_at_rest()
     }
 
     /// Does it.
@@ -98,41 +93,25 @@ impl<'a> AccountStateRun<'a> {
     /// # Errors
     /// [`Failure`]; what was acknowledged until then stays, the cursor does not move.
     pub async fn go(&mut self, pace: Pace) -> Result<(), Failure> {
-        let started = Instant::now();
         self.errors = self.agent.failed_items(Stream::AccountState).errors()?;
         let mut reader = self.connect().await?;
         let mut cookie = self.first_batch(&mut reader).await?;
-        self.caught_up();
+        self.agent.caught_up(self.opened, self.summary);
         if pace == Pace::Once {
             return Ok(());
         }
-        let period = self.agent.config.sync_settings.state_period;
-        while started.elapsed() < SESSION_LENGTH {
-            // Looking for changes leaves nothing half done either.
-            self.rest = Rest::BetweenBatches;
-            let left = SESSION_LENGTH.saturating_sub(started.elapsed());
-            tokio::time::sleep(period.min(left)).await;
+        while self.looks.next().await {
             let retry = self.retried_at.elapsed() >= RETRY_PERIOD;
             let failed = if retry { self.failed() } else { Vec::new() };
             let read = self.summary.objects_read;
             cookie = self.follow(&mut reader, cookie, failed).await?;
-            let (stream, now) = (Stream::AccountState.name(), self.agent.clock.now());
             if self.summary.objects_read == read {
-                self.agent.board.quiet(stream, now);
+                self.agent.quiet(self.opened);
             } else {
-                self.caught_up();
+                self.agent.caught_up(self.opened, self.summary);
             }
         }
-        self.rest = Rest::BetweenBatches;
         Ok(())
-    }
-
-    /// Everything that was read is written.
-    fn caught_up(&mut self) {
-        self.summary.count(&self.opened.session.progress());
-        let now = self.agent.clock.now();
-        let stream = Stream::AccountState.name();
-        self.agent.board.caught_up(stream, self.summary, now);
     }
 
     async fn connect(&self) -> Result<Reader, Failure> {
@@ -193,7 +172,7 @@ impl<'a> AccountStateRun<'a> {
             // An old cursor is as good as a new one while nothing changed.
             return Ok(cookie);
         }
-        self.rest = Rest::Working;
+        self.looks.work();
         self.summary.objects_read += news.len();
         let guids: Vec<Guid> = news.keys().copied().collect();
         let states = reader.accounts(&guids).await;
@@ -221,7 +200,7 @@ impl<'a> AccountStateRun<'a> {
 
     /// Compares all accounts of the directory with all of the hub.
     async fn full(&mut self, reader: &mut Reader) -> Result<Vec<u8>, Failure> {
-        self.rest = Rest::Working;
+        self.looks.work();
         self.summary.mode = Some("full".into());
         let all = reader.all_accounts().await;
         let all = all.map_err(|error| reader::failure(&error))?;

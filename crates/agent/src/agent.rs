@@ -283,6 +283,19 @@ impl Agent {
         }
     }
 
+    /// Tells people that everything that was read in the session is written.
+    pub fn caught_up(&self, opened: &Opened, summary: &mut RunSummary) {
+        summary.count(&opened.session.progress());
+        let stream = opened.session.stream().name();
+        self.board.caught_up(stream, summary, self.clock.now());
+    }
+
+    /// Tells people that a look in the session found nothing new.
+    pub fn quiet(&self, opened: &Opened) {
+        let stream = opened.session.stream().name();
+        self.board.quiet(stream, self.clock.now());
+    }
+
     async fn until_stopped(
         &self,
         opened: &Opened,

@@ -29,6 +29,7 @@ pub mod index_file;
 pub mod item_error;
 pub mod kerberos;
 pub mod logger;
+pub mod looks;
 pub mod metrics;
 pub mod once;
 pub mod outage;

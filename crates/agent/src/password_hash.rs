@@ -15,6 +15,7 @@ use crate::agent::Agent;
 use crate::engine::password_hash::Reading;
 use crate::failure::Failure;
 use crate::item_error::ItemErrors;
+use crate::looks::Looks;
 use crate::outage::Outage;
 use crate::replica::{self, Replica};
 use crate::replication_token::{replication_of, token_of_replication};
@@ -54,14 +55,7 @@ pub struct PasswordHashRun<'a> {
     stored_at: Instant,
     retried_at: Instant,
     summary: &'a mut RunSummary,
-    rest: Rest,
-}
-
-/// Whether a stop would leave anything half done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rest {
-    Working,
-    BetweenBatches,
+    looks: Looks,
 }
 
 impl<'a> PasswordHashRun<'a> {
@@ -72,6 +66,7 @@ impl<'a> PasswordHashRun<'a> {
         settings: Settings,
         summary: &'a mut RunSummary,
     ) -> Self {
+        let period = agent.config.sync_settings.hash_period;
         Self {
             agent,
             opened,
@@ -82,14 +77,14 @@ impl<'a> PasswordHashRun<'a> {
             stored_at: Instant::now(),
             retried_at: Instant::now(),
             summary,
-            rest: Rest::Working,
+            looks: Looks::of_session(SESSION_LENGTH, period),
         }
     }
 
     /// Whether a stop would leave nothing half done.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
-        self.rest == Rest::BetweenBatches
+        self.looks.is_at_rest()
     }
 
     /// Does it.
@@ -97,7 +92,6 @@ impl<'a> PasswordHashRun<'a> {
     /// # Errors
     /// [`Failure`]; what was acknowledged until then stays, the cursor does not move.
     pub async fn go(&mut self, pace: Pace) -> Result<(), Failure> {
-        let started = Instant::now();
         let agent = self.agent;
         self.errors = agent.failed_items(Stream::PasswordHashes).errors()?;
         let mut cursor = self.start()?;
@@ -112,39 +106,32 @@ impl<'a> PasswordHashRun<'a> {
             replica.close().await;
             return Ok(());
         }
-        let period = agent.config.sync_settings.hash_period;
-        while started.elapsed() < SESSION_LENGTH {
-            // Looking for changes leaves nothing half done either.
-            self.rest = Rest::BetweenBatches;
-            let left = SESSION_LENGTH.saturating_sub(started.elapsed());
-            tokio::time::sleep(period.min(left)).await;
+        let retry_period = agent.config.sync_settings.hash_period * LOOKS_PER_RETRY;
+        while self.looks.next().await {
             let before = (self.summary.objects_read, self.missing.number());
             self.catch_up(&mut replica, &mut cursor).await?;
             self.look_at_unknown().await?;
             self.look_at_queue(&mut replica).await?;
-            if self.retried_at.elapsed() >= period * LOOKS_PER_RETRY {
+            if self.retried_at.elapsed() >= retry_period {
                 self.retry(&mut replica, &mut cursor).await?;
             }
             if (self.summary.objects_read, self.missing.number()) == before {
-                let now = agent.clock.now();
-                agent.board.quiet(Stream::PasswordHashes.name(), now);
+                agent.quiet(self.opened);
             } else {
                 self.caught_up();
             }
         }
-        self.rest = Rest::BetweenBatches;
         replica.close().await;
         Ok(())
     }
 
     /// Everything that was read is written.
     fn caught_up(&mut self) {
-        self.summary.count(&self.opened.session.progress());
-        let now = self.agent.clock.now();
-        let (board, stream) = (&self.agent.board, Stream::PasswordHashes.name());
-        board.caught_up(stream, self.summary, now);
+        let agent = self.agent;
+        agent.caught_up(self.opened, self.summary);
         if let Some(number) = self.missing.number() {
-            board.without_hash(stream, number, now);
+            let (stream, now) = (Stream::PasswordHashes.name(), agent.clock.now());
+            agent.board.without_hash(stream, number, now);
         }
     }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rollcall_client::{ClientError, ErrorKind};
 use rollcall_kit::backoff::Backoff;
+use rollcall_kit::timestamp::Span;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tonic::Code;
@@ -53,6 +54,8 @@ const SUPERSEDED_WAIT: Duration = Duration::from_secs(60);
 const GOOD_STREAM: Duration = Duration::from_secs(10);
 /// What was left behind by another agent comes so soon after the first change of a stream.
 const LEFT_BEHIND: Duration = Duration::from_secs(2);
+/// From here on it is told that the clocks of hub and agent differ.
+const CLOCK_DIFFERENCE_SECONDS_MIN: i64 = 5;
 /// A wait without length would ask again and again at the beginning.
 const WAIT_MIN: Duration = Duration::from_millis(100);
 const CONNECTED: &str =
@@ -172,9 +175,10 @@ impl Consumer {
     async fn consume(&mut self, mut settings: Arc<Settings>, switch: &mut Switch) -> End {
         let stop = self.agent.stop.clone();
         let agent = Arc::clone(&self.agent);
+        let (acknowledged, now) = (self.ledger.acknowledged(), agent.clock.now());
         let opening = agent
             .hub
-            .password_changes(&agent.agent_id, self.ledger.acknowledged());
+            .password_changes(&agent.agent_id, acknowledged, now);
         let mut changes = tokio::select! {
             () = stop.cancelled() => return End::Stopped,
             opened = opening => match opened {
@@ -182,7 +186,8 @@ impl Consumer {
                 Err(error) => return End::Lost(Some(error)),
             }
         };
-        self.connected();
+        let clock_ahead = changes.clock_ahead();
+        self.connected(clock_ahead);
         // The newest that came over this stream: the hub takes no acknowledgement of others.
         let mut newest = i64::MIN;
         let mut first_at = None;
@@ -206,7 +211,7 @@ impl Consumer {
                             false => Delivery::First,
                         };
                         let now = agent.clock.now();
-                        let change = PasswordChange::new(message, delivery, now);
+                        let change = PasswordChange::new(message, delivery, now, clock_ahead);
                         newest = newest.max(change.offset);
                         self.take(change, &settings);
                     }
@@ -217,9 +222,16 @@ impl Consumer {
         }
     }
 
-    fn connected(&self) {
+    fn connected(&self, clock_ahead: Option<Span>) {
         let now = self.agent.clock.now();
         tracing::info!("connected to the hub for changes of passwords");
+        let hub_ahead_seconds = clock_ahead.map_or(0, Span::as_seconds);
+        if hub_ahead_seconds.abs() >= CLOCK_DIFFERENCE_SECONDS_MIN {
+            tracing::warn!(
+                hub_ahead_seconds,
+                "the clocks of the hub and of this machine differ; changes of passwords end by the hub's"
+            );
+        }
         self.agent.board.writeback(now, |condition| {
             condition.phase = Phase::Waiting;
             condition.reason = Some(CONNECTED.to_owned());

@@ -6,8 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use tokio::time::Instant;
-
 use crate::agent::Agent;
 use crate::brake::Brake;
 use crate::engine::Guid;
@@ -16,6 +14,7 @@ use crate::engine::scope::Scope;
 use crate::failure::Failure;
 use crate::hub;
 use crate::item_error::ItemErrors;
+use crate::looks::Looks;
 use crate::reader::Reader;
 use crate::session::Opened;
 use crate::settings::Settings;
@@ -70,14 +69,7 @@ pub struct Run<'a> {
     /// What the hub was left with.
     token: String,
     summary: &'a mut RunSummary,
-    rest: Rest,
-}
-
-/// Whether a stop would leave anything half done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rest {
-    Working,
-    BetweenBatches,
+    looks: Looks,
 }
 
 impl<'a> Run<'a> {
@@ -89,6 +81,8 @@ impl<'a> Run<'a> {
         held: Option<Held>,
         summary: &'a mut RunSummary,
     ) -> Self {
+        let period = agent.config.sync_settings.follow_period;
+        let looks = Looks::of_session(settings.interval, period);
         let binding = settings.binding(&agent.config.userpool_id, &agent.config.ldap.host);
         Self {
             agent,
@@ -101,14 +95,14 @@ impl<'a> Run<'a> {
             brake: Brake::new(agent, Stream::Objects),
             token: opened.token.clone(),
             summary,
-            rest: Rest::Working,
+            looks,
         }
     }
 
     /// Whether a stop would leave nothing half done.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
-        self.rest == Rest::BetweenBatches
+        self.looks.is_at_rest()
     }
 
     /// What the next session can go on from.
@@ -122,46 +116,31 @@ impl<'a> Run<'a> {
     /// # Errors
     /// [`Failure`]; what was acknowledged until then stays, the cursor does not move.
     pub async fn go(&mut self, pace: Pace) -> Result<(), Failure> {
-        let started = Instant::now();
         self.errors = self.agent.failed_items(Stream::Objects).errors()?;
         self.agent.activity.begin("connecting to the directory", 0);
         let mut reader = self.connect().await?;
         let scope = self.resolve(&mut reader).await?;
         self.first_batch(&mut reader, &scope).await?;
-        self.caught_up();
+        self.agent.caught_up(self.opened, self.summary);
         self.serve_requests(&mut reader, &scope).await?;
         if pace == Pace::Once {
             return Ok(());
         }
-        let period = self.agent.config.sync_settings.follow_period;
-        while started.elapsed() < self.settings.interval {
+        loop {
             self.agent.activity.rest("following the directory");
-            self.rest = Rest::BetweenBatches;
-            let left = self.settings.interval.saturating_sub(started.elapsed());
-            tokio::time::sleep(period.min(left)).await;
+            if !self.looks.next().await {
+                return Ok(());
+            }
             let read = self.summary.objects_read;
             self.follow_once(&mut reader, &scope).await?;
             if self.summary.objects_read == read {
-                self.agent
-                    .board
-                    .quiet(Stream::Objects.name(), self.agent.clock.now());
+                self.agent.quiet(self.opened);
             } else {
-                self.caught_up();
+                self.agent.caught_up(self.opened, self.summary);
             }
             self.serve_requests(&mut reader, &scope).await?;
             self.check_drift_when_due(&mut reader, &scope).await?;
         }
-        self.rest = Rest::BetweenBatches;
-        Ok(())
-    }
-
-    /// Tells people that everything read so far was written.
-    fn caught_up(&mut self) {
-        self.summary.count(&self.opened.session.progress());
-        let now = self.agent.clock.now();
-        self.agent
-            .board
-            .caught_up(Stream::Objects.name(), self.summary, now);
     }
 
     async fn connect(&self) -> Result<Reader, Failure> {

@@ -26,6 +26,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use proxy::{Proxy, Way};
+use rollcall_kit::timestamp::Span;
 use rollcall_proto::idp::password_writeback_error_details::PasswordWritebackErrorCode;
 use sign_in::*;
 use states::{log_of, spawn};
@@ -98,6 +99,38 @@ async fn at_16_a_directory_that_hangs_and_an_agent_that_is_away_are_honest_refus
     ended(&anna, begun).await.unwrap();
     assert!(enters(&world.dc, "anna", SECOND).await);
     assert_eq!(number(&world.dc, "anna", "badPwdCount"), 0);
+    assert_eq!(agent.terminate().await, Some(0), "{}", log_of(&config));
+}
+
+/// The hub gives 10 s for a change, and its clock differs by twice that from the agent's.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_change_is_counted_by_the_clock_of_the_hub() {
+    let mut world = world_of(&["anna"], HASTY).await;
+    let config = writeback_agent(&world, "writeback", "");
+    let differs = "the clocks of the hub and of this machine differ";
+    for (ahead, new) in [(-20, SECOND), (20, THIRD)] {
+        world.stop_hub().await;
+        world.restart_hub_ahead(Span::seconds(ahead)).await;
+        let agent = connected(&config).await;
+        let begun = reset_to(&world, "anna", new).await;
+        ended(&world.client, begun).await.unwrap();
+        assert!(enters(&world.dc, "anna", new).await);
+        assert!(log_of(&config).contains(differs), "{}", log_of(&config));
+        assert_eq!(agent.terminate().await, Some(0), "{}", log_of(&config));
+    }
+    // What the hub has given up is not written any more, though the agent's clock is behind.
+    let agent = connected(&config).await;
+    let pause = world.dc.pause().unwrap();
+    let begun = reset_to(&world, "anna", FOURTH).await;
+    let error = ended(&world.client, begun).await.unwrap_err();
+    assert_eq!(error.code, Code::DeadlineExceeded as i32, "{error:?}");
+    drop(pause);
+    wait_for("the agent is done with it", &config, async || {
+        shown(&config)["pending"] == 0
+    })
+    .await;
+    assert!(enters(&world.dc, "anna", THIRD).await);
+    assert_eq!(sign_in(&world, "anna", THIRD).await, Entry::In);
     assert_eq!(agent.terminate().await, Some(0), "{}", log_of(&config));
 }
 

@@ -121,6 +121,8 @@ pub struct Replication {
     association: Association,
     session_key: SecretBytes,
     handle: bind::Handle,
+    /// The site of the controller, for requests that have to name something it knows.
+    site: Guid,
     naming_context: String,
     prefixes: Prefixes,
     pages: u32,
@@ -164,6 +166,7 @@ impl Replication {
             association,
             session_key,
             handle: [0; bind::HANDLE_BYTES],
+            site: bind::NO_SITE,
             naming_context,
             prefixes: Prefixes::WithSchema,
             pages: 0,
@@ -191,7 +194,7 @@ impl Replication {
         if lacks(bind::GETCHGREQ_V8) {
             return Err(too_old("cannot be asked for single attributes"));
         }
-        replication.handle = bound.handle;
+        (replication.handle, replication.site) = (bound.handle, bound.site);
         Ok(replication)
     }
 
@@ -309,13 +312,16 @@ impl Replication {
     /// One object as it is now; `None` when it does not exist.
     ///
     /// # Errors
-    /// When the connection breaks or a right is missing.
+    /// When the connection breaks, a right is missing, or the controller does not show it: that is no
+    /// object without a password.
     pub async fn one_object(
         &mut self,
         guid: Guid,
         attributes: &[ReplicatedAttribute],
     ) -> Result<Option<ReplicatedObject>, Error> {
-        let (stub, code) = self.ask(Target::Object(guid), attributes).await?;
+        let site = self.site;
+        let target = Target::Object { guid, site };
+        let (stub, code) = self.ask(target, attributes).await?;
         match code {
             0 => {}
             ACCESS_DENIED => return Err(self.missing_right().await),
@@ -324,7 +330,10 @@ impl Replication {
         }
         let reply = page_of(&stub)?;
         if reply.extended != EXTENDED_SUCCESS {
-            return Ok(None);
+            let code = reply.extended;
+            return Err(Error::Replication(ReplicationProblem::ObjectRefused {
+                code,
+            }));
         }
         let found = objects(&reply, self.session_key.expose()).map_err(malformed)?;
         Ok(found.into_iter().find(|object| object.guid == guid))

@@ -252,14 +252,10 @@ fn value(password: &SecretString) -> Zeroizing<Vec<u8>> {
     value
 }
 
-/// The request may have arrived.
+/// The request may have arrived, and have been carried out: also when the directory says that it is
+/// unavailable as it closes the connection, which answers no request (RFC 4511 4.4.1).
 fn unanswered(error: &Error) -> PasswordRefusal {
-    let problem = match error {
-        // Said by the directory before it closed the connection.
-        Error::Busy { .. } => PasswordProblem::Busy,
-        _ => PasswordProblem::NoAnswer,
-    };
-    problem.because(error.to_string())
+    PasswordProblem::NoAnswer.because(error.to_string())
 }
 
 /// The code of Windows in front of a text: `0000052D: …` (MS-ERREF 2.2).
@@ -323,6 +319,14 @@ mod tests {
             assert_eq!(*value, bytes);
             assert_eq!(value.capacity(), bytes.len());
         }
+    }
+
+    #[test]
+    fn a_notice_of_disconnection_is_no_answer() {
+        let text = "the server stops".to_owned();
+        let refusal = unanswered(&Error::Busy { code: 52, text });
+        assert_eq!(refusal.problem, PasswordProblem::NoAnswer);
+        assert!(!refusal.problem.is_certain() && refusal.text.contains("the server stops"));
     }
 
     #[test]

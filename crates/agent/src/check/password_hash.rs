@@ -4,12 +4,13 @@
 //! as they should be is the agent's own: its password is known, so its hash must be that of it.
 
 use md4::{Digest as _, Md4};
-use rollcall_directory::{HashValue, ReplicationCursor};
+use rollcall_directory::{HashValue, Page, ReplicationCursor};
 use rollcall_kit::secret::SecretString;
 use zeroize::Zeroizing;
 
 use super::{Findings, directory_address, reach};
 use crate::config::Config;
+use crate::engine::Guid;
 use crate::failure::Failure;
 use crate::reader::Reader;
 use crate::replica::{self, Replica};
@@ -47,14 +48,28 @@ pub async fn check(config: &Config, settings: Option<&Settings>, findings: &mut 
     };
     findings.good("replication account", "signed in");
     match replica.next_page(&ReplicationCursor::default()).await {
-        Ok(_) => match own_hash(config, domain, &mut replica).await {
-            Some(Ok(())) => findings.good(NAME, "can be read; that of the account itself is right"),
-            Some(Err(failure)) => findings.bad(NAME, &failure),
-            None => findings.good(NAME, "can be read"),
+        Ok(page) => match single(&page, &mut replica).await {
+            Ok(()) => match own_hash(config, domain, &mut replica).await {
+                Some(Ok(())) => {
+                    findings.good(NAME, "can be read; that of the account itself is right");
+                }
+                Some(Err(failure)) => findings.bad(NAME, &failure),
+                None => findings.good(NAME, "can be read"),
+            },
+            Err(failure) => findings.bad(NAME, &failure),
         },
         Err(error) => findings.bad(NAME, &replica::failure(&error)),
     }
     replica.close().await;
+}
+
+/// Whether objects can be read one by one, which is how new users get their hash.
+async fn single(page: &Page, replica: &mut Replica<'_>) -> Result<(), Failure> {
+    let Some(some) = page.objects.first() else {
+        return Ok(());
+    };
+    let found = replica.one(Guid::from_wire(*some.guid.as_bytes())).await;
+    found.map(drop).map_err(|error| replica::failure(&error))
 }
 
 /// Whether the hash of the account is that of its password; `None` when that cannot be told.

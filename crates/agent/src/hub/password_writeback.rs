@@ -7,14 +7,18 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use rollcall_client::ClientError;
+use rollcall_kit::timestamp::{Span, Timestamp};
 use rollcall_proto::idp::{
     CommitPasswordRequest, GetPasswordChangesRequest, GetPasswordChangesResponse,
 };
 use tokio::sync::watch;
+use tonic::metadata::MetadataMap;
 use tonic::{Status, Streaming};
 
 use super::Hub;
 
+/// The hub's time as it accepts a subscription.
+const HUB_TIME: &str = "x-hub-time";
 /// How long the hub may take to accept a subscription.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -25,9 +29,17 @@ pub struct PasswordChanges {
     /// The newest offset to acknowledge; those in between are covered by it.
     acknowledged: watch::Sender<i64>,
     answers: Streaming<GetPasswordChangesResponse>,
+    clock_ahead: Option<Span>,
 }
 
 impl PasswordChanges {
+    /// The hub's clock minus ours, as the stream began; `None` from a hub that does not tell. What the
+    /// subscription took on its way is in it, so that an end by the hub's clock is never put too late.
+    #[must_use]
+    pub fn clock_ahead(&self) -> Option<Span> {
+        self.clock_ahead
+    }
+
     /// The next change; `None` when the hub ended the stream in good order. May be cancelled and
     /// called again.
     ///
@@ -45,7 +57,7 @@ impl PasswordChanges {
 }
 
 impl Hub {
-    /// Subscribes to the changes after `offset`.
+    /// Subscribes to the changes after `offset`; our clock shows `now`.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -53,6 +65,7 @@ impl Hub {
         &self,
         agent_id: &str,
         offset: i64,
+        now: Timestamp,
     ) -> Result<PasswordChanges, ClientError> {
         let (acknowledged, mut offsets) = watch::channel(offset);
         offsets.mark_changed();
@@ -80,6 +93,7 @@ impl Hub {
         Ok(PasswordChanges {
             hub: self.clone(),
             acknowledged,
+            clock_ahead: time_of(answers.metadata()).map(|time| time.since(now)),
             answers: answers.into_inner(),
         })
     }
@@ -98,4 +112,8 @@ impl Hub {
         })
         .await
     }
+}
+
+fn time_of(metadata: &MetadataMap) -> Option<Timestamp> {
+    Timestamp::parse_rfc3339(metadata.get(HUB_TIME)?.to_str().ok()?)
 }

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rollcall_directory::{HashValue, NtHash, PasswordLastSet, ReplicatedObject};
 use rollcall_kit::timestamp::Timestamp;
 
+use super::PasswordHashRun;
 use super::deliver::Task;
-use super::{PasswordHashRun, Rest};
 use crate::engine::Guid;
 use crate::engine::password_hash::{Dated, LastSet, Reading};
 use crate::failure::Failure;
@@ -101,7 +101,7 @@ impl PasswordHashRun<'_> {
         if found.is_empty() && tried.is_empty() {
             return Ok(0);
         }
-        self.rest = Rest::Working;
+        self.looks.work();
         self.summary.objects_read += found.len();
         let guids: Vec<Guid> = found.keys().copied().collect();
         let holders = self.opened.session.hub().holders(&guids).await;

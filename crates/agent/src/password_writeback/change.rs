@@ -45,17 +45,24 @@ pub struct PasswordChange {
     pub generated: bool,
     /// End of the password.
     pub expires_at: Option<prost_types::Timestamp>,
-    /// End of the operation.
+    /// End of the operation, by our clock.
     pub deadline: Timestamp,
 }
 
 impl PasswordChange {
-    /// Takes over a message that came at `now`.
+    /// Takes over a message that came at `now` from a hub whose clock is ahead of ours by
+    /// `clock_ahead`, as far as that is known.
     #[must_use]
-    pub fn new(message: GetPasswordChangesResponse, delivery: Delivery, now: Timestamp) -> Self {
-        let deadline = message
-            .operation_expires_at
-            .map(|at| Timestamp::from_seconds_and_nanos(at.seconds, at.nanos));
+    pub fn new(
+        message: GetPasswordChangesResponse,
+        delivery: Delivery,
+        now: Timestamp,
+        clock_ahead: Option<Span>,
+    ) -> Self {
+        let deadline = message.operation_expires_at.map(|at| {
+            let at = Timestamp::from_seconds_and_nanos(at.seconds, at.nanos);
+            clock_ahead.map_or(at, |ahead| at.minus(ahead))
+        });
         let old = SecretString::new(message.old_password);
         Self {
             offset: message.offset,
@@ -109,7 +116,7 @@ mod tests {
             external_user_id: "12345678-9abc-def0-0102-030405060708".into(),
             ..GetPasswordChangesResponse::default()
         };
-        let taken = |message| PasswordChange::new(message, Delivery::First, now);
+        let taken = |message| PasswordChange::new(message, Delivery::First, now, None);
         let change = taken(message("hidden-old", false));
         assert_eq!(change.setter(), Some(Setter::User));
         assert!(change.user().is_some());
@@ -123,6 +130,10 @@ mod tests {
             seconds: now.as_seconds() - 1,
             nanos: 0,
         });
+        // Over by our clock, but the hub's is behind it.
+        let behind = Some(Span::seconds(-31));
+        let change = PasswordChange::new(sent.clone(), Delivery::First, now, behind);
+        assert_eq!(change.left(now), Duration::from_secs(30));
         let change = taken(sent);
         let must_change = true;
         assert_eq!(change.setter(), Some(Setter::Administrator { must_change }));

@@ -244,7 +244,7 @@ mod tests {
             password: password.into(),
             ..GetPasswordChangesResponse::default()
         };
-        PasswordChange::new(message, Delivery::First, NOW)
+        PasswordChange::new(message, Delivery::First, NOW, None)
     }
 
     fn open(directory: &Path, now: Timestamp) -> Result<Notes, Failure> {

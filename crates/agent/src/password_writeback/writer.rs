@@ -26,11 +26,11 @@ use crate::settings::Settings;
 
 /// The directory's time ends so long before the operation does: the hub has to be told.
 const COMMIT_MARGIN: Duration = Duration::from_secs(1);
-/// No write begins later than this before the end of the operation by the agent's clock.
+/// No write begins later than this before the end of the operation.
 const WRITE_MARGIN: Duration = Duration::from_secs(2);
 /// One attempt; a connection that died says nothing.
 const ATTEMPT_MAX: Duration = Duration::from_secs(15);
-/// However far the hub's clock is ahead of ours.
+/// However late the hub puts the end of an operation.
 const TIME_MAX: Duration = Duration::from_secs(300);
 /// A wait without length would ask again and again at the beginning.
 const WAIT_MIN: Duration = Duration::from_millis(100);

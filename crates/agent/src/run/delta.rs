@@ -10,7 +10,7 @@ use rollcall_directory::Error as DirectoryError;
 use tokio::time::Instant;
 
 use super::look_up::{apply, complete};
-use super::{Held, Rest, Run};
+use super::{Held, Run};
 use crate::engine::Guid;
 use crate::engine::index::Index;
 use crate::engine::membership;
@@ -137,7 +137,7 @@ impl Run<'_> {
                     why,
                     "the directory refused the cursor; everything is compared"
                 );
-                self.rest = Rest::Working;
+                self.looks.work();
                 self.held = Some(self.full(reader, scope).await?);
             }
         }
@@ -168,7 +168,7 @@ impl Run<'_> {
             // An old cursor is as good as a new one while nothing changed.
             return Ok(Followed::Done(held));
         }
-        self.rest = Rest::Working;
+        self.looks.work();
         self.summary.objects_read += changes.seen.len() + changes.deleted.len();
         let index = &mut held.index;
         take_in(reader, &self.settings, scope, index, &changes).await?;

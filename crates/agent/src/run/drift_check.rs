@@ -3,8 +3,8 @@
 //! Invariant: it writes nothing and its failure fails nothing. The index makes room for it, because
 //! two would not fit into the memory of the process; it comes back from its file.
 
+use super::Run;
 use super::full::Picture;
-use super::{Rest, Run};
 use crate::drift::{self, Settle};
 use crate::engine::plan::Rules;
 use crate::engine::scope::Scope;
@@ -27,7 +27,7 @@ impl Run<'_> {
             return Ok(());
         }
         self.held = None;
-        self.rest = Rest::BetweenBatches;
+        self.looks.rest();
         let picture = Picture {
             settings: &self.settings,
             scope,
@@ -42,7 +42,7 @@ impl Run<'_> {
         };
         let failing = self.errors.keys().map(|(guid, ..)| guid).collect();
         let checked = drift::check(&picture, reader, &rules, &failing, Settle::Now).await;
-        self.rest = Rest::Working;
+        self.looks.work();
         match checked {
             Ok(checked) => {
                 let report = checked.report;

@@ -42,7 +42,7 @@ impl Run<'_> {
                 tracing::warn!(%error, "a request cannot be answered");
             }
             match result {
-                Ok(()) => self.caught_up(),
+                Ok(()) => self.agent.caught_up(self.opened, self.summary),
                 // What was asked for is refused; what runs by itself goes on from the file.
                 Err(Failure::Run(reason)) => {
                     tracing::warn!(reason, "a request was refused");

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -13,8 +14,9 @@ use rollcall_client::{CallContext, Client, ClientOptions, Credentials, ServiceAc
 use rollcall_hub::data_directory::DataDirectory;
 use rollcall_hub::init;
 use rollcall_hub::server::{self, RunningHub};
-use rollcall_kit::clock::{Clock as _, SystemClock};
+use rollcall_kit::clock::{Clock, SystemClock};
 use rollcall_kit::entropy::SystemEntropy;
+use rollcall_kit::timestamp::{Span, Timestamp};
 use rollcall_lab::fake_directory::FakeDirectory;
 use rollcall_lab::oracle::{Expected, GroupNames, NestedGroups, Scope};
 use rollcall_lab::samba::{Dc, DcOptions, Fill};
@@ -143,6 +145,13 @@ impl<D: Directory> World<D> {
     /// Starts it again on the same data and port.
     pub async fn restart_hub(&mut self) {
         self.hub = Some(start_hub(&self.hub_data, &self.address).await);
+    }
+
+    /// As [`World::restart_hub`], with a clock that differs from that of everybody else.
+    pub async fn restart_hub_ahead(&mut self, ahead: Span) {
+        let mut options = hub_options(&self.hub_data, &self.address);
+        options.clock = Arc::new(WrongClock(ahead));
+        self.hub = Some(server::start(options).await.unwrap());
     }
 
     /// Goes on with another, empty pool. The groups of the former one make room: their names are
@@ -404,9 +413,22 @@ async fn make_pool(client: &Client, organization_id: &str, name: &str) -> Userpo
 }
 
 pub async fn start_hub(data: &Path, listen: &str) -> RunningHub {
+    server::start(hub_options(data, listen)).await.unwrap()
+}
+
+fn hub_options(data: &Path, listen: &str) -> server::Options {
     let mut options = server::Options::new(DataDirectory::at(data));
     options.listen = Some(listen.to_owned());
-    server::start(options).await.unwrap()
+    options
+}
+
+/// The clock of the machine, set wrong.
+struct WrongClock(Span);
+
+impl Clock for WrongClock {
+    fn now(&self) -> Timestamp {
+        SystemClock.now().plus(self.0)
+    }
 }
 
 async fn connect(address: &str, ca: &Path, key: &Path) -> Client {

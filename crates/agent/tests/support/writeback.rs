@@ -30,6 +30,7 @@ use crate::world::World;
 pub const FIRST: &str = "Erste-Losung-17";
 pub const SECOND: &str = "Kürbis~Nacht-28";
 pub const THIRD: &str = "Other/Words+39";
+pub const FOURTH: &str = " Vierte_Stunde 40 ";
 /// Far more than any of this takes.
 pub const PATIENCE: Duration = Duration::from_secs(150);
 const POLL: Duration = Duration::from_millis(50);

@@ -41,6 +41,7 @@ const OWN_FLAGS: u32 = BASE
 
 /// Capabilities of a peer that are looked at; those of today have 52 bytes.
 const EXTENSION_BYTES_MAX: usize = 10_000;
+pub(super) const NO_SITE: Guid = Guid::from_bytes([0; 16]);
 pub(super) const HANDLE_BYTES: usize = 20;
 
 /// The handle that a controller gives us.
@@ -70,6 +71,8 @@ pub(super) fn request(epoch: u32) -> Vec<u8> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bound {
     pub flags: u32,
+    /// objectGUID of the site of the peer; zeros when it does not say.
+    pub site: Guid,
     /// 0 when the peer does not say.
     pub epoch: u32,
     pub handle: Handle,
@@ -78,7 +81,7 @@ pub(super) struct Bound {
 
 pub(super) fn parse(stub: &[u8]) -> Result<Bound> {
     let mut reader = Reader::new(stub);
-    let (mut flags, mut epoch) = (0, 0);
+    let (mut flags, mut site, mut epoch) = (0, NO_SITE, 0);
     if reader.pointer()? {
         let size = reader.u32()?;
         let bytes = reader.conformance(size, 1)?;
@@ -88,7 +91,9 @@ pub(super) fn parse(stub: &[u8]) -> Result<Bound> {
         // Older servers send fewer fields.
         let mut fields = Reader::new(reader.take(bytes)?);
         flags = fields.u32()?;
-        if fields.take(16 + 4).is_ok() {
+        if let Ok(found) = fields.guid() {
+            site = found;
+            let _process = fields.u32();
             epoch = fields.u32().unwrap_or_default();
         }
     }
@@ -98,6 +103,7 @@ pub(super) fn parse(stub: &[u8]) -> Result<Bound> {
     reader.end()?;
     Ok(Bound {
         flags,
+        site,
         epoch,
         handle,
         code,
@@ -108,6 +114,9 @@ pub(super) fn parse(stub: &[u8]) -> Result<Bound> {
 pub(super) mod tests {
     use super::*;
 
+    /// The site of the controller in [`answer`].
+    pub(crate) const SITE: Guid = Guid::from_bytes([5; 16]);
+
     /// An answer as a controller gives it.
     pub(crate) fn answer(flags: u32, epoch: u32, code: u32) -> Vec<u8> {
         let mut writer = Writer::default();
@@ -115,7 +124,8 @@ pub(super) mod tests {
         writer.u32(28);
         writer.u32(28);
         writer.u32(flags);
-        writer.raw(&[0; 20]);
+        writer.guid(SITE);
+        writer.u32(0);
         writer.u32(epoch);
         writer.raw(&[9; HANDLE_BYTES]);
         writer.u32(code);
@@ -126,7 +136,7 @@ pub(super) mod tests {
     fn capabilities_are_read_as_far_as_they_go() {
         let bound = parse(&answer(0x2fff_ff6f, 3, 0)).unwrap();
         assert_eq!((bound.flags, bound.epoch, bound.code), (0x2fff_ff6f, 3, 0));
-        assert_eq!(bound.handle, [9; HANDLE_BYTES]);
+        assert_eq!((bound.site, bound.handle), (SITE, [9; HANDLE_BYTES]));
         let whole = answer(1, 2, 0);
         for length in 0..whole.len() {
             assert!(parse(&whole[..length]).is_err(), "{length}");
@@ -140,6 +150,7 @@ pub(super) mod tests {
         short.u32(5);
         let bound = parse(&short.into_bytes()).unwrap();
         assert_eq!((bound.flags, bound.epoch, bound.code), (7, 0, 5));
+        assert_eq!(bound.site, NO_SITE);
     }
 
     #[test]

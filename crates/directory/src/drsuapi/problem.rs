@@ -26,12 +26,14 @@ pub enum ReplicationProblem {
          and report this with the version of this one"
     )]
     InvalidParameter,
-    /// 8440: there is no such domain on this controller.
+    /// 8440, 8420: there is no such domain on this controller.
     #[error(
-        "the domain controller does not hold {naming_context} (code 8440); configure a controller \
+        "the domain controller does not hold {naming_context} (code {code}); configure a controller \
          of that domain"
     )]
     UnknownDomain {
+        /// Win32 error.
+        code: u32,
         /// What was asked for.
         naming_context: String,
     },
@@ -44,10 +46,11 @@ pub enum ReplicationProblem {
          controller of that domain"
     )]
     NotAReplica,
-    /// 8456: the controller gives no changes away.
+    /// 8456: the controller gives no changes away, as read-only ones never do (MS-DRSR 4.1.10.5.2).
     #[error(
-        "the domain controller gives no changes away (code 8456); switch its outbound replication \
-         on: repadmin /options CONTROLLER -DISABLE_OUTBOUND_REPL"
+        "the domain controller gives no changes away (code 8456); if it is a read-only one, configure \
+         another, else switch its outbound replication on: repadmin /options CONTROLLER \
+         -DISABLE_OUTBOUND_REPL"
     )]
     SourceDisabled,
     /// 8457: the controller thinks that we take none.
@@ -81,6 +84,15 @@ pub enum ReplicationProblem {
     )]
     Refused {
         /// Win32 error.
+        code: u32,
+    },
+    /// A single object was asked for, and the extended operation for that failed.
+    #[error(
+        "the domain controller does not show single objects (extended code {code}, MS-DRSR \
+         4.1.10.2.21); use another controller and report this with the version of this one"
+    )]
+    ObjectRefused {
+        /// EXOP_ERR code; 0 when it did not take it for an extended operation.
         code: u32,
     },
     /// The server offers no replication.
@@ -200,7 +212,10 @@ impl ReplicationProblem {
             87 => Self::InvalidParameter,
             8418 => Self::SchemaMismatch,
             8438 => Self::Busy,
-            8440 => Self::UnknownDomain { naming_context },
+            8420 | 8440 => Self::UnknownDomain {
+                code,
+                naming_context,
+            },
             8446 => Self::OutOfMemory,
             8452 => Self::NotAReplica,
             8453 => Self::MissingRight {
@@ -247,7 +262,7 @@ mod tests {
     #[test]
     fn codes_have_remedies() {
         for code in [
-            87, 8418, 8438, 8440, 8446, 8452, 8453, 8456, 8457, 8464, 8593,
+            87, 8418, 8420, 8438, 8440, 8446, 8452, 8453, 8456, 8457, 8464, 8593,
         ] {
             let problem = ReplicationProblem::from_code(code, "DC=corp");
             assert_ne!(problem, ReplicationProblem::Refused { code });

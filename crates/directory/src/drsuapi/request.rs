@@ -55,8 +55,10 @@ pub(super) enum Target<'a> {
     Changes(&'a str, &'a ReplicationCursor),
     /// Whether changes may be read at all: one object, and no secrets.
     Probe(&'a str),
-    /// One object.
-    Object(Guid),
+    /// One object. The destination of the request is a controller where controllers replicate;
+    /// Windows does this operation only if it knows the object of that name, and is content with
+    /// the one of its own site.
+    Object { guid: Guid, site: Guid },
 }
 
 const NOWHERE: Guid = Guid::from_bytes([0; 16]);
@@ -78,7 +80,11 @@ pub(super) fn encode(
     let (name, guid, cursor, flags, objects, operation) = match target {
         Target::Changes(name, cursor) => (name, NOWHERE, cursor, FLAGS, OBJECTS_MAX, 0),
         Target::Probe(name) => (name, NOWHERE, &start, FLAGS | WITHOUT_SECRETS, 1, 0),
-        Target::Object(guid) => ("", guid, &start, FLAGS, 1, REPLICATE_OBJECT),
+        Target::Object { guid, .. } => ("", guid, &start, FLAGS, 1, REPLICATE_OBJECT),
+    };
+    let destination = match target {
+        Target::Changes(..) | Target::Probe(..) => NOWHERE,
+        Target::Object { site, .. } => site,
     };
     let table = table(prefixes);
     let mut writer = Writer::default();
@@ -86,7 +92,7 @@ pub(super) fn encode(
     writer.u32(VERSION);
     writer.u32(VERSION);
     writer.align(8);
-    writer.guid(NOWHERE);
+    writer.guid(destination);
     writer.guid(cursor.invocation_id);
     writer.pointer(true);
     writer.i64(cursor.usns.object);

@@ -357,7 +357,7 @@ async fn a_refused_table_of_prefixes_is_replaced() {
 }
 
 #[tokio::test]
-async fn an_object_that_does_not_exist_is_none() {
+async fn an_object_that_does_not_exist_is_none_and_one_that_is_refused_is_not() {
     let gone = |code, extended| {
         page(&Made {
             code,
@@ -365,14 +365,31 @@ async fn an_object_that_does_not_exist_is_none() {
             ..Made::default()
         })
     };
-    let plays = vec![gone(8333, 0), gone(0, 2), gone(0, 1), gone(8438, 0)];
-    let (mut replication, _asked) = replication(plays).await;
+    let plays = vec![
+        gone(8333, 0),
+        gone(8420, 2),
+        gone(0, 1),
+        gone(8438, 0),
+        gone(0, 6),
+        gone(0, 0),
+    ];
+    let (mut replication, asked) = replication(plays).await;
     for _ in 0..3 {
         let found = replication.one_object(guid(1), &PASSWORD).await.unwrap();
         assert!(found.is_none());
     }
     let busy = replication.one_object(guid(1), &PASSWORD).await;
     assert_eq!(problem(busy), ReplicationProblem::Busy);
+    // To take this for an object without a password would leave its user without one.
+    for code in [6, 0] {
+        let refused = replication.one_object(guid(1), &PASSWORD).await;
+        let wanted = ReplicationProblem::ObjectRefused { code };
+        assert_eq!(problem(refused), wanted);
+    }
+    // Windows wants the destination of a single object to be something that exists.
+    let (_, stub) = asked.try_iter().next().unwrap();
+    let destination = stub.get(32..48).unwrap();
+    assert_eq!(destination, bind::tests::SITE.as_bytes());
 }
 
 #[tokio::test]

@@ -39,6 +39,9 @@ pub type Changes = BoxStream<'static, Result<idp::GetPasswordChangesResponse, St
 type Sender = mpsc::Sender<Result<idp::GetPasswordChangesResponse, Status>>;
 type Inbound = Streaming<idp::GetPasswordChangesRequest>;
 
+/// The hub's time as a stream begins (RFC 3339): ends of operations are told by the hub's clock, which
+/// the agent's need not agree with.
+pub const HUB_TIME: &str = "x-hub-time";
 /// Prefix of the ids of streams, which are in no table of nouns.
 const STREAM_ID_PREFIX: &str = "pcs";
 
@@ -67,9 +70,12 @@ pub async fn subscribe(
     };
     let calls = service.0.calls.clone();
     calls.spawn(stream.run(inbound, sender));
-    Ok(Response::new(
-        poll_fn(move |cx| receiver.poll_recv(cx)).boxed(),
-    ))
+    let mut response = Response::new(poll_fn(move |cx| receiver.poll_recv(cx)).boxed());
+    // Digits and punctuation always are a value.
+    if let Ok(now) = service.0.clock.now().to_string().parse() {
+        response.metadata_mut().insert(HUB_TIME, now);
+    }
+    Ok(response)
 }
 
 async fn first_message(inbound: &mut Inbound) -> Result<idp::GetPasswordChangesRequest, Error> {

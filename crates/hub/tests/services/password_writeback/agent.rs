@@ -20,6 +20,8 @@ pub struct Agent {
     agent_id: String,
     acknowledgements: mpsc::Sender<idp::GetPasswordChangesRequest>,
     changes: Streaming<idp::GetPasswordChangesResponse>,
+    /// What time it was at the hub.
+    pub hub_time: String,
 }
 
 impl Agent {
@@ -36,8 +38,12 @@ impl Agent {
         let token = caller.metadata("authorization").parse().unwrap();
         request.metadata_mut().insert("authorization", token);
         let mut client = UserServiceClient::new(caller.channel());
-        let changes = client.get_password_changes(request).await?.into_inner();
+        let answer = client.get_password_changes(request).await?;
+        let hub_time = answer.metadata().get("x-hub-time").unwrap();
+        let hub_time = hub_time.to_str().unwrap().to_owned();
+        let changes = answer.into_inner();
         Ok(Self {
+            hub_time,
             pool_id: pool_id.to_owned(),
             agent_id: agent_id.to_owned(),
             acknowledgements,

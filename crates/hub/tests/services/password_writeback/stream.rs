@@ -52,6 +52,16 @@ async fn what_was_not_committed_comes_again() {
 }
 
 #[tokio::test]
+async fn a_stream_begins_with_the_time_of_the_hub() {
+    let world = World::start().await;
+    for ahead in [0, 90] {
+        world.hub.advance(Span::seconds(ahead));
+        let agent = world.subscribe("agent-1").await;
+        assert_eq!(agent.hub_time, world.hub.clock.now().to_string());
+    }
+}
+
+#[tokio::test]
 async fn the_ids_stay_those_of_the_first_message() {
     let world = World::start().await;
     let pool_id = world.hub.pool_id.clone();
