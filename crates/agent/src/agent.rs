@@ -5,8 +5,9 @@
 //! (`crate::follow`) and what happens inside (`crate::run`, `crate::account_state`,
 //! `crate::password_hash`).
 
+use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rollcall_client::ClientError;
@@ -22,6 +23,7 @@ use crate::agent_id::agent_id;
 use crate::certificate::Certificates;
 use crate::condition::Board;
 use crate::config::Config;
+use crate::engine::Guid;
 use crate::engine::guard::Limit;
 use crate::failure::Failure;
 use crate::file_permission;
@@ -69,6 +71,7 @@ pub struct Agent {
     pub stop: CancellationToken,
     /// Where our files are.
     pub directory: PathBuf,
+    hashless: Mutex<HashSet<Guid>>,
 }
 
 /// What the program gives an agent to work with.
@@ -150,6 +153,7 @@ impl Agent {
             activity,
             stop,
             directory,
+            hashless: Mutex::default(),
         })
     }
 
@@ -281,6 +285,12 @@ impl Agent {
                 }
             }
         }
+    }
+
+    /// Users who have no password hash in the directory, from one session of their stream to the
+    /// next.
+    pub fn hashless(&self) -> MutexGuard<'_, HashSet<Guid>> {
+        self.hashless.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells people that everything that was read in the session is written.

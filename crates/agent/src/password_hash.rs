@@ -92,6 +92,13 @@ impl<'a> PasswordHashRun<'a> {
     /// # Errors
     /// [`Failure`]; what was acknowledged until then stays, the cursor does not move.
     pub async fn go(&mut self, pace: Pace) -> Result<(), Failure> {
+        let result = self.work(pace).await;
+        // For the next session.
+        *self.agent.hashless() = std::mem::take(&mut self.missing.hashless);
+        result
+    }
+
+    async fn work(&mut self, pace: Pace) -> Result<(), Failure> {
         let agent = self.agent;
         self.errors = agent.failed_items(Stream::PasswordHashes).errors()?;
         let mut cursor = self.start()?;
@@ -139,13 +146,14 @@ impl<'a> PasswordHashRun<'a> {
     fn start(&mut self) -> Result<ReplicationCursor, Failure> {
         let kept = self.agent.file.hash_cursor()?;
         self.missing.later = self.agent.file.later_hashes()?;
+        let is_ours = is_of(&self.opened.token, kept.as_deref());
+        let hashless = std::mem::take(&mut *self.agent.hashless());
+        if is_ours && self.opened.mode == Mode::Delta {
+            self.missing.hashless = hashless;
+        }
         let cursor = match self.opened.mode {
             // Another agent knows who was left for later.
-            Mode::Delta
-                if self.leaves_for_later() && !is_of(&self.opened.token, kept.as_deref()) =>
-            {
-                None
-            }
+            Mode::Delta if self.leaves_for_later() && !is_ours => None,
             Mode::Delta => replication_of(&self.opened.token, kept.as_deref()),
             Mode::Full => None,
         };

@@ -3,7 +3,8 @@
 //!
 //! Invariant: whoever the hub shows without a hash of the directory is asked for once in a session,
 //! in batches, or all at once by a sweep if there are many; who turns out to have none is not asked
-//! for again, because setting one is a change. Nothing here holds a hash.
+//! for again, because setting one is a change; as long as the cursor is ours that goes for the next
+//! sessions too. Nothing here holds a hash.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::ops::Bound;
@@ -39,8 +40,8 @@ const LISTING_SHARE: u32 = 20;
 pub(super) struct Missing {
     /// Users without a hash, as of the last listing.
     users: Option<BTreeSet<Guid>>,
-    /// Who has none in the directory either.
-    hashless: HashSet<Guid>,
+    /// Who has none in the directory either; it outlives the session, because every change comes by.
+    pub(super) hashless: HashSet<Guid>,
     /// To be asked for.
     queue: VecDeque<Guid>,
     /// Objects with a new hash that the hub did not know.
@@ -73,16 +74,23 @@ impl Missing {
         }
     }
 
-    /// Objects whose hash changed, that the hub does not know.
-    pub(super) fn unknown_of(&mut self, guids: impl Iterator<Item = Guid>) {
+    /// Objects that the hub does not know: what was known of their hashes is old, and those whose hash
+    /// changed may become users soon.
+    pub(super) fn unknown_of(&mut self, guids: impl Iterator<Item = Guid>, how: Reading) {
         let now = Instant::now();
-        self.unknown.extend(guids.map(|guid| (guid, now)));
+        for guid in guids {
+            self.hashless.remove(&guid);
+            if how == Reading::Changes {
+                self.unknown.push_back((guid, now));
+            }
+        }
         let excess = self.unknown.len().saturating_sub(UNKNOWN_MAX);
         self.unknown.drain(..excess);
     }
 
-    /// To be asked for in the next look.
+    /// To be asked for in the next look, or after the next listing if there is none in this session.
     pub(super) fn enqueue(&mut self, guid: Guid) {
+        self.hashless.remove(&guid);
         self.queue.push_back(guid);
     }
 
@@ -103,6 +111,15 @@ impl Missing {
         };
         self.queue.extend(users.iter().filter(is_new));
         self.users = Some(users);
+    }
+
+    /// All hashes were read since those in `asked` waited: who of them still waits has none. The
+    /// others came meanwhile, perhaps after their object had been read.
+    fn swept(&mut self, asked: &HashSet<Guid>) {
+        let users = self.users.iter().flatten();
+        self.hashless
+            .extend(users.filter(|guid| asked.contains(*guid)));
+        self.queue.retain(|guid| !asked.contains(guid));
     }
 }
 
@@ -126,11 +143,11 @@ impl PasswordHashRun<'_> {
                 users = self.missing.queue.len(),
                 "many users have no password hash yet; all hashes are read"
             );
+            let asked = self.missing.queue.iter().copied().collect();
             *cursor = ReplicationCursor::default();
             self.catch_up(replica, cursor).await?;
             self.list().await?;
-            let left = std::mem::take(&mut self.missing.queue);
-            self.missing.hashless.extend(left);
+            self.missing.swept(&asked);
         }
         self.look_at_queue(replica).await
     }
@@ -244,6 +261,34 @@ mod tests {
     }
 
     #[test]
+    fn who_got_one_while_the_hub_had_no_such_user_is_asked_for_again() {
+        let mut missing = Missing::default();
+        missing.hashless.extend([1, 2, 3].map(guid));
+        missing.unknown_of([guid(1)].into_iter(), Reading::Changes);
+        missing.unknown_of([guid(2)].into_iter(), Reading::All);
+        assert_eq!(missing.unknown.len(), 1);
+        missing.listed([1, 2, 3].map(guid).into());
+        assert_eq!(missing.queue, [1, 2].map(guid));
+        // Asked for by somebody who knows more.
+        missing.enqueue(guid(3));
+        missing.queue.clear();
+        missing.listed([3].map(guid).into());
+        assert_eq!(missing.queue, [guid(3)]);
+    }
+
+    #[test]
+    fn whoever_was_made_while_all_hashes_were_read_is_asked_for() {
+        let mut missing = Missing::default();
+        missing.listed([1, 2].map(guid).into());
+        let asked = missing.queue.iter().copied().collect();
+        missing.has_one(guid(2));
+        missing.listed([1, 3].map(guid).into());
+        missing.swept(&asked);
+        assert_eq!(missing.queue, [guid(3)]);
+        assert_eq!(missing.hashless, [guid(1)].into());
+    }
+
+    #[test]
     fn many_take_their_turns() {
         let all: BTreeSet<Guid> = [1, 2, 3, 4, 5].map(guid).into();
         let mut last = None;
@@ -261,7 +306,7 @@ mod tests {
     fn unknown_objects_are_forgotten_oldest_first() {
         let mut missing = Missing::default();
         let all = UNKNOWN_MAX as u128 + 2;
-        missing.unknown_of((0..all).map(guid));
+        missing.unknown_of((0..all).map(guid), Reading::Changes);
         assert_eq!(missing.unknown.len(), UNKNOWN_MAX);
         assert_eq!(missing.unknown.front().unwrap().0, guid(2));
     }

@@ -114,11 +114,7 @@ impl PasswordHashRun<'_> {
             }
         }
         // Whoever is left is none of ours, and may become so.
-        if how == Reading::Changes {
-            self.missing.unknown_of(found.into_keys());
-        } else {
-            drop(found);
-        }
+        self.missing.unknown_of(found.into_keys(), how);
         let mut tasks = Vec::new();
         let mut unusable = Vec::new();
         for (holder, found) in ours {
@@ -129,6 +125,9 @@ impl PasswordHashRun<'_> {
             };
             match self.judge(holder, found, how) {
                 Judged::Nothing => {}
+                Judged::Hashless => {
+                    self.missing.hashless.insert(guid);
+                }
                 Judged::Task(task) => tasks.push(task),
                 Judged::Unusable(name, problem) => unusable.push((guid, name, problem)),
             }
@@ -147,9 +146,10 @@ impl PasswordHashRun<'_> {
                 return Judged::Unusable(found.name, problem);
             }
             // Who has no password any longer cannot sign in with the one before.
+            Content::Removed if holder.password_created_at.is_none() => return Judged::Hashless,
             Content::Removed => {
                 let dated = Dated::new(LastSet::Unsaid, found.changed);
-                if dated.created_at.is_none() || holder.password_created_at.is_none() {
+                if dated.created_at.is_none() {
                     return Judged::Nothing;
                 }
                 (NtHash::new(unknown_hash(&*self.agent.entropy)), dated)
@@ -170,6 +170,8 @@ impl PasswordHashRun<'_> {
 
 enum Judged {
     Nothing,
+    /// There is none, and was none.
+    Hashless,
     Task(Task),
     Unusable(String, Problem),
 }
