@@ -144,7 +144,7 @@ where
         .call_with_retry(&context, request, call)
         .await
         .map_err(|error| match error.kind {
-            ErrorKind::Unauthenticated => Failure::Refused(error.said),
+            ErrorKind::Unauthenticated => Failure::Refused(error.said.into()),
             _ => error.into(),
         })
 }

@@ -62,7 +62,7 @@ pub struct ClientError {
     /// What is wrong and what to do, for people.
     pub message: String,
     /// The words of the hub alone; empty when the call never got there.
-    pub said: String,
+    pub said: Box<str>,
     /// The code of the hub; `None` when the call never got there.
     pub code: Option<Code>,
     /// The identifier of the call in the log of the hub, when known.
@@ -94,7 +94,7 @@ impl ClientError {
         Self {
             kind,
             message: message.into(),
-            said: String::new(),
+            said: Box::default(),
             code: None,
             request_id: None,
             retryable: false,
@@ -139,7 +139,7 @@ impl ClientError {
         Self {
             kind: kind(status.code(), reason, violations),
             message,
-            said: status.message().to_owned(),
+            said: status.message().into(),
             code: Some(status.code()),
             request_id: details.request_info().map(|info| info.request_id.clone()),
             retryable,
