@@ -153,6 +153,30 @@ pub(super) mod tests {
         assert_eq!(bound.site, NO_SITE);
     }
 
+    /// All fields of DRS_EXTENSIONS_INT (MS-DRSR 5.39), which Samba does not send.
+    #[test]
+    fn capabilities_of_52_bytes_are_read() {
+        let mut writer = Writer::default();
+        writer.pointer(true);
+        writer.u32(52);
+        writer.u32(52);
+        writer.u32(0x3fff_ff7f);
+        writer.guid(SITE);
+        writer.u32(648);
+        writer.u32(0);
+        writer.u32(0x7f);
+        writer.raw(&[7; 16]);
+        writer.u32(0x7f);
+        writer.raw(&[9; HANDLE_BYTES]);
+        writer.u32(0);
+        let bytes = writer.into_bytes();
+        assert_eq!(bytes.len(), 12 + 52 + HANDLE_BYTES + 4);
+        let bound = parse(&bytes).unwrap();
+        assert_eq!((bound.flags, bound.site), (0x3fff_ff7f, SITE));
+        assert_eq!((bound.epoch, bound.code), (0, 0));
+        assert_eq!(bound.handle, [9; HANDLE_BYTES]);
+    }
+
     #[test]
     fn the_request_has_the_length_that_controllers_check() {
         let stub = request(5);

@@ -94,3 +94,16 @@ fn counts_beyond_the_bytes_cost_nothing() {
         parse(&damaged).ok();
     }
 }
+
+/// With an error the answer is of version 1 and zeros (MS-DRSR 4.1.10.5); Samba takes version 6.
+#[test]
+fn a_refusal_is_read_without_anything_else() {
+    let mut bytes = vec![0; 128];
+    bytes[0] = 1;
+    bytes[4] = 1;
+    bytes.extend(8453u32.to_le_bytes());
+    assert_eq!(code(&bytes), Ok(8453));
+    let page = page(&bytes);
+    assert_eq!(page.codes, [0, 8453]);
+    assert!(page.objects.is_empty() && !page.more);
+}
