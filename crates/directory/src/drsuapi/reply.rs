@@ -4,6 +4,8 @@
 //! is checked against the bytes left; a page is read to its last byte or refused. Deliberately
 //! absent: the values of links, which are skipped, and compressed replies, which are not asked for.
 
+use std::collections::HashMap;
+
 use super::cursor::Usns;
 use crate::guid::Guid;
 use crate::rpc::ndr::{Malformed, Reader, Result};
@@ -21,20 +23,22 @@ const METADATA_BYTES: usize = 40;
 const LINK_BYTES: usize = 72;
 const PREFIX_BYTES: usize = 12;
 const CURSOR_BYTES: usize = 24;
+/// The upper half of an attribute's number names its prefix, and its highest bit means something else.
+const PREFIXES_MAX: usize = 1 << 15;
 /// A vector with the time of each cursor.
 const TIMED_VECTOR_VERSION: u32 = 2;
 
 /// Prefixes of attributes by number.
 #[derive(Debug, Default)]
 pub(super) struct PrefixTable<'a> {
-    entries: Vec<(u32, &'a [u8])>,
+    entries: HashMap<u32, &'a [u8]>,
 }
 
 impl<'a> PrefixTable<'a> {
     #[cfg(test)]
     pub(super) fn of(entries: &[(u32, &'a [u8])]) -> Self {
         Self {
-            entries: entries.to_vec(),
+            entries: entries.iter().copied().collect(),
         }
     }
 
@@ -43,8 +47,7 @@ impl<'a> PrefixTable<'a> {
     }
 
     pub(super) fn find(&self, number: u32) -> Option<&'a [u8]> {
-        let found = self.entries.iter().find(|(other, _)| *other == number);
-        found.map(|(_, bytes)| *bytes)
+        self.entries.get(&number).copied()
     }
 }
 
@@ -265,20 +268,21 @@ fn parse_vector(reader: &mut Reader<'_>) -> Result<Vec<(Guid, i64)>> {
 
 fn parse_table<'a>(reader: &mut Reader<'a>, announced: u32) -> Result<PrefixTable<'a>> {
     let count = reader.conformance(announced, PREFIX_BYTES)?;
+    if count > PREFIXES_MAX {
+        return Err(Malformed("more prefixes than attributes can name"));
+    }
     let mut fixed = Vec::with_capacity(count);
     for _ in 0..count {
         fixed.push((reader.u32()?, reader.u32()?, reader.pointer()?));
     }
-    let mut entries = Vec::with_capacity(count);
+    let mut entries = HashMap::with_capacity(count);
     for (number, length, present) in fixed {
-        entries.push((
-            number,
-            if present {
-                parse_bytes(reader, length)?
-            } else {
-                &[]
-            },
-        ));
+        let bytes: &[u8] = match present {
+            true => parse_bytes(reader, length)?,
+            false => &[],
+        };
+        // The last entry is no prefix but says which schema it is, under a number that is taken.
+        entries.entry(number).or_insert(bytes);
     }
     Ok(PrefixTable { entries })
 }

@@ -13,7 +13,7 @@ fn full(version: u32) -> Made {
     Made {
         version,
         vector: vec![(1, 77), (2, 5)],
-        table: vec![(9, vec![1, 2, 3]), (3, vec![4; 9])],
+        table: vec![(9, vec![1, 2, 3]), (3, vec![4; 9]), (9, vec![0xff; 21])],
         people: vec![
             person(
                 1,
@@ -43,6 +43,7 @@ fn both_versions_are_read_to_their_last_byte() {
         assert_eq!(page.invocation_id, Some(guid(1)));
         assert_eq!(page.up_to_date, [(guid(1), 77), (guid(2), 5)]);
         assert_eq!(page.prefixes.find(3), Some([4; 9].as_slice()));
+        assert_eq!(page.prefixes.find(9), Some([1, 2, 3].as_slice()));
         assert_eq!(page.prefixes.find(4), None);
         assert!(page.more);
         assert_eq!(page.links, if version == 6 { 3 } else { 0 });
@@ -93,6 +94,22 @@ fn counts_beyond_the_bytes_cost_nothing() {
         damaged[place..place + 4].copy_from_slice(&u32::MAX.to_le_bytes());
         parse(&damaged).ok();
     }
+}
+
+#[test]
+fn a_table_has_no_more_prefixes_than_attributes_can_name() {
+    let mut made = full(6);
+    made.people.clear();
+    made.table = (0..)
+        .take(PREFIXES_MAX)
+        .map(|number| (number, vec![1]))
+        .collect();
+    assert_eq!(
+        page(&made.bytes()).prefixes.find(0x7fff),
+        Some([1].as_slice())
+    );
+    made.table.push((PREFIXES_MAX as u32, vec![1]));
+    assert!(parse(&made.bytes()).is_err());
 }
 
 /// With an error the answer is of version 1 and zeros (MS-DRSR 4.1.10.5); Samba takes version 6.
