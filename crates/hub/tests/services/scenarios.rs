@@ -25,6 +25,7 @@ mod replication_token;
 mod service_account;
 mod service_account_key;
 pub(crate) mod sign_in;
+mod sign_in_load;
 mod sign_in_session;
 mod strengthening;
 mod sync_session;

@@ -92,7 +92,12 @@ fn expect_failed(answer: Result<signin::SignInResponse, Status>) {
     );
 }
 
-async fn set_hash(hub: &Harness, user_id: &str, hash: idp::PasswordHash, need_change: bool) {
+pub(crate) async fn set_hash(
+    hub: &Harness,
+    user_id: &str,
+    hash: idp::PasswordHash,
+    need_change: bool,
+) {
     let request = idp::SetPasswordHashRequest {
         user_id: user_id.into(),
         hash: Some(hash),
@@ -246,7 +251,7 @@ async fn all_failures_look_alike_and_the_trail_tells_them_apart() {
     );
 }
 
-async fn set_guard(hub: &Harness, attempts: i64) {
+pub(crate) async fn set_guard(hub: &Harness, attempts: i64) {
     let minutes = |count: i64| prost_types::Duration {
         seconds: count * 60,
         nanos: 0,
