@@ -22,6 +22,7 @@ mod password_policy;
 mod password_writeback;
 mod quota;
 mod replication_token;
+mod separate_duties;
 mod service_account;
 mod service_account_key;
 pub(crate) mod sign_in;
