@@ -1,8 +1,9 @@
 //! Setting a password: who may, and where it is set first.
 //!
-//! Invariant: whoever sets a password for another person gains nothing that the own rights would not
-//! give; the own password is changed by whoever knows it, or while it is a one-time one. Deliberately
-//! absent: what a good password is, and hashing.
+//! Invariant: nobody becomes an owner of the organization by setting a password for another person, in
+//! the clear, by a hash or by way of a directory; the own password is changed by whoever knows it, or
+//! while it is a one-time one. Deliberately absent: what a good password is, hashing, and ranks below
+//! that of owners: who looks after users of a pool sets the password of its administrators, too.
 
 use rollcall_kit::timestamp::Timestamp;
 

@@ -101,7 +101,7 @@ pub const LONG_HASHING_QUEUE_MAX: usize = 32;
 
 /// Most sign-ins at one time, most of which wait for a hashing worker; further ones are refused as "try
 /// again".
-pub const SIGN_INS_AT_ONCE_MAX: usize = 512;
+pub const SIGN_INS_AT_ONCE_MAX: usize = 1_024;
 
 /// Rounds of PBKDF2 times blocks of its key that the hash of another directory may ask for; the
 /// strongest advice of today asks for 600,000.

@@ -394,6 +394,7 @@ mod tests {
             })
             .collect();
         while pool.long_waiting.load(Ordering::SeqCst) < waiting.len() {
+            assert!(waiting.iter().all(|task| !task.is_finished()));
             tokio::task::yield_now().await;
         }
         assert!(matches!(pool.run_long(|| 7).await, Err(HashError::Busy)));
