@@ -5,10 +5,10 @@
 //! Deliberately absent: what happens to sessions afterwards, which is `sign_in_session`.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rollcall_domain::audit::AuditTarget;
-use rollcall_domain::id::PasswordId;
+use rollcall_domain::id::{PasswordId, UserId};
 use rollcall_domain::password::Password;
 use rollcall_domain::password_age::ChangeReason;
 use rollcall_domain::sign_in::{Admission, CHANGE_TOKEN_LIFETIME, SignIn, SignInFailure, Verdict};
@@ -231,8 +231,10 @@ struct Verifying {
     /// Whether the guard of the user was closed, so that nothing was verified.
     is_blocked: bool,
     verified: Verified,
-    /// Whether a failure may leave an event.
-    is_told: bool,
+    /// Who was found.
+    user_id: Option<UserId>,
+    /// Whether the failure may leave an event; asked once, as the transaction may be repeated.
+    is_told: OnceLock<bool>,
 }
 
 /// The answer to a sign-in; `None` when it failed.
@@ -258,8 +260,7 @@ async fn sign_in(
     // Behind a closed guard nothing is looked at: comparing may cost seconds.
     let compared = found.password.as_ref().filter(|_| !is_blocked);
     let verified = verify(hub, compared, password).await?;
-    let user_id = found.user.as_ref().map(|user| &user.id);
-    let is_told = audit::admit_failed_sign_in(hub, user_id);
+    let user_id = found.user.as_ref().map(|user| user.id.clone());
     let attempt = match (&found.user, &found.pool, &login) {
         (Some(user), ..) => attempt.about(AuditTarget::User(user.id.clone())),
         (None, Some(pool), _) => attempt.about(AuditTarget::Userpool(pool.id.clone())),
@@ -275,7 +276,8 @@ async fn sign_in(
         password_id: found.password.map(|password| password.id),
         is_blocked,
         verified,
-        is_told,
+        user_id,
+        is_told: OnceLock::new(),
     };
     hub.store
         .write(async move |tx: &Tx| verifying.end(tx).await)
@@ -322,7 +324,8 @@ impl Verifying {
     async fn fail(&self, tx: &Tx, failure: SignInFailure) -> Result<(), Error> {
         let (hub, call) = (&self.hub, &self.call);
         sign_in_guard::note_address_failure(hub, tx, self.address, call.now).await?;
-        if self.is_told {
+        let admit = || audit::admit_failed_sign_in(hub, self.user_id.as_ref());
+        if *self.is_told.get_or_init(admit) {
             let (status, reason) = (failed(call), failure.to_string());
             audit::record_failure(hub, tx, call, &self.attempt, &status, &reason).await?;
         }

@@ -16,7 +16,7 @@ const CHANGE: &str = "SignInService/ChangePassword";
 /// No waiting for the end of failures.
 const FAST: &str = "sign_in: {failure_milliseconds: 0}\n";
 pub(crate) const PASSWORD: &str = "Correct horse 7";
-const OTHER: &str = "Another horse 8";
+pub(crate) const OTHER: &str = "Another horse 8";
 
 pub(crate) fn login(name: &str) -> String {
     format!("{name}@staff.idp.rollcall.internal")
@@ -132,7 +132,7 @@ async fn stored_form(hub: &Harness, user_id: &str) -> StoredForm {
 }
 
 /// Reasons of failed sign-ins in the trail, the oldest first, with the innermost thing of each.
-async fn told(hub: &Harness) -> Vec<(String, String)> {
+pub(crate) async fn told(hub: &Harness) -> Vec<(String, String)> {
     let request = admin::ListAuditEventsRequest {
         organization_id: hub.made.organization_id.clone(),
         filter: "event_type = \

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rollcall_hub::limits::AUDIT_REFUSED_EVENTS_PER_MINUTE_MAX;
 use rollcall_proto::idp::password_hash::PasswordHashType;
 use rollcall_proto::operation::Operation;
 use rollcall_proto::{idp, signin};
 use tonic::Code;
 
-use super::sign_in::{PASSWORD, SIGN_IN, attempt, create_user, login, set_guard, set_hash};
+use super::sign_in::{
+    OTHER, PASSWORD, SIGN_IN, attempt, create_user, login, set_guard, set_hash, tokens, told,
+};
 use crate::harness::Harness;
 
 /// A hash of another directory, of no password.
@@ -125,4 +128,18 @@ async fn behind_a_closed_guard_no_hash_of_another_directory_is_computed() {
     let refused = tokio::time::timeout(PATIENCE, attempt(&hub, "ann", PASSWORD)).await;
     let refused = refused.expect("a sign-in waits behind a closed guard");
     assert_eq!(refused.unwrap_err().code(), Code::Unauthenticated);
+}
+
+/// The trail has so many failures of a user in a minute, however many sign-ins succeed.
+#[tokio::test]
+async fn no_failure_hides_behind_sign_ins_that_succeed() {
+    let hub = Harness::start().await;
+    hub.without_transcript("a hundred equal answers tell nothing");
+    create_user(&hub, "ann").await;
+    for _ in 0..AUDIT_REFUSED_EVENTS_PER_MINUTE_MAX {
+        tokens(&hub, "ann", PASSWORD).await;
+    }
+    assert!(attempt(&hub, "ann", OTHER).await.is_err());
+    let told = told(&hub).await;
+    assert_eq!(told.last().unwrap().0, "WRONG_PASSWORD");
 }
