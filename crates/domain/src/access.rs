@@ -117,8 +117,14 @@ named_enum! {
         UsersGetPhone = "userpools.users.getPhone",
         /// Make, change and remove users.
         UsersManage = "userpools.users.manage",
-        /// Import password hashes.
+        /// Set passwords of users, and have one made up.
+        UsersSetPassword = "userpools.users.setPassword",
+        /// Make users with an imported hash.
+        UsersCreateWithHash = "userpools.users.createWithHash",
+        /// Import password hashes of users.
         UsersImportHash = "userpools.users.importHash",
+        /// Say whether the password of a user must be changed.
+        UsersRequirePasswordChange = "userpools.users.requirePasswordChange",
         /// Receive and commit password changes.
         PasswordChangesUse = "userpools.passwordChanges.use",
         /// See synchronization settings.
@@ -127,15 +133,21 @@ named_enum! {
         SyncSettingsManage = "userpools.syncSettings.manage",
         /// See synchronization sessions.
         SyncSessionsGet = "userpools.syncSessions.get",
-        /// Open and run synchronization sessions.
+        /// Open and run synchronization sessions, of those streams that the next three name.
         SyncSessionsUse = "userpools.syncSessions.use",
+        /// Work in the stream of the objects.
+        SyncObjectsUse = "userpools.syncSessions.useObjects",
+        /// Work in the stream of the state of accounts.
+        SyncAccountStateUse = "userpools.syncSessions.useAccountState",
+        /// Work in the stream of password hashes.
+        SyncPasswordHashesUse = "userpools.syncSessions.usePasswordHashes",
         /// Start a session before its time (decision U132).
         SyncSessionsForce = "userpools.syncSessions.force",
         /// Close the session of somebody else (decision U16).
         SyncSessionsCloseAny = "userpools.syncSessions.closeAny",
         /// Read replication tokens (decision U26).
         ReplicationTokenGet = "userpools.replicationToken.get",
-        /// Store replication tokens.
+        /// Store replication tokens, of those streams that the caller works in.
         ReplicationTokenUse = "userpools.replicationToken.use",
         /// Clear replication tokens.
         ReplicationTokenReset = "userpools.replicationToken.reset",
@@ -332,12 +344,17 @@ impl Permission {
             Self::UserpoolsUpdateAccessBindings | Self::SyncSessionsCloseAny => roles!(UM OM),
             Self::UsersGetPhone => roles!(SA SO UV UU UE UM OV OE OM),
             Self::UsersManage => roles!(SA SO SS UU UE UM OE OM),
-            Self::UsersImportHash | Self::SyncSessionsForce | Self::ReplicationTokenGet => {
-                roles!(SA SO SS SH UM OM)
-            }
+            Self::UsersSetPassword => roles!(SA UU UE UM OE OM),
+            Self::UsersCreateWithHash => roles!(SA SO UM OM),
+            Self::UsersImportHash => roles!(SA SH UM OM),
+            Self::UsersRequirePasswordChange => roles!(SA SS UM OM),
+            Self::SyncSessionsForce | Self::ReplicationTokenGet => roles!(SA SO SS SH UM OM),
             Self::ReplicationTokenReset => roles!(SA UM OM),
             Self::PasswordChangesUse => roles!(SA SW),
             Self::SyncSessionsUse | Self::ReplicationTokenUse => roles!(SA SO SS SH),
+            Self::SyncObjectsUse => roles!(SA SO),
+            Self::SyncAccountStateUse => roles!(SA SS),
+            Self::SyncPasswordHashesUse => roles!(SA SH),
             Self::SyncSettingsGet => roles!(SA SO SS SH SW UV UE UM OV OE OM),
             Self::SyncSessionsGet => roles!(SA SO SS SH UV UE UM OV OE OM),
             Self::ExtGroupsGet => roles!(SA SO XV XM XC UV UE UM OV OE OM),
@@ -404,8 +421,8 @@ mod tests {
         check("userpools.syncAgent", "userpools.syncSessions.use", true);
         check("userpools.syncAgent", "userpools.users.manage", true);
         for (agent, manages, imports, commits) in [
-            ("object", true, true, false),
-            ("accountState", true, true, false),
+            ("object", true, false, false),
+            ("accountState", true, false, false),
             ("passwordHash", false, true, false),
             ("writeback", false, false, true),
         ] {
@@ -413,6 +430,16 @@ mod tests {
             check(&role, "userpools.users.get", true);
             check(&role, "userpools.users.manage", manages);
             check(&role, "userpools.users.importHash", imports);
+            check(&role, "userpools.users.setPassword", false);
+            for (stream, worked_in_by) in [
+                ("useObjects", "object"),
+                ("useAccountState", "accountState"),
+                ("usePasswordHashes", "passwordHash"),
+            ] {
+                let permission = format!("userpools.syncSessions.{stream}");
+                check(&role, &permission, agent == worked_in_by);
+                check("userpools.syncAgent", &permission, true);
+            }
             check(&role, "userpools.passwordChanges.use", commits);
             check(&role, "userpools.syncSettings.get", true);
             check(&role, "userpools.replicationToken.reset", false);

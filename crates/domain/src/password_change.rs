@@ -1,12 +1,13 @@
 //! Setting a password: who may, and where it is set first.
 //!
-//! Invariant: whoever sets a password for another person gains nothing that the own rights would not
-//! give; the own password is changed by whoever knows it, or while it is a one-time one. Deliberately
-//! absent: what a good password is, and hashing.
+//! Invariant: nobody becomes an owner of the organization by setting a password for another person, in
+//! the clear, by a hash or by way of a directory; the own password is changed by whoever knows it, or
+//! while it is a one-time one. Deliberately absent: what a good password is, hashing, and ranks below
+//! that of owners: who looks after users of a pool sets the password of its administrators, too.
 
 use rollcall_kit::timestamp::Timestamp;
 
-use crate::access::{AccessBinding, Role};
+use crate::access::{AccessBinding, Permission, Role, allows};
 use crate::password::{Password, PasswordKind};
 use crate::refusal::Refusal;
 use crate::service_account::owns;
@@ -88,6 +89,47 @@ pub fn require_own_change(
         ));
     }
     present.require_old_enough(&pool.lifetime_policy, now)
+}
+
+/// As [`check_rank`], for the import of a hash: that of an owner who is in a directory also comes from
+/// those who synchronize it.
+///
+/// # Errors
+/// `Precondition`: to an agent it is a matter of this one user.
+pub fn check_import_rank(
+    user: &User,
+    user_bindings: &[AccessBinding],
+    caller_bindings: &[AccessBinding],
+) -> Result<(), Refusal> {
+    if user.external_id.is_some() && allows(caller_bindings, Permission::SyncPasswordHashesUse) {
+        return Ok(());
+    }
+    if owns(user_bindings) && !owns(caller_bindings) {
+        return Err(out_of_reach("may import its password hash"));
+    }
+    Ok(())
+}
+
+/// As [`check_rank`], for tying a user to a directory, which has the say over its password then.
+///
+/// # Errors
+/// `Precondition`, as for [`check_import_rank`].
+pub fn check_capture_rank(
+    user_bindings: &[AccessBinding],
+    caller_bindings: &[AccessBinding],
+) -> Result<(), Refusal> {
+    if owns(user_bindings) && !owns(caller_bindings) {
+        return Err(out_of_reach("may tie it to a directory"));
+    }
+    Ok(())
+}
+
+fn out_of_reach(what: &str) -> Refusal {
+    let owner = Role::Owner;
+    Refusal::precondition(
+        "USER_IS_OWNER",
+        format!("the user owns the organization: only a caller with the role {owner} {what}"),
+    )
 }
 
 /// Refuses a caller who is no owner of the organization to set the password of one: it could sign in

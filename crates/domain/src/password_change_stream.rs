@@ -15,6 +15,10 @@ pub const LEASE: Span = Span::seconds(5);
 /// An active stream renews its lease when less than this is left of it.
 pub const RENEWAL_MARGIN: Span = Span::seconds(3);
 
+/// A lease that ends later than that has been given by a clock that was set back since; less is what
+/// the clocks of several hubs may differ by.
+const LEASE_AHEAD_MAX: Span = Span::seconds(65);
+
 /// The stream of a pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PasswordChangeStream {
@@ -68,7 +72,9 @@ impl PasswordChangeStream {
             stream_id: stream_id.to_owned(),
             lease_until: now.plus(LEASE),
         };
-        let Some(holder) = &self.holder else {
+        let latest = now.plus(LEASE_AHEAD_MAX);
+        let holder = self.holder.as_ref();
+        let Some(holder) = holder.filter(|holder| holder.lease_until <= latest) else {
             return Standing::Active(Some(renewed()));
         };
         if holder.stream_id == stream_id {
@@ -163,6 +169,15 @@ mod tests {
         check(&held("a", "s2", 104), "a", "s1", "superseded");
         check(&held("a", "s2", 90), "a", "s1", "superseded");
         check(&held("a", "s2", 104), "b", "s1", "stand-by");
+    }
+
+    #[test]
+    fn a_clock_set_back_leaves_no_holder_for_long() {
+        // Clocks of hubs differ a little.
+        check(&held("a", "s1", 165), "b", "s2", "stand-by");
+        check(&held("a", "s1", 166), "b", "s2", "taken");
+        check(&held("a", "s9", 166), "a", "s2", "taken");
+        check(&held("a", "s1", 166), "a", "s1", "taken");
     }
 
     #[test]

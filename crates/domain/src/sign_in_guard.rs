@@ -22,10 +22,13 @@ pub struct SignInGuard {
 }
 
 impl SignInGuard {
-    /// Until when no sign-in succeeds; `None` when one may.
+    /// Until when no sign-in succeeds under `policy`; `None` when one may. A block never lasts longer
+    /// than the policy says from now, as one may when a clock was set back.
     #[must_use]
-    pub fn blocked_at(&self, now: Timestamp) -> Option<Timestamp> {
-        self.blocked_until.filter(|end| now < *end)
+    pub fn blocked_at(&self, policy: &BruteforcePolicy, now: Timestamp) -> Option<Timestamp> {
+        let latest = now.plus(policy.block);
+        self.blocked_until
+            .filter(|end| policy.is_on() && now < *end && *end <= latest)
     }
 
     /// The guard after one more failure.
@@ -35,7 +38,7 @@ impl SignInGuard {
             return Self::default();
         }
         let allowed = usize::try_from(policy.attempts).unwrap_or(FAILURES_MAX);
-        if self.blocked_at(now).is_some() {
+        if self.blocked_at(policy, now).is_some() {
             return self.clone();
         }
         let from = now.minus(policy.window);
@@ -86,7 +89,7 @@ mod tests {
             .fold(SignInGuard::default(), |guard, minute| {
                 guard.note_failure(&policy, at(*minute))
             });
-        let found = guard.blocked_at(at(at_minute)).is_some();
+        let found = guard.blocked_at(&policy, at(at_minute)).is_some();
         assert_eq!(found, blocked, "{failures:?} at {at_minute}");
     }
 
@@ -141,6 +144,9 @@ mod tests {
     #[test]
     fn a_clock_set_back_forgets_what_is_to_come() {
         check(POLICY, &[100, 101, 0], 0, false);
+        // A block lasts no longer than the policy says.
+        check(POLICY, &[100, 101, 102], 0, false);
+        check(POLICY, &[100, 101, 102, 0, 1, 2], 2, true);
     }
 
     #[test]

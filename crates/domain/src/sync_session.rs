@@ -9,6 +9,7 @@ mod opening;
 
 use rollcall_kit::timestamp::{Span, Timestamp};
 
+use crate::access::Permission;
 use crate::id::{SessionId, SubjectId, UserpoolId};
 use crate::named::named_enum;
 use crate::progress::{Progress, ProgressEntry};
@@ -167,6 +168,16 @@ impl SessionType {
     #[must_use]
     pub fn is_main(self) -> bool {
         matches!(self, Self::AdSync | Self::LdapSync)
+    }
+
+    /// What it takes to work in this stream, besides the right to sessions or tokens as such.
+    #[must_use]
+    pub fn permission(self) -> Permission {
+        match self {
+            Self::AdSync | Self::LdapSync => Permission::SyncObjectsUse,
+            Self::AdUserControl => Permission::SyncAccountStateUse,
+            Self::AdPasswordHash => Permission::SyncPasswordHashesUse,
+        }
     }
 }
 

@@ -44,6 +44,7 @@ use rollcall_kit::secret::with_wiped_stack;
 use rollcall_proto::{Check, operation as wire};
 use rollcall_store::Tx;
 use sha2::Sha256;
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Request, Response, Status};
 
 use crate::audit::{self as trail, Attempt};
@@ -218,9 +219,25 @@ impl Service {
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
-        let broken = || Error::Internal("a change broke off".into()).into_status(&call.request_id);
         let place = Arc::clone(&self.0.changes).acquire_owned().await;
-        let place = place.map_err(|_| broken())?;
+        let closed = |_| Error::Internal("no place for a change".into());
+        let place = place.map_err(|error| closed(error).into_status(&call.request_id))?;
+        self.carry_out_in(place, call, attempt, change).await
+    }
+
+    /// As [`Service::carry_out`], in a place that the caller has taken.
+    async fn carry_out_in<T, F>(
+        &self,
+        place: OwnedSemaphorePermit,
+        call: &Arc<Call>,
+        attempt: Option<Arc<Attempt>>,
+        change: F,
+    ) -> Result<T, Status>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        let broken = || Error::Internal("a change broke off".into()).into_status(&call.request_id);
         call.audit_mark.set();
         let (hub, inner) = (Arc::clone(&self.0), Arc::clone(call));
         let task = self.0.calls.spawn(async move {

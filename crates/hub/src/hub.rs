@@ -93,6 +93,8 @@ pub struct Hub {
     pub calls: TaskTracker,
     /// Places for changes.
     pub changes: Arc<Semaphore>,
+    /// Places for sign-ins.
+    pub sign_ins: Arc<Semaphore>,
     /// Cancelled when the hub stops.
     pub stopping: CancellationToken,
 }
@@ -152,6 +154,7 @@ impl Hub {
             audit: AuditTrail::new(config.audit.retention_days),
             calls: TaskTracker::new(),
             changes: Arc::new(Semaphore::new(limits::CHANGES_AT_ONCE_MAX)),
+            sign_ins: Arc::new(Semaphore::new(limits::SIGN_INS_AT_ONCE_MAX)),
             stopping: CancellationToken::new(),
         })
     }

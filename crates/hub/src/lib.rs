@@ -26,6 +26,7 @@ pub mod listener;
 pub mod method_access;
 pub mod page_token;
 pub mod password_change;
+pub mod password_change_stream;
 pub mod password_hash;
 pub mod password_writeback;
 pub mod rate_limit;

@@ -95,6 +95,14 @@ pub const KEY_QUEUE_MAX: usize = 16;
 /// Most passwords waiting for a hashing worker; further calls are refused as "try again".
 pub const HASHING_QUEUE_MAX: usize = 1_024;
 
+/// Most passwords waiting for their turn to be compared with the hash of another directory, which may
+/// take seconds; further calls are refused as "try again".
+pub const LONG_HASHING_QUEUE_MAX: usize = 32;
+
+/// Most sign-ins at one time, most of which wait for a hashing worker; further ones are refused as "try
+/// again".
+pub const SIGN_INS_AT_ONCE_MAX: usize = 1_024;
+
 /// Rounds of PBKDF2 times blocks of its key that the hash of another directory may ask for; the
 /// strongest advice of today asks for 600,000.
 pub const FOREIGN_BLOCK_ROUNDS_MAX: u64 = 4_000_000;
@@ -122,6 +130,13 @@ pub const SWEEP_BATCH_MAX: u32 = 500;
 
 /// Most streams of password changes on one hub, stand-bys included.
 pub const PASSWORD_CHANGE_STREAMS_MAX: usize = 64;
+
+/// Most of them of one pool.
+pub const PASSWORD_CHANGE_STREAMS_PER_POOL_MAX: usize = 8;
+
+/// Most people who wait at a sign-in for the directory to take their new password; further ones are
+/// refused as "try again".
+pub const PASSWORD_CHANGE_WAITERS_MAX: usize = 1_024;
 
 /// Longest wait for the first message of such a stream.
 pub const PASSWORD_CHANGE_SUBSCRIPTION_TIMEOUT: Duration = Duration::from_secs(10);

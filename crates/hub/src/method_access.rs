@@ -191,15 +191,21 @@ const TABLE: &[(&str, Methods)] = &[
             ("List", Rule::Permissions(&[P::UsersGet])),
             (
                 "Create",
-                Rule::Permissions(&[P::UsersManage, P::UsersImportHash]),
+                Rule::Permissions(&[P::UsersManage, P::UsersCreateWithHash]),
             ),
             ("Update", Rule::Permissions(&[P::UsersManage])),
             ("Delete", Rule::Permissions(&[P::UsersManage])),
             ("SetOwnPassword", Rule::Authenticated),
-            ("SetOthersPassword", Rule::Permissions(&[P::UsersManage])),
+            (
+                "SetOthersPassword",
+                Rule::Permissions(&[P::UsersSetPassword]),
+            ),
             ("Suspend", Rule::Permissions(&[P::UsersManage])),
             ("Reactivate", Rule::Permissions(&[P::UsersManage])),
-            ("GeneratePassword", Rule::Permissions(&[P::UsersManage])),
+            (
+                "GeneratePassword",
+                Rule::Permissions(&[P::UsersSetPassword]),
+            ),
             ("GetSelfPasswordMetadata", Rule::Authenticated),
             ("ConvertToExternal", Rule::Permissions(&[P::UsersManage])),
             ("SetPasswordHash", Rule::Permissions(&[P::UsersImportHash])),
@@ -219,7 +225,12 @@ const TABLE: &[(&str, Methods)] = &[
         &[
             (
                 "SetReplicationToken",
-                Rule::Permissions(&[P::ReplicationTokenUse]),
+                Rule::Permissions(&[
+                    P::ReplicationTokenUse,
+                    P::SyncObjectsUse,
+                    P::SyncAccountStateUse,
+                    P::SyncPasswordHashesUse,
+                ]),
             ),
             (
                 "ResetReplicationToken",
@@ -256,7 +267,13 @@ const TABLE: &[(&str, Methods)] = &[
         &[
             (
                 "OpenSession",
-                Rule::Permissions(&[P::SyncSessionsUse, P::SyncSessionsForce]),
+                Rule::Permissions(&[
+                    P::SyncSessionsUse,
+                    P::SyncObjectsUse,
+                    P::SyncAccountStateUse,
+                    P::SyncPasswordHashesUse,
+                    P::SyncSessionsForce,
+                ]),
             ),
             (
                 "CloseSession",
@@ -291,7 +308,7 @@ const TABLE: &[(&str, Methods)] = &[
         "rollcall.admin.v1.PasswordService",
         &[(
             "SetChangeRequired",
-            Rule::Permissions(&[P::UsersImportHash]),
+            Rule::Permissions(&[P::UsersRequirePasswordChange]),
         )],
     ),
     (

@@ -213,7 +213,7 @@ pub async fn set(
 
 /// Puts `new` in the place of `present`, keeps that as an earlier one, and ends what its owner is
 /// signed in with, but for the token `kept` and its session. Nobody signed in with a password that is
-/// sealed: the first sign-in would have strengthened it.
+/// sealed, but something may have been kept when that one came.
 ///
 /// # Errors
 /// When the database fails.
@@ -224,8 +224,10 @@ pub async fn replace(
     kept: Option<&KeptSignIn>,
     now: Timestamp,
 ) -> Result<(), Error> {
-    if let Some(earlier) = present.and_then(|present| password_history::retire(present, now)) {
-        tx.insert_earlier_password(&earlier).await?;
+    if let Some(present) = present {
+        if let Some(earlier) = password_history::retire(present, now) {
+            tx.insert_earlier_password(&earlier).await?;
+        }
         let session = kept.and_then(|kept| kept.session_id.as_ref());
         tx.delete_sign_in_sessions_of_user(&new.user_id, session)
             .await?;

@@ -98,6 +98,9 @@ pub struct HashingPool {
     background: Arc<Semaphore>,
     background_workers: usize,
     background_waiting: Arc<AtomicUsize>,
+    /// Workers that long work may have: as many as the background.
+    long: Arc<Semaphore>,
+    long_waiting: Arc<AtomicUsize>,
     /// Tells the background that a worker may be free.
     freed: Arc<Notify>,
 }
@@ -117,6 +120,8 @@ impl HashingPool {
             background: Arc::new(Semaphore::new(background_workers)),
             background_workers,
             background_waiting: Arc::new(AtomicUsize::new(0)),
+            long: Arc::new(Semaphore::new(background_workers)),
+            long_waiting: Arc::new(AtomicUsize::new(0)),
             freed: Arc::new(Notify::new()),
         }
     }
@@ -127,6 +132,12 @@ impl HashingPool {
         self.background_workers
     }
 
+    /// How many passwords wait for a worker while somebody waits for them.
+    #[must_use]
+    pub fn waiting_count(&self) -> usize {
+        self.waiting.load(Ordering::SeqCst)
+    }
+
     /// Runs `work`, for which somebody waits, on a worker.
     ///
     /// # Errors
@@ -135,7 +146,7 @@ impl HashingPool {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, HashError> {
-        let place = Place::take(&self.waiting)?;
+        let place = Place::take(&self.waiting, limits::HASHING_QUEUE_MAX)?;
         // The semaphores are never closed.
         let worker = Arc::clone(&self.workers)
             .acquire_owned()
@@ -143,6 +154,28 @@ impl HashingPool {
             .map_err(|_| HashError::Failed)?;
         drop(place);
         self.carry_out(worker, work).await
+    }
+
+    /// Runs `work`, for which somebody waits and which may take a hundred times as long as a hash of
+    /// our own, on a worker. It never has the last one, where there are several, and few wait for it, so
+    /// that nobody else is held up.
+    ///
+    /// # Errors
+    /// As [`HashingPool::run`].
+    pub async fn run_long<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, HashError> {
+        let place = Place::take(&self.long_waiting, limits::LONG_HASHING_QUEUE_MAX)?;
+        let turn = Arc::clone(&self.long).acquire_owned().await;
+        let turn = turn.map_err(|_| HashError::Failed)?;
+        drop(place);
+        self.run(move || {
+            // The work goes on when nobody waits for it any more, and its turn lasts as long.
+            let _turn = turn;
+            work()
+        })
+        .await
     }
 
     /// Runs `work`, for which nobody waits, on a worker that nobody else wants.
@@ -153,7 +186,7 @@ impl HashingPool {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, HashError> {
-        let place = Place::take(&self.background_waiting)?;
+        let place = Place::take(&self.background_waiting, limits::HASHING_QUEUE_MAX)?;
         let turn = self
             .background
             .acquire()
@@ -221,9 +254,9 @@ impl Default for HashingPool {
 struct Place(Arc<AtomicUsize>);
 
 impl Place {
-    fn take(waiting: &Arc<AtomicUsize>) -> Result<Self, HashError> {
+    fn take(waiting: &Arc<AtomicUsize>, max: usize) -> Result<Self, HashError> {
         let place = Self(Arc::clone(waiting));
-        if waiting.fetch_add(1, Ordering::SeqCst) >= limits::HASHING_QUEUE_MAX {
+        if waiting.fetch_add(1, Ordering::SeqCst) >= max {
             return Err(HashError::Busy);
         }
         Ok(place)
@@ -272,7 +305,7 @@ mod tests {
         let pool = HashingPool::new();
         assert_eq!(pool.run(|| 7).await.unwrap(), 7);
         let taken: Vec<_> = (0..limits::HASHING_QUEUE_MAX)
-            .map(|_| Place::take(&pool.waiting).unwrap())
+            .map(|_| Place::take(&pool.waiting, limits::HASHING_QUEUE_MAX).unwrap())
             .collect();
         assert!(matches!(pool.run(|| 7).await, Err(HashError::Busy)));
         drop(taken);
@@ -340,6 +373,38 @@ mod tests {
         let first: Vec<_> = order.iter().take(2).map(|name| &name[..10]).collect();
         assert_eq!(first, ["foreground", "foreground"], "{order:?}");
         assert_eq!(order.len(), 5);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn long_work_leaves_one_worker_free_and_refuses_a_flood() {
+        let pool = HashingPool::with_workers(2);
+        let (work, begun, end) = gate();
+        let first = tokio::spawn({
+            let pool = pool.clone();
+            async move { pool.run_long(work).await }
+        });
+        begun.await.unwrap();
+        // Its turn lasts as long as the work, though nobody waits for that any more.
+        first.abort();
+        assert!(first.await.unwrap_err().is_cancelled());
+        let waiting: Vec<_> = (0..limits::LONG_HASHING_QUEUE_MAX)
+            .map(|number| {
+                let pool = pool.clone();
+                tokio::spawn(async move { pool.run_long(move || number).await.unwrap() })
+            })
+            .collect();
+        while pool.long_waiting.load(Ordering::SeqCst) < waiting.len() {
+            assert!(waiting.iter().all(|task| !task.is_finished()));
+            tokio::task::yield_now().await;
+        }
+        assert!(matches!(pool.run_long(|| 7).await, Err(HashError::Busy)));
+        // Whoever has a short hash does not wait.
+        assert_eq!(pool.run(|| 7).await.unwrap(), 7);
+        assert!(waiting.iter().all(|task| !task.is_finished()));
+        end.send(()).unwrap();
+        for (number, task) in waiting.into_iter().enumerate() {
+            assert_eq!(task.await.unwrap(), number);
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]

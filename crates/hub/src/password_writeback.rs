@@ -28,6 +28,7 @@ use crate::error::{Error, writeback_failed};
 use crate::hub::Hub;
 use crate::limits;
 use crate::password_change::{self, Facts, Setting};
+use crate::password_change_stream::StreamPlaces;
 use crate::password_hash::{self, Salt, nt_hash};
 use crate::wire::to_payload;
 
@@ -40,7 +41,9 @@ pub struct PasswordChanges {
     begun: Notify,
     ended: Notify,
     /// Places for streams.
-    pub streams: Arc<Semaphore>,
+    pub streams: Arc<StreamPlaces>,
+    /// Places for calls that wait for the end of a change.
+    pub waiters: Arc<Semaphore>,
 }
 
 impl Default for PasswordChanges {
@@ -48,7 +51,8 @@ impl Default for PasswordChanges {
         Self {
             begun: Notify::new(),
             ended: Notify::new(),
-            streams: Arc::new(Semaphore::new(limits::PASSWORD_CHANGE_STREAMS_MAX)),
+            streams: Arc::new(StreamPlaces::default()),
+            waiters: Arc::new(Semaphore::new(limits::PASSWORD_CHANGE_WAITERS_MAX)),
         }
     }
 }

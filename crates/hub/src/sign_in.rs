@@ -154,7 +154,7 @@ async fn foreign(
         let better = password_hash::strengthen(&secret, salt)?;
         Ok::<_, HashError>(hash.verify(&secret).then_some(better))
     };
-    let better = hub.hashing.run(verify).await??;
+    let better = hub.hashing.run_long(verify).await??;
     let verdict = match better {
         Some(_) => Verdict::Right,
         None => Verdict::Wrong,

@@ -28,7 +28,7 @@ pub async fn allowed(
     now: Timestamp,
 ) -> Result<bool, Error> {
     let guard = tx.get_sign_in_guard(&of_user(user_id)).await?;
-    Ok(!policy.is_on() || guard.blocked_at(now).is_none())
+    Ok(guard.blocked_at(policy, now).is_none())
 }
 
 /// Counts a wrong password of the user.
@@ -68,7 +68,7 @@ pub async fn require_address(
         return Ok(());
     };
     let guard = tx.get_sign_in_guard(&of_address(address)).await?;
-    match guard.blocked_at(now) {
+    match guard.blocked_at(&policy, now) {
         Some(end) => Err(TooFast {
             retry_after: end.since(now),
         }

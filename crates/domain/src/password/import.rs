@@ -7,6 +7,7 @@ use rollcall_kit::timestamp::{Span, Timestamp};
 
 use super::{Password, PasswordKind, StoredForm};
 use crate::id::{PasswordId, SessionId, UserId};
+use crate::password_writeback::DIRECTORY_CLOCK_SKEW_MAX;
 
 /// No hash is under way from a directory for longer.
 pub const UNDER_WAY_MAX: Span = Span::minutes(10);
@@ -54,10 +55,7 @@ impl Password {
     /// This password when the import `new` brings it again. What was written back has a date of the
     /// hub, which gives way to the directory's own, so that no older hash of it is taken for newer.
     fn confirmed(&self, new: &NewImport) -> Self {
-        let same = Self {
-            kind: new.kind,
-            ..self.clone()
-        };
+        let same = self.of_kind(new.kind).unwrap_or_else(|| self.clone());
         match new.created_at {
             Some(created_at) if self.awaits_directory() => Self {
                 created_at: Some(created_at),
@@ -72,7 +70,9 @@ impl Password {
 /// Decides about an import, given the stored password.
 ///
 /// An import without a date is always taken, and any dated import replaces it: so a placeholder
-/// for a user without a password (decision U60) gives way to the first real hash.
+/// for a user without a password (decision U60) gives way to the first real hash. A date that is
+/// yet to come, by more than clocks differ, counts as the present: it would keep every other
+/// password out until then.
 #[must_use]
 pub fn import(
     stored: Option<&Password>,
@@ -80,6 +80,11 @@ pub fn import(
     sameness: Sameness,
     now: Timestamp,
 ) -> ImportOutcome {
+    let latest = now.plus(DIRECTORY_CLOCK_SKEW_MAX);
+    let new = NewImport {
+        created_at: new.created_at.map(|at| at.min(latest)),
+        ..new
+    };
     if let Some(stored) = stored {
         let older = matches!(
             (new.created_at, stored.created_at),
@@ -114,6 +119,7 @@ mod tests {
     use rollcall_kit::secret::{SecretBytes, SecretString};
 
     use super::*;
+    use crate::password::TEMPORARY_LIFETIME;
 
     const NOW: Timestamp = Timestamp::from_seconds(10_000);
 
@@ -175,6 +181,48 @@ mod tests {
         check(None, Some(1), Different, "replaced");
         check(Some(5), None, Different, "replaced");
         check(None, None, Same, "kept");
+    }
+
+    /// The clock of a directory may have been wrong, or somebody may want a hash to stay for ever.
+    #[test]
+    fn a_date_that_is_yet_to_come_does_not_last() {
+        let ahead = import_at(Some(1_000_000), PasswordKind::Permanent);
+        let outcome = import(None, ahead, Sameness::Different, NOW);
+        let ImportOutcome::Replaced(stored) = outcome else {
+            panic!("{outcome:?}")
+        };
+        let latest = NOW.plus(DIRECTORY_CLOCK_SKEW_MAX);
+        assert_eq!(stored.created_at, Some(latest));
+        let now = NOW.plus(Span::minutes(6));
+        let new = import_at(Some(now.as_seconds()), PasswordKind::Permanent);
+        let outcome = import(Some(&stored), new, Sameness::Different, now);
+        assert!(matches!(outcome, ImportOutcome::Replaced(_)), "{outcome:?}");
+        // The same hash with the same date comes again.
+        let ahead = import_at(Some(1_000_000), PasswordKind::Permanent);
+        let outcome = import(Some(&stored), ahead, Sameness::Same, now);
+        assert_eq!(outcome, ImportOutcome::Kept(stored));
+    }
+
+    #[test]
+    fn the_end_of_a_temporary_password_goes_with_its_kind() {
+        let ending = Password {
+            kind: PasswordKind::Temporary,
+            expires_at: Some(NOW.plus(TEMPORARY_LIFETIME)),
+            ..stored_at(Some(5))
+        };
+        let again = |stored: &Password, kind| {
+            let new = import_at(Some(6), kind);
+            match import(Some(stored), new, Sameness::Same, NOW) {
+                ImportOutcome::Kept(password) => password,
+                other => panic!("{other:?}"),
+            }
+        };
+        let still = again(&ending, PasswordKind::Temporary);
+        assert_eq!(still.expires_at, ending.expires_at);
+        let permanent = again(&ending, PasswordKind::Permanent);
+        // The directory asks for another one, much later.
+        let asked = again(&permanent, PasswordKind::Temporary);
+        assert_eq!((permanent.expires_at, asked.expires_at), (None, None));
     }
 
     #[test]

@@ -139,4 +139,31 @@ fn owners_are_the_matter_of_owners() {
         assert_eq!(result.is_ok(), allowed, "{user} by {caller}");
     }
     assert!(check_rank(&[], &bound(Role::Editor)).is_ok());
+    // The hash of an owner that is in a directory comes from that, as those of all others do.
+    for (external_id, role, caller, allowed) in [
+        ("", Role::Owner, Role::Owner, true),
+        ("", Role::Owner, Role::Admin, false),
+        ("", Role::Owner, Role::UserpoolsPasswordHashAgent, false),
+        ("guid", Role::Owner, Role::UserpoolsPasswordHashAgent, true),
+        ("guid", Role::Owner, Role::UserpoolsSyncAgent, true),
+        ("guid", Role::Owner, Role::UserpoolsAdmin, false),
+        ("guid", Role::Owner, Role::Admin, false),
+        ("", Role::Admin, Role::UserpoolsAdmin, true),
+    ] {
+        let (user, bindings) = (user(external_id), bound(role));
+        let result = check_import_rank(&user, &bindings, &bound(caller));
+        assert_eq!(result.is_ok(), allowed, "{external_id} {role} by {caller}");
+        if let Err(refusal) = result {
+            assert!(matches!(
+                refusal,
+                Refusal::Precondition {
+                    reason: "USER_IS_OWNER",
+                    ..
+                }
+            ));
+        }
+        let captured = check_capture_rank(&bindings, &bound(caller));
+        let is_theirs = role != Role::Owner || caller == Role::Owner;
+        assert_eq!(captured.is_ok(), is_theirs, "{role} by {caller}");
+    }
 }

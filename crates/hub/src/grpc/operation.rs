@@ -96,7 +96,8 @@ async fn cancel_writeback(
     if is_own {
         cx.check_fence(tx, scope).await?;
     } else {
-        cx.authorize(tx, Permission::UsersManage, scope).await?;
+        cx.authorize(tx, Permission::UsersSetPassword, scope)
+            .await?;
     }
     let outcome = Outcome::Error(cancelled("the operation was cancelled"));
     let ended = give_up(&cx.hub, tx, pending, outcome, cx.call.now).await?;

@@ -15,11 +15,13 @@ use rollcall_domain::password::{
     self, HashType, ImportOutcome, ImportedHash, NewImport, Password, PasswordKind, Sameness,
     StoredForm,
 };
+use rollcall_domain::password_change::check_import_rank;
 use rollcall_domain::password_quality::{self, Owner};
 use rollcall_domain::password_writeback::{KeptSignIn, PasswordWriteback};
 use rollcall_domain::progress::{ChangeType, ObjectType};
 use rollcall_domain::refusal::Refusal;
 use rollcall_domain::tally::Tally;
+use rollcall_domain::user::User;
 use rollcall_kit::secret::{SecretBytes, SecretString};
 use rollcall_kit::timestamp::Timestamp;
 use rollcall_proto::admin;
@@ -33,6 +35,7 @@ use tonic::{Request, Response, Status};
 use crate::call::Call;
 use crate::context::{Context, Done, Scope};
 use crate::error::Error;
+use crate::grpc::password_change::find_rank;
 use crate::grpc::user::{self, Phone};
 use crate::grpc::{Service, check};
 use crate::hub::Hub;
@@ -89,7 +92,8 @@ async fn create(
         }
         Credential::Imported(import) => {
             let pool = Scope::Userpool(&user.userpool_id);
-            cx.authorize(tx, Permission::UsersImportHash, pool).await?;
+            cx.authorize(tx, Permission::UsersCreateWithHash, pool)
+                .await?;
             let new = import.to_new(id, user_id.clone(), cx);
             match password::import(None, new, Sameness::Different, cx.call.now) {
                 ImportOutcome::Replaced(password) | ImportOutcome::Kept(password) => password,
@@ -278,7 +282,7 @@ async fn prepare_import(
     let id = user_id.clone();
     let (stored, pending, before) = service
         .find_first(call, async move |cx: &Context, tx: &Tx| {
-            let user = user::find(cx, tx, id.as_str(), Permission::UsersImportHash).await?;
+            let user = find_importable(cx, tx, id.as_str()).await?;
             let stored = tx.find_password(&user.id).await?;
             let pending = tx.find_pending_password_writeback(&user.id).await?;
             let before = match &stored {
@@ -322,13 +326,23 @@ async fn prepare_import(
     })
 }
 
+/// A user whose hash the caller may import.
+async fn find_importable(cx: &Context, tx: &Tx, id: &str) -> Result<User, Error> {
+    let found = tx.find_user(&UserId::from(id)).await?;
+    let permission = Permission::UsersImportHash;
+    let (user, caller_bindings) = cx.admit(tx, permission, id, found).await?;
+    let bindings = find_rank(tx, &user).await?;
+    check_import_rank(&user, &bindings, &caller_bindings)?;
+    Ok(user)
+}
+
 async fn import(
     cx: &Context,
     tx: &Tx,
     request: &idp::SetPasswordHashRequest,
     prepared: &Prepared,
 ) -> Result<Done, Error> {
-    let user = user::find(cx, tx, &request.user_id, Permission::UsersImportHash).await?;
+    let user = find_importable(cx, tx, &request.user_id).await?;
     let stored = tx.find_password(&user.id).await?;
     let sameness = stored
         .as_ref()
@@ -368,7 +382,8 @@ async fn set_kind(
     tx: &Tx,
     request: &admin::SetPasswordChangeRequiredRequest,
 ) -> Result<Done, Error> {
-    let user = user::find(cx, tx, &request.user_id, Permission::UsersImportHash).await?;
+    let permission = Permission::UsersRequirePasswordChange;
+    let user = user::find(cx, tx, &request.user_id, permission).await?;
     let stored = tx.find_password(&user.id).await?.ok_or_else(|| {
         Refusal::precondition(
             "PASSWORD_MISSING",

@@ -8,13 +8,14 @@
 use std::sync::Arc;
 
 use futures::FutureExt as _;
-use rollcall_domain::access::{Permission, ResourceRef, Subject, SubjectKind};
+use rollcall_domain::access::{AccessBinding, Permission, ResourceRef, Subject, SubjectKind};
 use rollcall_domain::id::{PasswordId, UserId};
 use rollcall_domain::password::{Password, PasswordKind, PasswordUse};
 use rollcall_domain::password_change::{self as rule, OldPassword};
 use rollcall_domain::password_history::EarlierPassword;
 use rollcall_domain::password_writeback::WritebackCause;
 use rollcall_domain::refusal::Refusal;
+use rollcall_domain::user::User;
 use rollcall_kit::secret::SecretString;
 use rollcall_kit::timestamp::Timestamp;
 use rollcall_proto::idp;
@@ -269,7 +270,7 @@ pub async fn generate(
     tx: &Tx,
     _: &idp::GeneratePasswordRequest,
 ) -> Result<idp::GeneratePasswordResponse, Error> {
-    cx.authorize(tx, Permission::UsersManage, Scope::Anywhere)
+    cx.authorize(tx, Permission::UsersSetPassword, Scope::Anywhere)
         .await?;
     let maker = &cx.hub.password_maker;
     let made = maker.generate(cx.hub.entropy.as_ref(), cx.call.now)?;
@@ -336,15 +337,22 @@ async fn find_own(cx: &Context, tx: &Tx) -> Result<Facts, Error> {
 /// A user whose password the caller may set.
 async fn find_managed(cx: &Context, tx: &Tx, id: &str) -> Result<Facts, Error> {
     let found = tx.find_user(&UserId::from(id)).await?;
-    let (user, caller_bindings) = cx.admit(tx, Permission::UsersManage, id, found).await?;
-    let facts = Facts::read(tx, user).await?;
-    let organization = ResourceRef::organization(&facts.pool.organization_id);
-    let subject = Subject::user(facts.user.id.as_str());
-    let bindings = tx
-        .list_access_bindings_for(&subject, &[organization])
-        .await?;
+    let permission = Permission::UsersSetPassword;
+    let (user, caller_bindings) = cx.admit(tx, permission, id, found).await?;
+    let bindings = find_rank(tx, &user).await?;
     rule::check_rank(&bindings, &caller_bindings)?;
-    Ok(facts)
+    Facts::read(tx, user).await
+}
+
+/// What a user is bound to in its organization.
+pub async fn find_rank(tx: &Tx, user: &User) -> Result<Vec<AccessBinding>, Error> {
+    let pool = tx.find_userpool(&user.userpool_id).await?;
+    let pool = pool.ok_or_else(|| Error::Internal(format!("user {} has no pool", user.id)))?;
+    let organization = ResourceRef::organization(&pool.organization_id);
+    let subject = Subject::user(user.id.as_str());
+    Ok(tx
+        .list_access_bindings_for(&subject, &[organization])
+        .await?)
 }
 
 async fn with_earlier(tx: &Tx, facts: Facts) -> Result<(Facts, Vec<EarlierPassword>), Error> {

@@ -21,7 +21,7 @@ use rollcall_domain::refusal::Refusal;
 use rollcall_kit::timestamp::Timestamp;
 use rollcall_proto::idp;
 use rollcall_store::Tx;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::call::Call;
@@ -30,6 +30,7 @@ use crate::error::Error;
 use crate::grpc::{Service, accept, check};
 use crate::hub::Hub;
 use crate::limits;
+use crate::password_change_stream::StreamPlace;
 use crate::password_writeback::open;
 use crate::wire::render_timestamp;
 
@@ -97,8 +98,9 @@ async fn admit(
     service: &Service,
     call: &Arc<Call>,
     first: &idp::GetPasswordChangesRequest,
-) -> Result<OwnedSemaphorePermit, Error> {
+) -> Result<StreamPlace, Error> {
     let (pool, offset) = (UserpoolId::from(first.userpool_id.as_str()), first.offset);
+    let of_pool = pool.clone();
     service
         .find_first(call, async move |cx: &Context, tx: &Tx| {
             let scope = Scope::Userpool(&pool);
@@ -108,8 +110,8 @@ async fn admit(
             Ok(stream.check_offset(offset)?)
         })
         .await?;
-    let places = Arc::clone(&service.0.password_changes.streams);
-    places.try_acquire_owned().map_err(|_| Error::Busy)
+    let places = &service.0.password_changes.streams;
+    places.take(&of_pool).ok_or(Error::Busy)
 }
 
 struct Stream {
@@ -122,7 +124,7 @@ struct Stream {
     sent: i64,
     /// Offsets that were sent and not acknowledged, in their order.
     unacknowledged: VecDeque<i64>,
-    _place: OwnedSemaphorePermit,
+    _place: StreamPlace,
 }
 
 /// What a look at the database leads to.

@@ -26,6 +26,8 @@ pub async fn set(
     )
     .await?;
     let stream = SessionType::parse_wire("session_type", request.session_type)?;
+    cx.authorize(tx, stream.permission(), Scope::Userpool(&pool_id))
+        .await?;
     let opened = tx.find_opened_sync_session(&pool_id, stream).await?;
     let token = SecretString::new(request.replication_token.clone());
     let stored = tx

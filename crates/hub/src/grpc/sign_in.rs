@@ -1,14 +1,14 @@
 //! `SignInService`: signing in with a password, and replacing one that has to be changed.
 //!
 //! Invariant: a sign-in that fails is answered the same way and not faster, whatever the cause; the
-//! cause is in the audit trail. The guard is asked again in the transaction that lets somebody in.
+//! cause is in the audit trail. The guards are asked again in the transaction that lets somebody in.
 //! Deliberately absent: what happens to sessions afterwards, which is `sign_in_session`.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rollcall_domain::audit::AuditTarget;
-use rollcall_domain::id::PasswordId;
+use rollcall_domain::id::{PasswordId, UserId};
 use rollcall_domain::password::Password;
 use rollcall_domain::password_age::ChangeReason;
 use rollcall_domain::sign_in::{Admission, CHANGE_TOKEN_LIFETIME, SignIn, SignInFailure, Verdict};
@@ -16,17 +16,19 @@ use rollcall_domain::user::User;
 use rollcall_domain::username::Username;
 use rollcall_domain::userpool::Userpool;
 use rollcall_kit::secret::SecretString;
+use rollcall_kit::timestamp::Timestamp;
 use rollcall_proto::signin;
 use rollcall_proto::signin::sign_in_response::Result as Answer;
 use rollcall_proto::signin::sign_in_service_server::SignInService;
 use rollcall_store::Tx;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use crate::audit::{self, Attempt};
 use crate::call::Call;
 use crate::error::Error;
-use crate::grpc::required_change::{change_password, no_such_change};
+use crate::grpc::required_change::{Changed, change_password, no_such_change};
 use crate::grpc::sign_in_session::{self as session, begin_session};
 use crate::grpc::{DirectAnswer, Service, accept, check};
 use crate::hub::Hub;
@@ -60,7 +62,8 @@ impl SignInService for Service {
             }
             answer
         };
-        match self.carry_out(&call, None, attempting).await? {
+        let place = self.place_to_sign_in().map_err(refused)?;
+        match self.carry_out_in(place, &call, None, attempting).await? {
             Some(answer) => Ok(Response::new(answer)),
             None => {
                 tokio::time::sleep_until(begun_at + self.0.sign_in.failure_min()).await;
@@ -87,9 +90,25 @@ impl SignInService for Service {
         let (hub, inner, told) = (Arc::clone(&self.0), Arc::clone(&call), Arc::clone(&attempt));
         let changing = async move {
             let change = change.ok_or_else(no_such_change)?;
-            change_password(&hub, &inner, &told, change, &password).await
+            change_password(&hub, &inner, &told, change, password).await
         };
-        let answer = self.carry_out(&call, Some(attempt), changing).await?;
+        let waiters = Arc::clone(&self.0.password_changes.waiters);
+        let waiter = waiters.try_acquire_owned();
+        let _waiter = waiter.map_err(|_| refused(Error::Busy))?;
+        let place = self.place_to_sign_in().map_err(refused)?;
+        let told = Some(Arc::clone(&attempt));
+        let answer = match self.carry_out_in(place, &call, told, changing).await? {
+            Changed::Here(answer) => answer,
+            Changed::Begun(waiting) => {
+                // Whoever waits has no place: the answer of the directory needs one.
+                let ended = waiting.end().await;
+                let signing_in = async move {
+                    ended?;
+                    waiting.begin_session().await
+                };
+                self.carry_out(&call, Some(attempt), signing_in).await?
+            }
+        };
         if let Some(tokens) = &answer.tokens {
             self.0
                 .tokens
@@ -134,6 +153,15 @@ impl SignInService for Service {
     }
 }
 
+impl Service {
+    /// A place for a sign-in, which costs time: others refuse to wait behind it, and changes have
+    /// places of their own.
+    fn place_to_sign_in(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let places = Arc::clone(&self.0.sign_ins);
+        places.try_acquire_owned().map_err(|_| Error::Busy)
+    }
+}
+
 /// What the trail will say of a request of this service.
 pub(super) fn attempt<Q: prost::Message>(call: &Call, request: &Q) -> Result<Attempt, Error> {
     Attempt::new(call, request)?
@@ -157,6 +185,19 @@ struct Found {
     pool: Option<Userpool>,
     user: Option<User>,
     password: Option<Password>,
+}
+
+impl Found {
+    /// Whether the guard of the user is closed.
+    async fn is_blocked(&self, tx: &Tx, now: Timestamp) -> Result<bool, Error> {
+        match (&self.user, &self.pool) {
+            (Some(user), Some(pool)) => {
+                let policy = &pool.bruteforce_policy;
+                Ok(!sign_in_guard::allowed(tx, &user.id, policy, now).await?)
+            }
+            _ => Ok(false),
+        }
+    }
 }
 
 async fn find(tx: &Tx, login: Option<&Username>) -> Result<Found, Error> {
@@ -187,9 +228,13 @@ struct Verifying {
     address: Option<IpAddr>,
     /// The value that was verified.
     password_id: Option<PasswordId>,
+    /// Whether the guard of the user was closed, so that nothing was verified.
+    is_blocked: bool,
     verified: Verified,
-    /// Whether a failure may leave an event.
-    is_told: bool,
+    /// Who was found.
+    user_id: Option<UserId>,
+    /// Whether the failure may leave an event; asked once, as the transaction may be repeated.
+    is_told: OnceLock<bool>,
 }
 
 /// The answer to a sign-in; `None` when it failed.
@@ -206,12 +251,16 @@ async fn sign_in(
         .store
         .read(async move |tx: &Tx| {
             sign_in_guard::require_address(&inner, tx, address, now).await?;
-            find(tx, name.as_ref()).await
+            let found = find(tx, name.as_ref()).await?;
+            let is_blocked = found.is_blocked(tx, now).await?;
+            Ok::<_, Error>((found, is_blocked))
         })
         .await?;
-    let verified = verify(hub, found.password.as_ref(), password).await?;
-    let user_id = found.user.as_ref().map(|user| &user.id);
-    let is_told = audit::admit_failed_sign_in(hub, user_id);
+    let (found, is_blocked) = found;
+    // Behind a closed guard nothing is looked at: comparing may cost seconds.
+    let compared = found.password.as_ref().filter(|_| !is_blocked);
+    let verified = verify(hub, compared, password).await?;
+    let user_id = found.user.as_ref().map(|user| user.id.clone());
     let attempt = match (&found.user, &found.pool, &login) {
         (Some(user), ..) => attempt.about(AuditTarget::User(user.id.clone())),
         (None, Some(pool), _) => attempt.about(AuditTarget::Userpool(pool.id.clone())),
@@ -225,8 +274,10 @@ async fn sign_in(
         login,
         address,
         password_id: found.password.map(|password| password.id),
+        is_blocked,
         verified,
-        is_told,
+        user_id,
+        is_told: OnceLock::new(),
     };
     hub.store
         .write(async move |tx: &Tx| verifying.end(tx).await)
@@ -236,12 +287,10 @@ async fn sign_in(
 impl Verifying {
     async fn end(&self, tx: &Tx) -> Result<Option<signin::SignInResponse>, Error> {
         let now = self.call.now;
+        sign_in_guard::require_address(&self.hub, tx, self.address, now).await?;
         let found = find(tx, self.login.as_ref()).await?;
         let policy = found.pool.as_ref().map(|pool| pool.bruteforce_policy);
-        let is_allowed = match (&found.user, &policy) {
-            (Some(user), Some(policy)) => sign_in_guard::allowed(tx, &user.id, policy, now).await?,
-            _ => true,
-        };
+        let is_blocked = self.is_blocked || found.is_blocked(tx, now).await?;
         // Nothing is known of a value that took the place of the verified one.
         let present = found.password.as_ref().map(|password| &password.id);
         let verdict = if present == self.password_id.as_ref() {
@@ -254,7 +303,7 @@ impl Verifying {
             user: found.user.as_ref(),
             password: found.password.as_ref(),
             verdict,
-            is_blocked: !is_allowed,
+            is_blocked,
             lifetime: lifetime.unwrap_or_default(),
         }
         .judge(now);
@@ -275,7 +324,8 @@ impl Verifying {
     async fn fail(&self, tx: &Tx, failure: SignInFailure) -> Result<(), Error> {
         let (hub, call) = (&self.hub, &self.call);
         sign_in_guard::note_address_failure(hub, tx, self.address, call.now).await?;
-        if self.is_told {
+        let admit = || audit::admit_failed_sign_in(hub, self.user_id.as_ref());
+        if *self.is_told.get_or_init(admit) {
             let (status, reason) = (failed(call), failure.to_string());
             audit::record_failure(hub, tx, call, &self.attempt, &status, &reason).await?;
         }

@@ -90,6 +90,8 @@ async fn open(cx: &Context, tx: &Tx, request: &idp::OpenSessionRequest) -> Resul
         }
     };
     let session_type = SessionType::parse_wire("session_type", request.session_type)?;
+    cx.authorize(tx, session_type.permission(), Scope::Userpool(&pool_id))
+        .await?;
     let settings = tx.find_sync_settings(&pool_id).await?;
     let token = tx.find_replication_token(&pool_id, session_type).await?;
     let facts = tx.find_open_facts(&pool_id, session_type).await?;

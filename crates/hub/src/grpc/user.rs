@@ -6,6 +6,7 @@ use rollcall_domain::filter::{Filter, USER_FIELDS};
 use rollcall_domain::id::{SubjectId, UserId, UserpoolId};
 use rollcall_domain::mask::Mask;
 use rollcall_domain::operation::{OperationResource, OperationResourceKind, Outcome};
+use rollcall_domain::password_change::check_capture_rank;
 use rollcall_domain::progress::{ChangeType, ObjectType};
 use rollcall_domain::quota::{Quota, QuotaScope};
 use rollcall_domain::tally::Tally;
@@ -21,6 +22,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::context::{Context, Done, Scope};
 use crate::error::{Error, cancelled};
+use crate::grpc::password_change::find_rank;
 use crate::grpc::{Service, access_policy, password, password_change};
 use crate::grpc::{password_change_stream, password_writeback};
 use crate::password_writeback::give_up;
@@ -335,7 +337,13 @@ async fn convert_to_external(
     tx: &Tx,
     request: &idp::ConvertToExternalUserRequest,
 ) -> Result<Done, Error> {
-    let before = find_managed(cx, tx, &request.user_id).await?;
+    let found = tx
+        .find_user(&UserId::from(request.user_id.as_str()))
+        .await?;
+    let permission = Permission::UsersManage;
+    let (before, bindings) = cx.admit(tx, permission, &request.user_id, found).await?;
+    // Its passwords come from the directory from now on.
+    check_capture_rank(&find_rank(tx, &before).await?, &bindings)?;
     let user = before.convert_to_external(&request.external_id, cx.call.now)?;
     tx.save_user(&user).await?;
     let metadata = idp::ConvertToExternalUserMetadata {

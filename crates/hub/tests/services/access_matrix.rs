@@ -46,23 +46,32 @@ fn operation_metadata<M: prost::Message + Default>(operation: &Operation) -> M {
     M::decode(metadata.value.as_slice()).unwrap()
 }
 
-fn open_request(pool_id: &str, agent_id: &str) -> idp::OpenSessionRequest {
-    idp::OpenSessionRequest {
-        subject_container_id: pool_id.into(),
-        agent_id: agent_id.into(),
-        session_type: idp::SessionType::AdUserControl.into(),
-    }
-}
-
+/// Opens a session in the first of the streams that the caller may work in.
 async fn open_session(caller: &Caller, pool_id: &str, agent_id: &str) -> Result<String, Status> {
-    let operation: Operation = caller
-        .with("x-sync-force", "1")
-        .call(
-            "SynchronizationSessionService/OpenSession",
-            &open_request(pool_id, agent_id),
-        )
-        .await?;
-    Ok(operation_metadata::<idp::OpenSessionMetadata>(&operation).session_id)
+    let mut refused = Status::unimplemented("no stream");
+    for stream in [
+        idp::SessionType::AdUserControl,
+        idp::SessionType::AdSync,
+        idp::SessionType::AdPasswordHash,
+    ] {
+        let request = idp::OpenSessionRequest {
+            subject_container_id: pool_id.into(),
+            agent_id: agent_id.into(),
+            session_type: stream.into(),
+        };
+        let opened = caller
+            .with("x-sync-force", "1")
+            .call::<_, Operation>("SynchronizationSessionService/OpenSession", &request)
+            .await;
+        match opened {
+            Ok(opened) => {
+                let metadata = operation_metadata::<idp::OpenSessionMetadata>(&opened);
+                return Ok(metadata.session_id);
+            }
+            Err(status) => refused = status,
+        }
+    }
+    Err(refused)
 }
 
 impl Things {

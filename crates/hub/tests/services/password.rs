@@ -1,3 +1,4 @@
+use rollcall_domain::access::Subject;
 use rollcall_domain::id::UserId;
 use rollcall_domain::password::{Password, PasswordKind, StoredForm};
 use rollcall_hub::password_hash::{nt_hash, verify};
@@ -266,6 +267,47 @@ async fn another_hash_of_the_same_date_replaces_the_stored_one() {
         .await
         .unwrap();
     assert_eq!(verdict, Verdict::Right);
+}
+
+/// Whoever sets the password of an owner can sign in as an owner, however it is set.
+#[tokio::test]
+async fn the_hash_of_an_owner_is_the_matter_of_owners_and_of_its_directory() {
+    let hub = Harness::start().await;
+    let boss = hub.create_user("boss").await;
+    let subject = Subject::user(boss.as_str());
+    hub.sign_in(subject, &["organizations.owner"], hub.organization())
+        .await;
+    let before = stored(&hub, &boss).await.id;
+    let import = idp::SetPasswordHashRequest {
+        user_id: boss.clone(),
+        hash: Some(nt(&hex_of("mine"))),
+        need_change: false,
+    };
+    let capture = idp::ConvertToExternalUserRequest {
+        user_id: boss.clone(),
+        external_id: "guid-boss".into(),
+    };
+    let admin = hub.account(&["admin"], hub.organization()).await;
+    let agent = hub.account(&["userpools.syncAgent"], hub.pool()).await;
+    for caller in [&admin, &agent] {
+        let refused = caller.refused(SET, &import).await;
+        expect(&refused, Code::FailedPrecondition, "USER_IS_OWNER");
+        let refused = caller
+            .refused("UserService/ConvertToExternal", &capture)
+            .await;
+        expect(&refused, Code::FailedPrecondition, "USER_IS_OWNER");
+    }
+    assert_eq!(stored(&hub, &boss).await.id, before);
+    // From here on the directory has the say, but not whoever may import a hash.
+    let _: (idp::ConvertToExternalUserMetadata, idp::User) = hub
+        .administrator
+        .change("UserService/ConvertToExternal", &capture)
+        .await
+        .unwrap();
+    let refused = admin.refused(SET, &import).await;
+    expect(&refused, Code::FailedPrecondition, "USER_IS_OWNER");
+    let _: (idp::SetPasswordHashMetadata, ()) = agent.change(SET, &import).await.unwrap();
+    assert_ne!(stored(&hub, &boss).await.id, before);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod agent;
 mod answer;
 mod hash;
 mod replicas;
+mod required;
 mod stream;
 
 use rollcall_domain::access::Subject;

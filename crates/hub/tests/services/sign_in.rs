@@ -16,7 +16,7 @@ const CHANGE: &str = "SignInService/ChangePassword";
 /// No waiting for the end of failures.
 const FAST: &str = "sign_in: {failure_milliseconds: 0}\n";
 pub(crate) const PASSWORD: &str = "Correct horse 7";
-const OTHER: &str = "Another horse 8";
+pub(crate) const OTHER: &str = "Another horse 8";
 
 pub(crate) fn login(name: &str) -> String {
     format!("{name}@staff.idp.rollcall.internal")
@@ -92,7 +92,12 @@ fn expect_failed(answer: Result<signin::SignInResponse, Status>) {
     );
 }
 
-async fn set_hash(hub: &Harness, user_id: &str, hash: idp::PasswordHash, need_change: bool) {
+pub(crate) async fn set_hash(
+    hub: &Harness,
+    user_id: &str,
+    hash: idp::PasswordHash,
+    need_change: bool,
+) {
     let request = idp::SetPasswordHashRequest {
         user_id: user_id.into(),
         hash: Some(hash),
@@ -127,7 +132,7 @@ async fn stored_form(hub: &Harness, user_id: &str) -> StoredForm {
 }
 
 /// Reasons of failed sign-ins in the trail, the oldest first, with the innermost thing of each.
-async fn told(hub: &Harness) -> Vec<(String, String)> {
+pub(crate) async fn told(hub: &Harness) -> Vec<(String, String)> {
     let request = admin::ListAuditEventsRequest {
         organization_id: hub.made.organization_id.clone(),
         filter: "event_type = \
@@ -246,7 +251,7 @@ async fn all_failures_look_alike_and_the_trail_tells_them_apart() {
     );
 }
 
-async fn set_guard(hub: &Harness, attempts: i64) {
+pub(crate) async fn set_guard(hub: &Harness, attempts: i64) {
     let minutes = |count: i64| prost_types::Duration {
         seconds: count * 60,
         nanos: 0,

@@ -73,6 +73,17 @@ const PROGRESS: &str = r#"{"sessionId": "$own_session", "progressEntries": [{"ob
 const STREAM: &str = r#"{"subjectContainerId": "$pool", "sessionType": "AD_SYNC"}"#;
 const OPENING: &str =
     r#"{"subjectContainerId": "$pool", "sessionType": "AD_SYNC", "agentId": "agent-1"}"#;
+const SET_TOKEN: &str = "SynchronizationService/SetReplicationToken";
+const STATE_OPENING: &str =
+    r#"{"subjectContainerId": "$pool", "sessionType": "AD_USER_CONTROL", "agentId": "agent-1"}"#;
+const HASH_OPENING: &str =
+    r#"{"subjectContainerId": "$pool", "sessionType": "AD_PASSWORD_HASH", "agentId": "agent-1"}"#;
+const TOKEN: &str =
+    r#"{"subjectContainerId": "$pool", "sessionType": "AD_SYNC", "replicationToken": "x"}"#;
+const STATE_TOKEN: &str =
+    r#"{"subjectContainerId": "$pool", "sessionType": "AD_USER_CONTROL", "replicationToken": "x"}"#;
+const HASH_TOKEN: &str = r#"{"subjectContainerId": "$pool", "sessionType": "AD_PASSWORD_HASH",
+    "replicationToken": "x"}"#;
 const OPERATION: &str = r#"{"operationId": "$operation"}"#;
 const ACCOUNT: &str = r#"{"serviceAccountId": "$account"}"#;
 const KEY: &str = r#"{"keyId": "$key"}"#;
@@ -172,7 +183,7 @@ pub const CASES: &[Case] = &[
     special(
         "UserService/Create",
         "password_hash",
-        &[P::UsersManage, P::UsersImportHash],
+        &[P::UsersManage, P::UsersCreateWithHash],
         HASH,
     ),
     special(
@@ -222,9 +233,23 @@ pub const CASES: &[Case] = &[
         CONTAINER,
     ),
     plain("SynchronizationService/GetReplicationToken", STREAM),
-    fenced(
-        "SynchronizationService/SetReplicationToken",
-        r#"{"subjectContainerId": "$pool", "sessionType": "AD_SYNC", "replicationToken": "x"}"#,
+    special(
+        SET_TOKEN,
+        "",
+        &[P::ReplicationTokenUse, P::SyncObjectsUse],
+        TOKEN,
+    ),
+    special(
+        SET_TOKEN,
+        "account state",
+        &[P::ReplicationTokenUse, P::SyncAccountStateUse],
+        STATE_TOKEN,
+    ),
+    special(
+        SET_TOKEN,
+        "password hashes",
+        &[P::ReplicationTokenUse, P::SyncPasswordHashesUse],
+        HASH_TOKEN,
     ),
     fenced("SynchronizationService/ResetReplicationToken", CONTAINER),
     plain("SynchronizationSessionService/GetSession", SESSION),
@@ -232,14 +257,26 @@ pub const CASES: &[Case] = &[
     special(
         "SynchronizationSessionService/OpenSession",
         "",
-        &[P::SyncSessionsUse],
+        &[P::SyncSessionsUse, P::SyncObjectsUse],
         OPENING,
+    ),
+    special(
+        "SynchronizationSessionService/OpenSession",
+        "account state",
+        &[P::SyncSessionsUse, P::SyncAccountStateUse],
+        STATE_OPENING,
+    ),
+    special(
+        "SynchronizationSessionService/OpenSession",
+        "password hashes",
+        &[P::SyncSessionsUse, P::SyncPasswordHashesUse],
+        HASH_OPENING,
     ),
     Case {
         method: "SynchronizationSessionService/OpenSession",
         variant: "forced",
         mode: Mode::Forced,
-        needs: &[P::SyncSessionsUse, P::SyncSessionsForce],
+        needs: &[P::SyncSessionsUse, P::SyncObjectsUse, P::SyncSessionsForce],
         instead: &[],
         request: OPENING,
     },

@@ -1,14 +1,16 @@
 //! Answers of agents: each ends its change once, and failures are told to each as much as is theirs.
 
 use rollcall_proto::idp::password_writeback_error_details::PasswordWritebackErrorCode as ErrorCode;
-use rollcall_proto::signin::sign_in_response::Result as Answer;
-use rollcall_proto::{admin, idp, signin};
-use tonic::{Code, Status};
+use rollcall_proto::{admin, idp};
+use tonic::Code;
 
-use super::{FIRST, SECOND, World, create, failure};
+use super::{FIRST, SECOND, World, failure};
 use crate::harness::{expect, expect_field};
 
-fn refusal(code: ErrorCode, message: &str) -> Option<idp::PasswordWritebackErrorDetails> {
+pub(super) fn refusal(
+    code: ErrorCode,
+    message: &str,
+) -> Option<idp::PasswordWritebackErrorDetails> {
     Some(idp::PasswordWritebackErrorDetails {
         error_code: code.into(),
         error_message: message.to_owned(),
@@ -187,70 +189,4 @@ async fn assert_told(world: &World, id: &str, raw: &str) {
         text.contains(id) && text.contains("directoryMessage") && text.contains(raw)
     });
     assert!(told, "no event of {id} tells {raw}");
-}
-
-/// A password that has to be changed at the sign-in: the directory is asked first there, too.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_required_change_waits_for_the_directory() {
-    let world = World::start().await;
-    let bob_id = create(&world.hub, "bob").await;
-    let required = admin::SetPasswordChangeRequiredRequest {
-        user_id: bob_id.clone(),
-        required: true,
-    };
-    let _: rollcall_proto::operation::Operation = world
-        .hub
-        .administrator
-        .call("PasswordService/SetChangeRequired", &required)
-        .await
-        .unwrap();
-    let mut agent = world.subscribe("agent-1").await;
-    let refused = change_at_sign_in(&world, &mut agent, |answer| {
-        answer.error_details = refusal(
-            ErrorCode::PasswordPolicyViolation,
-            "PASSWORD_USED_BEFORE: x",
-        );
-    })
-    .await
-    .unwrap_err();
-    expect(&refused, Code::InvalidArgument, "PASSWORD_USED_BEFORE");
-    let fields = tonic_types::StatusExt::get_details_bad_request(&refused).unwrap();
-    assert_eq!(fields.field_violations[0].field, "new_password");
-    let changed = change_at_sign_in(&world, &mut agent, |_| {}).await.unwrap();
-    assert_eq!(changed.tokens.unwrap().user_id, bob_id);
-}
-
-async fn change_at_sign_in(
-    world: &World,
-    agent: &mut super::Agent,
-    alter: impl FnOnce(&mut idp::CommitPasswordRequest),
-) -> Result<signin::ChangePasswordResponse, Status> {
-    let request = signin::SignInRequest {
-        username: "bob@staff.idp.rollcall.internal".into(),
-        password: FIRST.into(),
-    };
-    let anonymous = world.hub.anonymous();
-    let answer: signin::SignInResponse = anonymous.call("SignInService/SignIn", &request).await?;
-    let Some(Answer::PasswordChangeRequired(required)) = answer.result else {
-        panic!("{answer:?}");
-    };
-    let request = signin::ChangePasswordRequest {
-        change_token: required.change_token,
-        new_password: SECOND.into(),
-    };
-    let changing = tokio::spawn(async move {
-        anonymous
-            .call("SignInService/ChangePassword", &request)
-            .await
-    });
-    let change = agent.next().await.unwrap();
-    assert_eq!(
-        (change.old_password.as_str(), change.need_change),
-        ("", false)
-    );
-    assert!(!changing.is_finished());
-    let mut answer = world.answer(&change);
-    alter(&mut answer);
-    world.commit(&answer).await.unwrap();
-    changing.await.unwrap()
 }

@@ -1,6 +1,6 @@
 //! The stream: who may open it, who receives, what comes again, and how it ends.
 
-use rollcall_domain::access::{Permission, Role};
+use rollcall_domain::access::{Permission, ResourceRef, Role};
 use rollcall_domain::named::Named as _;
 use rollcall_domain::password_change_stream::LEASE;
 use rollcall_kit::clock::Clock as _;
@@ -162,6 +162,38 @@ async fn so_many_are_under_way_at_once() {
     agent.hears_nothing().await;
     agent.acknowledge(1).await;
     assert_eq!(agent.next().await.unwrap().offset, 17);
+}
+
+#[tokio::test]
+async fn the_streams_of_one_pool_leave_room_for_those_of_others() {
+    let world = World::start().await;
+    let pool_id = &world.hub.pool_id;
+    let mut streams = Vec::new();
+    let refused = loop {
+        let agent_id = format!("agent-{}", streams.len());
+        match Agent::subscribe(&world.agent, pool_id, &agent_id, 0).await {
+            Ok(stream) => streams.push(stream),
+            Err(status) => break status,
+        }
+        assert!(streams.len() < 1_000);
+    };
+    expect(&refused, Code::Unavailable, "BUSY");
+    let guests = world.hub.create_pool("guests").await;
+    let resource = ResourceRef::userpool(&guests.as_str().into());
+    let roles = ["userpools.writebackAgent"];
+    let caller = world.hub.account(&roles, resource).await;
+    let other = Agent::subscribe(&caller, &guests, "agent-1", 0).await;
+    assert!(other.is_ok(), "{:?}", other.err());
+    // A place is free again when its stream has ended.
+    drop(streams);
+    for _ in 0..2_000 {
+        match Agent::subscribe(&world.agent, pool_id, "agent-1", 0).await {
+            Ok(_) => return,
+            Err(status) => expect(&status, Code::Unavailable, "BUSY"),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("no place is free again");
 }
 
 #[tokio::test]
