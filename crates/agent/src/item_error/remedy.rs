@@ -91,6 +91,9 @@ fn of_state(reason: &str) -> &'static str {
         "USER_ALREADY_EXTERNAL" | "GROUP_ALREADY_EXTERNAL" => {
             "it is bound to another object of a directory: delete it in the hub if that object is gone"
         }
+        "USER_IS_OWNER" => {
+            "let an owner of the organization tie the user to the directory: rollcall user convert-to-external USER --external-id ID"
+        }
         _ => RETRY,
     }
 }
