@@ -14,6 +14,8 @@ pub struct Told {
     pub sources: BTreeMap<Guid, Source>,
     /// What was reported of the objects that were reported.
     pub named: BTreeMap<Guid, Named>,
+    /// Objects that were brought back: what was known of them before they were deleted is void.
+    pub restored: BTreeSet<Guid>,
 }
 
 /// The attributes that a report of one object is about.
@@ -54,16 +56,25 @@ impl Told {
         Self {
             sources,
             named: changes.named.clone(),
+            restored: changes.restored.clone(),
         }
     }
 
-    /// Only where members come from.
+    /// Only where members come from, and what was brought back.
     #[must_use]
-    pub fn of_members(sources: BTreeMap<Guid, Source>) -> Self {
+    pub fn of_members(sources: BTreeMap<Guid, Source>, restored: BTreeSet<Guid>) -> Self {
         Self {
             sources,
             named: BTreeMap::new(),
+            restored,
         }
+    }
+
+    /// Whether nothing was said about the members of an object, so that those known before still
+    /// count.
+    #[must_use]
+    pub fn leaves_members(&self, guid: Guid) -> bool {
+        !self.sources.contains_key(&guid) && !self.restored.contains(&guid)
     }
 
     /// Whether this attribute of an object, in lower case, was reported to have changed.

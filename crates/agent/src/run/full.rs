@@ -134,7 +134,7 @@ impl Picture<'_> {
         let guids: Vec<Guid> = again.seen.iter().copied().collect();
         let sources = again.members.iter();
         let sources = sources.map(|(group, told)| (*group, told.into())).collect();
-        let told = Told::of_members(sources);
+        let told = Told::of_members(sources, again.restored);
         read_again(reader, settings, &mut snapshot, &guids, &told).await?;
         for (guid, name) in again.elsewhere {
             snapshot.take(Change::Elsewhere(guid, name), mapping);

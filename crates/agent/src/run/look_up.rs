@@ -78,7 +78,7 @@ pub(super) async fn read(
         let Change::Seen(object) = change else {
             return true;
         };
-        if !told.sources.contains_key(&object.guid) && index.keep_unreported_members(object) {
+        if told.leaves_members(object.guid) && index.keep_unreported_members(object) {
             tracing::warn!(
                 group = object.dn,
                 "no members are shown, though none was reported to have left; they are kept"

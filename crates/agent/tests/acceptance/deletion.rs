@@ -44,6 +44,38 @@ fn revive(world: &World, name: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_group_restored_between_two_looks_has_lost_its_members() {
+    let world = World::start(None).await;
+    let all = crew(&["anna", "boris"]);
+    world.dc.admin_ldapmodify(&all).unwrap();
+    let config = world.configure("", "");
+    world.run(&config).await;
+    world.assert_equal().await;
+
+    let group = format!("CN=crew,OU=Groups,{BASE}");
+    world.dc.admin_ldapdelete(&[&group]).unwrap();
+    world.dc.admin_restore("crew", &group).unwrap();
+    let back = world.run(&config).await;
+    assert_eq!(back["mode"], "delta");
+    assert_eq!(back["memberships"]["removed"], 2, "{back:#}");
+    world.assert_equal().await;
+
+    // Those it has since then are its members, however late they are looked at.
+    world
+        .dc
+        .admin_ldapmodify(&add_member(&group, &dn("anna")))
+        .unwrap();
+    world.dc.admin_ldapdelete(&[&group]).unwrap();
+    world.dc.admin_restore("crew", &group).unwrap();
+    world
+        .dc
+        .admin_ldapmodify(&add_member(&group, &dn("boris")))
+        .unwrap();
+    world.run(&config).await;
+    world.assert_equal().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn at_12_a_restored_user_comes_back_as_the_rule_for_removed_users_says() {
     let world = World::start(None).await;
     world

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rollcall_client::{CallContext, Client, ClientOptions, Credentials};
 use rollcall_directory::{Bind, Connection, Error, Options, Verified, verify_password};
 use rollcall_kit::secret::SecretString;
+use rollcall_kit::timestamp::Timestamp;
 use rollcall_lab::samba::Dc;
 use rollcall_proto::idp::{
     CreateSynchronizationSettingsRequest, PasswordSpec, PasswordWritebackErrorDetails,
@@ -295,6 +296,13 @@ pub async fn enters(dc: &Dc, name: &str, password: &str) -> bool {
 pub async fn is_present(dc: &Dc, name: &str, password: &str) -> bool {
     let options = options(dc, name, password);
     verify_password(&options).await.unwrap() == Verified::Right
+}
+
+/// When the present password of the directory was set: `pwdLastSet` counts tenths of microseconds since
+/// 1601 (MS-ADTS).
+pub fn password_set_at(dc: &Dc, name: &str) -> Timestamp {
+    const UNIX_EPOCH_MICROS: i64 = 11_644_473_600_000_000;
+    Timestamp::from_micros(number(dc, name, "pwdLastSet") / 10 - UNIX_EPOCH_MICROS)
 }
 
 /// A number of an account.
