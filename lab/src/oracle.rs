@@ -10,7 +10,7 @@ mod difference;
 mod entry;
 mod object;
 
-use entry::{Entry, dn_of, external_id, has_class, number, parse_ldif, rid, text};
+use entry::{Entry, dn_of, external_id, has_class, number, parse_ldif, plain_dn, rid, text};
 use object::{group_of, user_of};
 
 /// What becomes of groups inside groups.
@@ -113,7 +113,8 @@ impl Expected {
     pub fn from_ldif(ldif: &str, scope: &Scope) -> anyhow::Result<Self> {
         let entries = parse_ldif(ldif)?;
         let links = Links::of(&entries);
-        let chosen = links.nested_members(&scope.groups);
+        let groups: Vec<String> = scope.groups.iter().map(|dn| plain_dn(dn)).collect();
+        let chosen = links.nested_members(&groups);
         let mut expected = Self {
             objects_read: entries.len(),
             ..Self::default()

@@ -17,6 +17,28 @@ pub(super) fn dn_of(entry: &Entry) -> String {
     text(entry, "dn").unwrap_or_default()
 }
 
+/// A DN in lower case without escapes that a directory would not write: it may have been given with any
+/// (RFC 4514 section 2.4), as `CN=Team\207` for `CN=Team 7`.
+pub(super) fn plain_dn(given: &str) -> String {
+    let mut plain = Vec::new();
+    let mut rest = given.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        let pair = after.get(..2).filter(|_| *byte == b'\\');
+        let pair = pair.and_then(|pair| std::str::from_utf8(pair).ok());
+        match pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
+            Some(special) if b",+\"\\<>;=".contains(&special) => plain.extend([b'\\', special]),
+            Some(other) => plain.push(other),
+            None => {
+                plain.push(*byte);
+                continue;
+            }
+        }
+        rest = after.get(2..).unwrap_or_default();
+    }
+    String::from_utf8_lossy(&plain).to_lowercase()
+}
+
 pub(super) fn has_class(entry: &Entry, class: &str) -> bool {
     entry
         .get("objectclass")
@@ -107,4 +129,20 @@ fn decode_base64(text: &str) -> anyhow::Result<Vec<u8>> {
         }
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dn_is_compared_as_the_directory_writes_it() {
+        for (given, plain) in [
+            ("CN=Team\\2057,OU=Ä,DC=x", "cn=team 57,ou=ä,dc=x"),
+            ("CN=\\d0\\96\\2c\\5C,DC=x", "cn=ж\\,\\\\,dc=x"),
+            ("CN=a\\,b\\", "cn=a\\,b\\"),
+        ] {
+            assert_eq!(plain_dn(given), plain);
+        }
+    }
 }

@@ -160,6 +160,39 @@ impl Domain {
         self.kept
     }
 
+    /// Two users that every filter takes in, the first of whom has to change the password and the second
+    /// has not: so both occur, whatever is drawn.
+    pub fn create_users_with_both_passwords(&mut self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for last_set in ["0", "-1"] {
+            let account = format!("a{}", self.next());
+            let login = format!("{account}@{}", SUFFIXES[0]);
+            let name = format!("Person{}", self.next());
+            self.users.push(User {
+                account: account.clone(),
+                name,
+                login: Some(login.clone()),
+                parent: PEOPLE,
+                live: true,
+                primary: None,
+            });
+            let at = self.users.len() - 1;
+            steps.push(Step::Change(format!(
+                "{}changetype: add\nobjectClass: user\nsAMAccountName: {account}\n{}userAccountControl: 544\n\n",
+                line("dn", &self.user_dn(at)),
+                line("userPrincipalName", &login),
+            )));
+            steps.push(Step::Change(self.set(at, "pwdLastSet", Some(last_set))));
+            if let Some(group) = self.kept {
+                self.groups[group].members.insert(Member::User(at));
+                let member = line("member", &self.user_dn(at));
+                let change = format!("add: member\n{}", member.trim_end());
+                steps.push(Step::Change(changed(&self.group_dn(group), &change)));
+            }
+        }
+        steps
+    }
+
     pub fn unit_dn(&self, at: usize) -> String {
         let unit = &self.units[at];
         let above = unit.parent.map_or(BASE.to_owned(), |at| self.unit_dn(at));
