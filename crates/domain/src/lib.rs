@@ -14,6 +14,7 @@ pub mod directory_name;
 pub mod dns_name;
 pub mod filter;
 pub mod group;
+pub mod hub_clock;
 pub mod iam_token;
 pub mod id;
 pub mod idempotency;

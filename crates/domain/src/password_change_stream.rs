@@ -6,6 +6,7 @@
 
 use rollcall_kit::timestamp::{Span, Timestamp};
 
+use crate::hub_clock::SKEW_MAX;
 use crate::id::UserpoolId;
 use crate::refusal::Refusal;
 
@@ -14,10 +15,6 @@ use crate::refusal::Refusal;
 pub const LEASE: Span = Span::seconds(5);
 /// An active stream renews its lease when less than this is left of it.
 pub const RENEWAL_MARGIN: Span = Span::seconds(3);
-
-/// A lease that ends later than that has been given by a clock that was set back since; less is what
-/// the clocks of several hubs may differ by.
-const LEASE_AHEAD_MAX: Span = Span::seconds(65);
 
 /// The stream of a pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +69,7 @@ impl PasswordChangeStream {
             stream_id: stream_id.to_owned(),
             lease_until: now.plus(LEASE),
         };
-        let latest = now.plus(LEASE_AHEAD_MAX);
+        let latest = now.plus(LEASE).plus(SKEW_MAX);
         let holder = self.holder.as_ref();
         let Some(holder) = holder.filter(|holder| holder.lease_until <= latest) else {
             return Standing::Active(Some(renewed()));

@@ -7,6 +7,7 @@
 
 use rollcall_kit::timestamp::Timestamp;
 
+use crate::hub_clock::SKEW_MAX;
 use crate::password_policy::BruteforcePolicy;
 
 /// Most failures that a guard remembers; more would never be looked at.
@@ -15,18 +16,18 @@ pub const FAILURES_MAX: usize = 1_000;
 /// The failures of one user or of one address.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SignInGuard {
-    /// When the counted sign-ins failed, in order.
+    /// When the counted sign-ins failed, by the clocks of the hubs that saw it.
     pub failures: Vec<Timestamp>,
     /// Until when every sign-in fails.
     pub blocked_until: Option<Timestamp>,
 }
 
 impl SignInGuard {
-    /// Until when no sign-in succeeds under `policy`; `None` when one may. A block never lasts longer
-    /// than the policy says from now, as one may when a clock was set back.
+    /// Until when no sign-in succeeds under `policy`; `None` when one may. A block that would last longer
+    /// than the policy says is none: the clock was set back.
     #[must_use]
     pub fn blocked_at(&self, policy: &BruteforcePolicy, now: Timestamp) -> Option<Timestamp> {
-        let latest = now.plus(policy.block);
+        let latest = now.plus(policy.block).plus(SKEW_MAX);
         self.blocked_until
             .filter(|end| policy.is_on() && now < *end && *end <= latest)
     }
@@ -41,9 +42,9 @@ impl SignInGuard {
         if self.blocked_at(policy, now).is_some() {
             return self.clone();
         }
-        let from = now.minus(policy.window);
+        let (from, latest) = (now.minus(policy.window), now.plus(SKEW_MAX));
         // A clock that was set back must not make a failure count for longer than its window.
-        let counts = |failure: &Timestamp| *failure > from && *failure <= now;
+        let counts = |failure: &Timestamp| *failure > from && *failure <= latest;
         let mut failures: Vec<_> = self.failures.iter().copied().filter(counts).collect();
         failures.push(now);
         if failures.len() < allowed.min(FAILURES_MAX) {
@@ -61,7 +62,8 @@ impl SignInGuard {
     /// When nothing that it remembers matters any more under `policy`.
     #[must_use]
     pub fn forgettable_at(&self, policy: &BruteforcePolicy) -> Option<Timestamp> {
-        let last = self.failures.last().map(|last| last.plus(policy.window));
+        let last = self.failures.iter().max();
+        let last = last.map(|last| last.plus(policy.window));
         last.max(self.blocked_until)
     }
 }
@@ -139,6 +141,19 @@ mod tests {
             ..POLICY
         };
         check(one, &[0], 0, true);
+    }
+
+    /// Several hubs look after one guard.
+    #[test]
+    fn a_hub_whose_clock_is_behind_takes_the_word_of_the_others() {
+        let ahead = at(0).plus(Span::seconds(1));
+        let twice = SignInGuard::default().note_failure(&POLICY, ahead);
+        let twice = twice.note_failure(&POLICY, ahead);
+        let blocked = twice.note_failure(&POLICY, at(0));
+        assert!(blocked.blocked_at(&POLICY, at(0)).is_some());
+        let blocked = twice.note_failure(&POLICY, ahead);
+        assert!(blocked.blocked_at(&POLICY, at(0)).is_some());
+        assert_eq!(blocked.note_failure(&POLICY, at(0)), blocked);
     }
 
     #[test]

@@ -4,13 +4,12 @@
 //! size, and their number is bounded, also for each address; when the hub stops, running calls get a bounded time to end.
 //! Deliberately absent: what is served, which is `front`.
 
-mod address_slots;
 mod frame_boundary;
 mod wiped;
 
 use std::convert::Infallible;
 use std::io::Cursor;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,12 +33,13 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 use tower::util::BoxCloneSyncService;
 
-use address_slots::AddressSlots;
 use wiped::{Wiped, WipedFrames};
 
 use crate::config::{LimitsConfig, split_address};
 use crate::data_directory::DataDirectory;
 use crate::limits;
+use crate::places::Places;
+use crate::rate_limit::address_key;
 
 const ALPN_HTTP2: &[u8] = b"h2";
 /// Length of the connection preface of RFC 9113, section 3.4.
@@ -114,7 +114,7 @@ impl Listener {
         let acceptors = TaskTracker::new();
         let slots = usize::try_from(limits.connections).unwrap_or(Semaphore::MAX_PERMITS);
         let slots = Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS)));
-        let addresses = Arc::new(AddressSlots::new(limits.connections_per_address));
+        let addresses = Arc::new(Places::new(limits.connections_of_address_max(), usize::MAX));
         for socket in self.sockets {
             let port = Port {
                 tls: TlsAcceptor::from(Arc::clone(&served.tls)),
@@ -186,7 +186,7 @@ struct Port {
     front: Front,
     stop: CancellationToken,
     slots: Arc<Semaphore>,
-    addresses: Arc<AddressSlots>,
+    addresses: Arc<Places<IpAddr>>,
     streams_max: u32,
     connections: TaskTracker,
 }
@@ -205,7 +205,7 @@ impl Port {
             };
             match stream {
                 Ok((stream, peer)) => {
-                    let Some(address_slot) = self.addresses.take(peer.ip()) else {
+                    let Some(address_slot) = self.addresses.take(address_key(peer.ip())) else {
                         tracing::debug!(%peer, "too many connections of one address");
                         continue;
                     };

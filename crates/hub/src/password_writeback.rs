@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use rollcall_domain::id::{OperationId, PasswordId};
+use rollcall_domain::id::{OperationId, PasswordId, UserpoolId};
 use rollcall_domain::operation::{Operation, Outcome, Payload};
 use rollcall_domain::password::Password;
 use rollcall_domain::password_writeback::{
@@ -28,8 +28,8 @@ use crate::error::{Error, writeback_failed};
 use crate::hub::Hub;
 use crate::limits;
 use crate::password_change::{self, Facts, Setting};
-use crate::password_change_stream::StreamPlaces;
 use crate::password_hash::{self, Salt, nt_hash};
+use crate::places::Places;
 use crate::wire::to_payload;
 
 const SET_OWN: &str = "/yandex.cloud.organizationmanager.v1.idp.UserService/SetOwnPassword";
@@ -41,7 +41,7 @@ pub struct PasswordChanges {
     begun: Notify,
     ended: Notify,
     /// Places for streams.
-    pub streams: Arc<StreamPlaces>,
+    pub streams: Arc<Places<UserpoolId>>,
     /// Places for calls that wait for the end of a change.
     pub waiters: Arc<Semaphore>,
 }
@@ -51,7 +51,10 @@ impl Default for PasswordChanges {
         Self {
             begun: Notify::new(),
             ended: Notify::new(),
-            streams: Arc::new(StreamPlaces::default()),
+            streams: Arc::new(Places::new(
+                limits::PASSWORD_CHANGE_STREAMS_PER_POOL_MAX,
+                limits::PASSWORD_CHANGE_STREAMS_MAX,
+            )),
             waiters: Arc::new(Semaphore::new(limits::PASSWORD_CHANGE_WAITERS_MAX)),
         }
     }

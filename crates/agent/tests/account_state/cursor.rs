@@ -1,5 +1,7 @@
 //! Where the account state goes on, and what happens when the directory does not know the place.
 
+use std::path::PathBuf;
+
 use rollcall_agent::engine::Guid;
 use rollcall_agent::index_file::IndexFile;
 use rollcall_agent::replication_token::{cookie_of, origin_of, token_of_controller};
@@ -8,8 +10,8 @@ use rollcall_proto::idp::{GetReplicationTokenRequest, SessionType, SetReplicatio
 
 use super::*;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_refused_cursor_leads_to_a_comparison_that_changes_only_what_differs() {
+/// Anna, Boris and sixty others, in the hub.
+async fn synchronized() -> (World, PathBuf) {
     let world = World::start(Some(change::people(60))).await;
     let config = world.configure("", "");
     let made = [
@@ -18,6 +20,12 @@ async fn a_refused_cursor_leads_to_a_comparison_that_changes_only_what_differs()
     ];
     world.dc.admin_ldapmodify(&made.concat()).unwrap();
     world.run(&config).await;
+    (world, config)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_cursor_leads_to_a_comparison_that_changes_only_what_differs() {
+    let (world, config) = synchronized().await;
     let states = other_agent(&world, &config, "states", "account_state");
     let of = |summary: &Json| summary["streams"]["account_state"].clone();
     let first = of(&world.once(&states).await.1);
@@ -81,14 +89,7 @@ async fn set_cursor(world: &World, token: &str) {
 /// AT-11: a cookie of another controller is answered with everything, as if it were all new.
 #[tokio::test(flavor = "multi_thread")]
 async fn at_11_a_cursor_of_another_controller_is_no_news_of_passwords() {
-    let world = World::start(Some(change::people(60))).await;
-    let config = world.configure("", "");
-    let made = [
-        new_user("anna", &accounts()),
-        new_user("boris", &accounts()),
-    ];
-    world.dc.admin_ldapmodify(&made.concat()).unwrap();
-    world.run(&config).await;
+    let (world, config) = synchronized().await;
     let anna = user(&world, "anna").await.id;
     let state = |summary: &Json| summary["streams"]["account_state"].clone();
     let (here, cookie) = cursor(&world).await;

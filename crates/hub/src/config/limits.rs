@@ -59,6 +59,15 @@ impl LimitsConfig {
         *self == Self::default()
     }
 
+    /// How many connections one address may have at one time.
+    #[must_use]
+    pub fn connections_of_address_max(&self) -> usize {
+        match self.connections_per_address {
+            0 => usize::MAX,
+            max => usize::try_from(max).unwrap_or(usize::MAX),
+        }
+    }
+
     /// Checks every value.
     ///
     /// # Errors
@@ -106,6 +115,9 @@ mod tests {
         assert_eq!(config.limits.requests_per_second, 0);
         assert_eq!(config.limits.burst, 7);
         assert_eq!(config.limits.call_seconds_max, 60);
+        assert_eq!(config.limits.connections_of_address_max(), 1_024);
+        let any = read("connections_per_address: 0").unwrap();
+        assert_eq!(any.limits.connections_of_address_max(), usize::MAX);
         assert_eq!(Config::parse(&config.to_yaml().unwrap()).unwrap(), config);
         for (text, part) in [
             ("message_bytes: 65535", "limits.message_bytes"),

@@ -30,8 +30,8 @@ use crate::error::Error;
 use crate::grpc::{Service, accept, check};
 use crate::hub::Hub;
 use crate::limits;
-use crate::password_change_stream::StreamPlace;
 use crate::password_writeback::open;
+use crate::places::Place;
 use crate::wire::render_timestamp;
 
 /// What an agent receives.
@@ -98,7 +98,7 @@ async fn admit(
     service: &Service,
     call: &Arc<Call>,
     first: &idp::GetPasswordChangesRequest,
-) -> Result<StreamPlace, Error> {
+) -> Result<Place<UserpoolId>, Error> {
     let (pool, offset) = (UserpoolId::from(first.userpool_id.as_str()), first.offset);
     let of_pool = pool.clone();
     service
@@ -111,7 +111,7 @@ async fn admit(
         })
         .await?;
     let places = &service.0.password_changes.streams;
-    places.take(&of_pool).ok_or(Error::Busy)
+    places.take(of_pool).ok_or(Error::Busy)
 }
 
 struct Stream {
@@ -124,7 +124,7 @@ struct Stream {
     sent: i64,
     /// Offsets that were sent and not acknowledged, in their order.
     unacknowledged: VecDeque<i64>,
-    _place: StreamPlace,
+    _place: Place<UserpoolId>,
 }
 
 /// What a look at the database leads to.
