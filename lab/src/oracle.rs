@@ -113,7 +113,8 @@ impl Expected {
     pub fn from_ldif(ldif: &str, scope: &Scope) -> anyhow::Result<Self> {
         let entries = parse_ldif(ldif)?;
         let links = Links::of(&entries);
-        let groups: Vec<String> = scope.groups.iter().map(|dn| plain_dn(dn)).collect();
+        let groups = scope.groups.iter();
+        let groups: Vec<String> = groups.flat_map(|dn| as_written(&entries, dn)).collect();
         let chosen = links.nested_members(&groups);
         let mut expected = Self {
             objects_read: entries.len(),
@@ -256,6 +257,13 @@ fn is_user(entry: &Entry) -> bool {
 
 fn is_critical(entry: &Entry) -> bool {
     text(entry, "iscriticalsystemobject").is_some_and(|value| value == "TRUE")
+}
+
+/// The name of an entry as the directory writes it, by any other form of it.
+fn as_written(entries: &[Entry], given: &str) -> Option<String> {
+    let plain = plain_dn(given);
+    let mut names = entries.iter().map(dn_of);
+    names.find(|name| plain_dn(name) == plain)
 }
 
 fn is_below(entry: &Entry, scope: &Scope) -> bool {

@@ -383,7 +383,19 @@ async fn at_02_an_attribute_that_may_not_be_read_empties_nothing() {
     }
 }
 
-/// Distinguished names and account names of these units and of the people and groups below.
+/// The relative name of an object: where it is may be hidden as well.
+fn relative_name(dn: &str) -> String {
+    let mut escaped = false;
+    let ends = |(_, one): &(usize, char)| {
+        let comma = *one == ',' && !escaped;
+        escaped = *one == '\\' && !escaped;
+        comma
+    };
+    let end = dn.char_indices().find(ends);
+    dn[..end.map_or(dn.len(), |(at, _)| at)].to_owned()
+}
+
+/// Names of these units, and relative names and account names of the people and groups below.
 fn accounts_below(world: &World, units: &[String]) -> Vec<String> {
     let mut names = units.to_vec();
     for unit in units {
@@ -391,7 +403,7 @@ fn accounts_below(world: &World, units: &[String]) -> Vec<String> {
             .dc
             .admin_ldapsearch(&["-b", unit, "(sAMAccountName=*)", "sAMAccountName"])
             .unwrap();
-        names.extend(dns(&dump));
+        names.extend(dns(&dump).iter().map(|dn| relative_name(dn)));
         let account = |line: &str| line.strip_prefix("sAMAccountName: ").map(str::to_owned);
         names.extend(dump.lines().filter_map(account));
     }
