@@ -117,6 +117,8 @@ named_enum! {
         UsersGetPhone = "userpools.users.getPhone",
         /// Make, change and remove users.
         UsersManage = "userpools.users.manage",
+        /// Suspend and reactivate users, and say when they end.
+        UsersManageState = "userpools.users.manageState",
         /// Set passwords of users, and have one made up.
         UsersSetPassword = "userpools.users.setPassword",
         /// Make users with an imported hash.
@@ -343,7 +345,8 @@ impl Permission {
             | Self::SyncSettingsManage => roles!(UE UM OE OM),
             Self::UserpoolsUpdateAccessBindings | Self::SyncSessionsCloseAny => roles!(UM OM),
             Self::UsersGetPhone => roles!(SA SO UV UU UE UM OV OE OM),
-            Self::UsersManage => roles!(SA SO SS UU UE UM OE OM),
+            Self::UsersManage => roles!(SA SO UU UE UM OE OM),
+            Self::UsersManageState => roles!(SA SO SS UU UE UM OE OM),
             Self::UsersSetPassword => roles!(SA UU UE UM OE OM),
             Self::UsersCreateWithHash => roles!(SA SO UM OM),
             Self::UsersImportHash => roles!(SA SH UM OM),
@@ -422,7 +425,7 @@ mod tests {
         check("userpools.syncAgent", "userpools.users.manage", true);
         for (agent, manages, imports, commits) in [
             ("object", true, false, false),
-            ("accountState", true, false, false),
+            ("accountState", false, false, false),
             ("passwordHash", false, true, false),
             ("writeback", false, false, true),
         ] {
@@ -431,6 +434,8 @@ mod tests {
             check(&role, "userpools.users.manage", manages);
             check(&role, "userpools.users.importHash", imports);
             check(&role, "userpools.users.setPassword", false);
+            let switches = manages || agent == "accountState";
+            check(&role, "userpools.users.manageState", switches);
             for (stream, worked_in_by) in [
                 ("useObjects", "object"),
                 ("useAccountState", "accountState"),

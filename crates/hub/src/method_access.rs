@@ -193,15 +193,18 @@ const TABLE: &[(&str, Methods)] = &[
                 "Create",
                 Rule::Permissions(&[P::UsersManage, P::UsersCreateWithHash]),
             ),
-            ("Update", Rule::Permissions(&[P::UsersManage])),
+            (
+                "Update",
+                Rule::Permissions(&[P::UsersManageState, P::UsersManage]),
+            ),
             ("Delete", Rule::Permissions(&[P::UsersManage])),
             ("SetOwnPassword", Rule::Authenticated),
             (
                 "SetOthersPassword",
                 Rule::Permissions(&[P::UsersSetPassword]),
             ),
-            ("Suspend", Rule::Permissions(&[P::UsersManage])),
-            ("Reactivate", Rule::Permissions(&[P::UsersManage])),
+            ("Suspend", Rule::Permissions(&[P::UsersManageState])),
+            ("Reactivate", Rule::Permissions(&[P::UsersManageState])),
             (
                 "GeneratePassword",
                 Rule::Permissions(&[P::UsersSetPassword]),

@@ -10,7 +10,9 @@ use rollcall_domain::password_change::check_capture_rank;
 use rollcall_domain::progress::{ChangeType, ObjectType};
 use rollcall_domain::quota::{Quota, QuotaScope};
 use rollcall_domain::tally::Tally;
-use rollcall_domain::user::{InitialState, NewUser, Profile, User, UserInput, UserStatus};
+use rollcall_domain::user::{
+    InitialState, NewUser, Profile, User, UserField, UserInput, UserStatus,
+};
 use rollcall_domain::username::Username;
 use rollcall_domain::userpool_domain::UserpoolDomain;
 use rollcall_kit::timestamp::Timestamp;
@@ -266,8 +268,15 @@ async fn require_room(cx: &Context, tx: &Tx, pool_id: &UserpoolId) -> Result<(),
 }
 
 async fn update(cx: &Context, tx: &Tx, request: &idp::UpdateUserRequest) -> Result<Done, Error> {
-    let user = find_managed(cx, tx, &request.user_id).await?;
-    let mask: Mask<_> = parse_mask(request.update_mask.as_ref())?;
+    let mask: Result<Mask<_>, _> = parse_mask(request.update_mask.as_ref());
+    let permission = mask
+        .as_ref()
+        .map_or(Permission::UsersManage, update_permission);
+    let found = tx
+        .find_user(&UserId::from(request.user_id.as_str()))
+        .await?;
+    let (user, bindings) = cx.admit(tx, permission, &request.user_id, found).await?;
+    let mask = mask?;
     let input = UserInput {
         username: request.username.clone(),
         profile: parse_profile!(request),
@@ -281,11 +290,21 @@ async fn update(cx: &Context, tx: &Tx, request: &idp::UpdateUserRequest) -> Resu
         user_id: user.id.to_string(),
     };
     let written = Tally::one(ObjectType::User, ChangeType::Update);
-    Ok(done(cx, &metadata, user).counting(written))
+    Ok(done(cx, &metadata, user, &bindings).counting(written))
+}
+
+/// When an account ends is part of its state; the rest is more.
+fn update_permission(mask: &Mask<UserField>) -> Permission {
+    match mask {
+        Mask::Only(fields) if fields.iter().eq([&UserField::ExpiresAt]) => {
+            Permission::UsersManageState
+        }
+        _ => Permission::UsersManage,
+    }
 }
 
 async fn delete(cx: &Context, tx: &Tx, request: &idp::DeleteUserRequest) -> Result<Done, Error> {
-    let user = find_managed(cx, tx, &request.user_id).await?;
+    let user = find(cx, tx, &request.user_id, Permission::UsersManage).await?;
     give_up_writeback(cx, tx, &user).await?;
     tx.delete_user(&user.id).await?;
     let metadata = idp::DeleteUserMetadata {
@@ -305,7 +324,7 @@ async fn give_up_writeback(cx: &Context, tx: &Tx, user: &User) -> Result<(), Err
 }
 
 async fn suspend(cx: &Context, tx: &Tx, request: &idp::SuspendUserRequest) -> Result<Done, Error> {
-    let before = find_managed(cx, tx, &request.user_id).await?;
+    let before = find(cx, tx, &request.user_id, Permission::UsersManageState).await?;
     let expires_at = request.expires_at.as_ref().map(parse_timestamp);
     let user = before.suspend(cx.call.actor(), &request.reason, expires_at, cx.call.now)?;
     tx.save_user(&user).await?;
@@ -322,7 +341,7 @@ async fn reactivate(
     tx: &Tx,
     request: &idp::ReactivateUserRequest,
 ) -> Result<Done, Error> {
-    let before = find_managed(cx, tx, &request.user_id).await?;
+    let before = find(cx, tx, &request.user_id, Permission::UsersManageState).await?;
     let user = before.reactivate(cx.call.actor(), cx.call.now)?;
     tx.save_user(&user).await?;
     let metadata = idp::ReactivateUserMetadata {
@@ -351,7 +370,7 @@ async fn convert_to_external(
         external_id: request.external_id.clone(),
     };
     let tally = Tally::one_if(user != before, ObjectType::User, ChangeType::Update);
-    Ok(done(cx, &metadata, user).counting(tally))
+    Ok(done(cx, &metadata, user, &bindings).counting(tally))
 }
 
 /// Only those found, in the order asked for, each once (decision U67).
@@ -392,10 +411,6 @@ async fn end_sessions_if_inactive(cx: &Context, tx: &Tx, user: &User) -> Result<
     Ok(())
 }
 
-async fn find_managed(cx: &Context, tx: &Tx, id: &str) -> Result<User, Error> {
-    find(cx, tx, id, Permission::UsersManage).await
-}
-
 /// The domain of the pool that a login ends in. A login that cannot be read is refused by the
 /// domain rules, with a better message.
 async fn find_domain(
@@ -409,9 +424,15 @@ async fn find_domain(
     }
 }
 
-fn done<M: prost::Message + prost::Name>(cx: &Context, metadata: &M, user: User) -> Done {
+fn done<M: prost::Message + prost::Name>(
+    cx: &Context,
+    metadata: &M,
+    user: User,
+    bindings: &[access::AccessBinding],
+) -> Done {
     let resource = resource(&user);
-    Done::new(metadata, &render(user, Phone::Shown, cx.call.now), resource)
+    let response = render(user, Phone::of(bindings), cx.call.now);
+    Done::new(metadata, &response, resource)
 }
 
 /// The operations of a user.

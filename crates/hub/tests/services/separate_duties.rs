@@ -97,6 +97,73 @@ async fn only_the_role_for_hashes_sets_passwords() {
     }
 }
 
+#[tokio::test]
+async fn the_role_for_the_state_of_accounts_changes_nothing_else() {
+    let hub = Harness::start().await;
+    let new = idp::CreateUserRequest {
+        phone_number: "+15550100".into(),
+        ..hub.new_user("ann")
+    };
+    let (_, ann): (idp::CreateUserMetadata, idp::User) = hub
+        .administrator
+        .change("UserService/Create", &new)
+        .await
+        .unwrap();
+    let ann = ann.id;
+    let agent = hub
+        .account(&["userpools.accountStateAgent"], hub.pool())
+        .await;
+    let update = |paths: &[&str]| idp::UpdateUserRequest {
+        user_id: ann.clone(),
+        update_mask: Some(prost_types::FieldMask {
+            paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+        }),
+        full_name: "Somebody else".into(),
+        ..Default::default()
+    };
+    for paths in [
+        &["full_name"] as &[_],
+        &["expires_at", "full_name"],
+        &["username"],
+        &[],
+    ] {
+        expect_denied(&agent, "UserService/Update", &update(paths)).await;
+    }
+    let delete = idp::DeleteUserRequest {
+        user_id: ann.clone(),
+    };
+    expect_denied(&agent, "UserService/Delete", &delete).await;
+    let convert = idp::ConvertToExternalUserRequest {
+        user_id: ann.clone(),
+        external_id: "guid-ann".into(),
+    };
+    expect_denied(&agent, "UserService/ConvertToExternal", &convert).await;
+
+    let suspend = idp::SuspendUserRequest {
+        user_id: ann.clone(),
+        ..Default::default()
+    };
+    let reactivate = idp::ReactivateUserRequest {
+        user_id: ann.clone(),
+    };
+    let changed = agent
+        .change("UserService/Update", &update(&["expires_at"]))
+        .await;
+    let (_, ann): (idp::UpdateUserMetadata, idp::User) = changed.unwrap();
+    assert_eq!(
+        (ann.full_name.as_str(), ann.phone_number.as_str()),
+        ("The ann", "")
+    );
+    for changed in [
+        agent
+            .call::<_, Operation>("UserService/Suspend", &suspend)
+            .await,
+        agent.call("UserService/Reactivate", &reactivate).await,
+    ] {
+        changed.unwrap();
+    }
+}
+
 async fn expect_denied<Q>(caller: &Caller, method: &str, request: &Q)
 where
     Q: prost::Message + Clone + 'static,

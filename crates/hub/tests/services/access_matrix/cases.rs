@@ -192,10 +192,24 @@ pub const CASES: &[Case] = &[
         &[P::UsersManage],
         WEAK_PASSWORD,
     ),
-    fenced(
-        "UserService/Update",
-        r#"{"userId": "$user", "fullName": "The ann", "updateMask": "fullName"}"#,
-    ),
+    Case {
+        mode: Mode::Fenced,
+        ..special(
+            "UserService/Update",
+            "full_name",
+            &[P::UsersManageState, P::UsersManage],
+            r#"{"userId": "$user", "fullName": "The ann", "updateMask": "fullName"}"#,
+        )
+    },
+    Case {
+        mode: Mode::Fenced,
+        ..special(
+            "UserService/Update",
+            "expires_at",
+            &[P::UsersManageState],
+            r#"{"userId": "$user", "expiresAt": "2099-01-01T00:00:00Z", "updateMask": "expiresAt"}"#,
+        )
+    },
     fenced("UserService/Delete", USER),
     fenced(
         "UserService/Suspend",
