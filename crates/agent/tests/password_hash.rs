@@ -27,9 +27,11 @@ use rollcall_kit::clock::{Clock as _, SystemClock};
 use rollcall_kit::secret::SecretString;
 use rollcall_kit::timestamp::Span;
 use rollcall_lab::samba::Fill;
+use rollcall_proto::idp::create_user_request::Credentials;
 use rollcall_proto::idp::password_hash::PasswordHashType;
 use rollcall_proto::idp::{
-    ChangeType, PasswordHash, SessionStatus, SetPasswordHashRequest, SynchronizationSession,
+    ChangeType, CreateUserRequest, PasswordHash, PasswordSpec, SessionStatus,
+    SetPasswordHashRequest, SynchronizationSession,
 };
 use serde_json::Value as Json;
 use sign_in::*;
@@ -244,6 +246,36 @@ async fn an_older_hash_never_takes_the_place_of_a_newer_one() {
     assert_eq!(hashes(&summary)["failed_items_count"], 0, "{summary:#}");
     assert_eq!(sign_in(&world, "anna", SECOND).await, Entry::In);
     assert_eq!(sign_in(&world, "anna", THIRD).await, Entry::Refused);
+}
+
+/// Accounts made by hand before there was a directory: from the capture on the directory decides.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_captured_user_gets_the_older_password_of_the_directory() {
+    let world = World::start(None).await;
+    add(&world, "anna", &accounts(), FIRST);
+    let own = CreateUserRequest {
+        userpool_id: world.pool.id.clone(),
+        username: format!("anna@{}", world.domain()),
+        full_name: "Anna before".into(),
+        credentials: Some(Credentials::PasswordSpec(PasswordSpec {
+            password: SECOND.into(),
+            ..PasswordSpec::default()
+        })),
+        ..CreateUserRequest::default()
+    };
+    world.client.users().create(own).await.unwrap();
+    let config = world.configure("", &drsr(&world));
+    let summary = world.run(&config).await;
+    assert_eq!(summary["failed_items_count"], 1, "{summary:#}");
+    assert_eq!(hashes(&summary)["mode"], "full", "{summary:#}");
+    assert_eq!(sign_in(&world, "anna", FIRST).await, Entry::Refused);
+
+    let config = world.configure("  allow_to_capture_users: true", &drsr(&world));
+    let summary = world.run(&config).await;
+    assert_eq!(hashes(&summary)["mode"], "delta", "{summary:#}");
+    assert_eq!(hashes(&summary)["users"]["password_hashes"], 1);
+    assert_eq!(sign_in(&world, "anna", SECOND).await, Entry::Refused);
+    assert_eq!(sign_in(&world, "anna", FIRST).await, Entry::In);
 }
 
 #[tokio::test(flavor = "multi_thread")]

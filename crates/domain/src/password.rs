@@ -224,6 +224,16 @@ impl Password {
         self.session_id.is_none() && matches!(self.form, StoredForm::Argon2NtHash(_))
     }
 
+    /// This password, of a user whose passwords come from a directory from now on. It opens what it did,
+    /// and without a date it gives way to the hash of the directory, however old that is.
+    #[must_use]
+    pub fn handed_over(&self) -> Self {
+        Self {
+            created_at: None,
+            ..self.clone()
+        }
+    }
+
     /// Whether an NT hash waits to be strengthened.
     #[must_use]
     pub fn is_sealed(&self) -> bool {

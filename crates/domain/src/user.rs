@@ -340,7 +340,8 @@ impl User {
         })
     }
 
-    /// Ties the user to an object of the source directory (decision U66).
+    /// Ties the user to an object of the source directory (decision U66). The passwords come from there
+    /// from now on, and the present one is none of its.
     ///
     /// # Errors
     /// `Invalid` for an empty or long id; `Precondition` when the user is tied to another object.
@@ -354,6 +355,7 @@ impl User {
             )),
             None => Ok(Self {
                 external_id: Some(external_id.to_owned()),
+                password_created_at: None,
                 updated_at: now,
                 ..self.clone()
             }),

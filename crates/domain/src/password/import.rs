@@ -53,11 +53,12 @@ pub struct NewImport {
 
 impl Password {
     /// This password when the import `new` brings it again. What was written back has a date of the
-    /// hub, which gives way to the directory's own, so that no older hash of it is taken for newer.
+    /// hub, which gives way to the directory's own, so that no older hash of it is taken for newer;
+    /// what has no date gets that one.
     fn confirmed(&self, new: &NewImport) -> Self {
         let same = self.of_kind(new.kind).unwrap_or_else(|| self.clone());
         match new.created_at {
-            Some(created_at) if self.awaits_directory() => Self {
+            Some(created_at) if self.awaits_directory() || self.created_at.is_none() => Self {
                 created_at: Some(created_at),
                 session_id: new.session_id.clone(),
                 ..same
@@ -181,6 +182,20 @@ mod tests {
         check(None, Some(1), Different, "replaced");
         check(Some(5), None, Different, "replaced");
         check(None, None, Same, "kept");
+    }
+
+    #[test]
+    fn a_password_that_was_handed_over_gives_way_and_gets_a_date() {
+        let own = stored_at(Some(5)).handed_over();
+        let new = import_at(Some(4), PasswordKind::Permanent);
+        let outcome = import(Some(&own), new.clone(), Sameness::Different, NOW);
+        assert!(matches!(outcome, ImportOutcome::Replaced(_)), "{outcome:?}");
+        let outcome = import(Some(&own), new, Sameness::Same, NOW);
+        let dated = Password {
+            created_at: Some(Timestamp::from_seconds(4)),
+            ..own
+        };
+        assert_eq!(outcome, ImportOutcome::Kept(dated));
     }
 
     /// The clock of a directory may have been wrong, or somebody may want a hash to stay for ever.

@@ -361,10 +361,14 @@ async fn convert_to_external(
         .await?;
     let permission = Permission::UsersManage;
     let (before, bindings) = cx.admit(tx, permission, &request.user_id, found).await?;
-    // Its passwords come from the directory from now on.
     check_capture_rank(&find_rank(tx, &before).await?, &bindings)?;
     let user = before.convert_to_external(&request.external_id, cx.call.now)?;
     tx.save_user(&user).await?;
+    if user != before
+        && let Some(own) = tx.find_password(&user.id).await?
+    {
+        tx.save_password(&own.handed_over()).await?;
+    }
     let metadata = idp::ConvertToExternalUserMetadata {
         user_id: user.id.to_string(),
         external_id: request.external_id.clone(),

@@ -269,6 +269,38 @@ async fn another_hash_of_the_same_date_replaces_the_stored_one() {
     assert_eq!(verdict, Verdict::Right);
 }
 
+#[tokio::test]
+async fn a_captured_user_keeps_the_own_password_until_the_directory_sends_one() {
+    let hub = Harness::start().await;
+    let id = hub.create_user("ann").await;
+    let own = stored(&hub, &id).await;
+    let capture = idp::ConvertToExternalUserRequest {
+        user_id: id.clone(),
+        external_id: "guid-ann".into(),
+    };
+    let convert = async || -> idp::User {
+        let changed = hub
+            .administrator
+            .change("UserService/ConvertToExternal", &capture);
+        let (_, user): (idp::ConvertToExternalUserMetadata, _) = changed.await.unwrap();
+        user
+    };
+    assert_eq!(convert().await.password_created_at, None);
+    let kept = stored(&hub, &id).await;
+    assert_eq!((&kept.id, kept.created_at), (&own.id, None));
+    // A year older than the own one.
+    let of_directory = idp::PasswordHash {
+        created_at: Some(render_timestamp(hub.clock.now().minus(Span::days(365)))),
+        ..nt(&hex_of("one"))
+    };
+    set(&hub, &id, of_directory, false).await;
+    let taken = stored(&hub, &id).await;
+    assert_ne!(taken.id, own.id);
+    // Tied already: what the directory sent stays as it is.
+    assert!(convert().await.password_created_at.is_some());
+    assert_eq!(stored(&hub, &id).await.created_at, taken.created_at);
+}
+
 /// Whoever sets the password of an owner can sign in as an owner, however it is set.
 #[tokio::test]
 async fn the_hash_of_an_owner_is_the_matter_of_owners_and_of_its_directory() {
