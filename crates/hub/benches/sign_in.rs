@@ -186,7 +186,6 @@ where
 /// Hashes a second that the job strengthens, beside the bare crate on as many workers.
 async fn strengthening(hub: &RunningHub, client: &Client, pool: &str) -> anyhow::Result<()> {
     let workers = hub.hub.hashing.background_workers();
-    let before = Instant::now();
     for number in 0..HASHES {
         let hash = idp::PasswordHash {
             password_hash: format!("{number:032x}"),
@@ -196,13 +195,16 @@ async fn strengthening(hub: &RunningHub, client: &Client, pool: &str) -> anyhow:
         let login = format!("user{number}@bench.idp.rollcall.internal");
         create(client, pool, &login, NewPassword::PasswordHash(hash)).await?;
     }
+    // Making users takes time of the same cores: what is left now is counted.
+    let sealed = count_sealed(hub).await?;
+    let before = Instant::now();
     let mut looks = 0;
     while count_sealed(hub).await? > 0 {
         looks += 1;
         anyhow::ensure!(looks < LOOKS_MAX, "the hashes are not strengthened in time");
         tokio::time::sleep(LOOK_PAUSE).await;
     }
-    let ours = HASHES as f64 / before.elapsed().as_secs_f64();
+    let ours = sealed as f64 / before.elapsed().as_secs_f64();
     let before = Instant::now();
     let threads: Vec<_> = (0..workers)
         .map(|worker| {
@@ -216,7 +218,7 @@ async fn strengthening(hub: &RunningHub, client: &Client, pool: &str) -> anyhow:
     }
     let bare = HASHES as f64 / before.elapsed().as_secs_f64();
     println!(
-        "{HASHES} imports with {workers} background workers: strengthened {ours:.1}/s, bare argon2 \
+        "{sealed} hashes with {workers} background workers: strengthened {ours:.1}/s, bare argon2 \
          {bare:.1}/s, ratio {:.2}",
         ours / bare
     );
