@@ -18,6 +18,7 @@ mod front;
 pub mod generated_password;
 mod grpc;
 mod grpc_stack;
+pub mod hashing_memory;
 pub mod hub;
 pub mod init;
 pub mod jwt;

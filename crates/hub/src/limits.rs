@@ -99,6 +99,10 @@ pub const HASHING_QUEUE_MAX: usize = 1_024;
 /// take seconds; further calls are refused as "try again".
 pub const LONG_HASHING_QUEUE_MAX: usize = 32;
 
+/// Pieces of memory for hashes that are kept, of 19 MiB each; a machine with more cores asks the system for
+/// the rest each time.
+pub const HASHING_MEMORY_KEPT_MAX: usize = 8;
+
 /// Most sign-ins at one time, most of which wait for a hashing worker; further ones are refused as "try
 /// again".
 pub const SIGN_INS_AT_ONCE_MAX: usize = 1_024;

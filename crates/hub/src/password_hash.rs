@@ -8,13 +8,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use argon2::password_hash::phc::{self, Output, ParamsString};
+use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Params, PasswordHash, Version};
 use md4::{Digest, Md4};
 use rollcall_kit::entropy::Entropy;
 use rollcall_kit::secret::{SecretBytes, SecretString, with_wiped_stack};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
+use crate::hashing_memory::HashingMemory;
 use crate::limits;
 
 /// Memory of one Argon2id hash in KiB (19 MiB).
@@ -68,25 +70,47 @@ pub fn nt_hash(password: &SecretString) -> SecretBytes {
 /// # Errors
 /// When there is no memory for it.
 pub fn strengthen(secret: &SecretBytes, salt: Salt) -> Result<SecretString, HashError> {
-    let hash = argon2id()?
-        .hash_password_with_salt(secret.expose(), &salt.0)
-        .map_err(|_| HashError::Failed)?;
-    Ok(SecretString::new(hash.to_string()))
+    let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(|_| HashError::Failed)?;
+    let output = argon2id(secret, &salt.0, &params).ok_or(HashError::Failed)?;
+    let phc = PasswordHash {
+        algorithm: ARGON2ID_IDENT,
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(&params).map_err(|_| HashError::Failed)?,
+        salt: Some(phc::Salt::new(&salt.0).map_err(|_| HashError::Failed)?),
+        hash: Some(output),
+    };
+    Ok(SecretString::new(phc.to_string()))
 }
 
 /// Whether `secret` is what `phc` was made from.
 #[must_use]
 pub fn verify(secret: &SecretBytes, phc: &SecretString) -> bool {
-    argon2id().is_ok_and(|argon2| {
-        argon2
-            .verify_password(secret.expose(), phc.expose())
-            .is_ok()
-    })
+    let Ok(phc) = PasswordHash::new(phc.expose()) else {
+        return false;
+    };
+    let is_argon2id = phc.algorithm == ARGON2ID_IDENT && phc.version == Some(Version::V0x13.into());
+    let (Ok(params), Some(salt), Some(expected), true) =
+        (Params::try_from(&phc), &phc.salt, &phc.hash, is_argon2id)
+    else {
+        return false;
+    };
+    if params.m_cost() > MEMORY_KIB {
+        return false;
+    }
+    // Outputs are compared in constant time.
+    argon2id(secret, salt, &params).is_some_and(|output| output == *expected)
 }
 
-fn argon2id() -> Result<Argon2<'static>, HashError> {
-    let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(|_| HashError::Failed)?;
-    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+fn argon2id(secret: &SecretBytes, salt: &[u8], params: &Params) -> Option<Output> {
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+    let mut memory = HashingMemory::take(params.block_count());
+    let mut output = Zeroizing::new([0; Output::MAX_LENGTH]);
+    let length = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
+    let output = output.get_mut(..length)?;
+    argon2
+        .hash_password_into_with_memory(secret.expose(), salt, output, memory.as_mut())
+        .ok()?;
+    Output::new(output).ok()
 }
 
 /// The workers that compute hashes: one per core.
@@ -272,6 +296,7 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use argon2::PasswordHasher as _;
     use rollcall_kit::entropy::SystemEntropy;
 
     fn secret(text: &str) -> SecretBytes {
@@ -298,6 +323,23 @@ mod tests {
         ));
         let again = strengthen(&secret("correct"), Salt::random(&SystemEntropy)).unwrap();
         assert_ne!(phc, again, "salts must differ");
+    }
+
+    #[test]
+    fn the_library_makes_the_same_hashes() {
+        let params = |kib| Params::new(kib, PASSES, LANES, None).unwrap();
+        let by_library = |kib| {
+            let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params(kib));
+            let phc = argon2.hash_password_with_salt(b"correct", &[7; SALT_BYTES]);
+            SecretString::new(phc.unwrap().to_string())
+        };
+        let ours = strengthen(&secret("correct"), Salt([7; SALT_BYTES])).unwrap();
+        assert_eq!(ours, by_library(MEMORY_KIB));
+        for (kib, expected) in [(64, true), (MEMORY_KIB, true), (MEMORY_KIB + 1, false)] {
+            let phc = by_library(kib);
+            assert_eq!(verify(&secret("correct"), &phc), expected, "{kib}");
+            assert!(!verify(&secret("wrong"), &phc), "{kib}");
+        }
     }
 
     #[tokio::test]
