@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use directory::*;
 use rollcall_agent::engine::index::{Body, HubGroup, HubUser, Index};
 use rollcall_agent::engine::object::{Change, DirectoryObject};
-use rollcall_agent::engine::plan::{NestedGroups, Rules, Stop, plan};
+use rollcall_agent::engine::plan::{NestedGroups, RemoveUserBehavior, Rules, Stop, plan};
 use rollcall_agent::engine::scope::Scope;
 
 #[test]
@@ -244,4 +244,44 @@ fn members_that_are_not_shown_are_kept_unless_they_were_reported_to_leave() {
     // A group that comes back from the deleted ones has lost them.
     index.apply(Change::Deleted(guid(20)), &mapping());
     assert!(!index.keep_unreported_members(&mut group(20, STAFF, &[])));
+}
+
+/// AT-10: every membership is looked at once, and renaming groups touches no membership.
+#[test]
+fn at_10_work_grows_with_what_changes() {
+    const GROUPS: u128 = 2_000;
+    const MEMBERS: u128 = 50;
+    const USERS: u128 = 5_000;
+    let first_group = 1_000_000;
+    let grouped = |number: u128, name: &str| {
+        let members: Vec<u128> = (0..MEMBERS)
+            .map(|member| 1_000 + (number * MEMBERS + member) % USERS)
+            .collect();
+        let mut made = group(first_group + number, STAFF, &members);
+        made.attributes
+            .insert("name".into(), format!("{name}{number}"));
+        made
+    };
+    let mut objects = tree();
+    objects.extend((0..USERS).map(|number| user(1_000 + number, STAFF)));
+    objects.extend((0..GROUPS).map(|number| grouped(number, "g")));
+    let mut index: Index = index_of(objects);
+    let first = plan(&index, &staff_only(), &rules()).unwrap();
+    let memberships = (GROUPS * MEMBERS) as usize;
+    assert_eq!(first.memberships_in_scope, memberships);
+    assert_eq!(first.links_followed, memberships);
+    carry_out(&mut index, &first, RemoveUserBehavior::Remove);
+
+    let renamed = GROUPS * 4 / 5;
+    for number in 0..renamed {
+        see(&mut index, grouped(number, "renamed"));
+    }
+    let second = plan(&index, &staff_only(), &rules()).unwrap();
+    assert_eq!(second.group_updates.len() as u128, renamed);
+    assert_eq!(
+        second.writes() as u128,
+        renamed,
+        "one write for each renamed group"
+    );
+    assert_eq!(second.links_followed, memberships);
 }
