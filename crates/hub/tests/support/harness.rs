@@ -397,6 +397,13 @@ pub fn expect(status: &Status, code: Code, reason: &str) {
     );
 }
 
+/// Whether `address` is one of those that `localhost` may have.
+pub fn is_loopback(address: &str) -> bool {
+    address
+        .parse()
+        .is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+}
+
 /// Checks that a request is refused because of one field.
 #[track_caller]
 pub fn expect_field(status: &Status, field: &str) {
