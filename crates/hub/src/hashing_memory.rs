@@ -1,8 +1,8 @@
-//! Memory of Argon2, kept from one hash to the next: fresh pages of the system cost about as much again
-//! as a third of the hash.
+//! Memory of Argon2, kept from one hash to the next: fresh pages of the system cost a third of the time of
+//! a hash.
 //!
-//! Invariant: memory that waits here is wiped, since it shortens guessing, and there is no more of it than
-//! [`limits::HASHING_MEMORY_KEPT_MAX`] says. Deliberately absent: hashing.
+//! Invariant: memory that waits here is wiped, because with it passwords could be guessed cheaply, and there
+//! are at most [`limits::HASHING_MEMORY_KEPT_MAX`] pieces of it. Deliberately absent: hashing.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
