@@ -30,11 +30,16 @@ pub(crate) fn run_with_input(command: &mut Command, input: &str) -> Result<Strin
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("start {name}"))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A program that ends early breaks the pipe; its own message says more than that.
-        stdin.write_all(input.as_bytes()).ok();
-    }
-    text(&name, &child.wait_with_output()?)
+    let stdin = child.stdin.take();
+    // Both at once: a program that says much while it reads would wait for its output to be read.
+    let output = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            // A program that ends early breaks the pipe; its own message says more than that.
+            stdin.map(|mut stdin| stdin.write_all(input.as_bytes()).ok())
+        });
+        child.wait_with_output()
+    });
+    text(&name, &output?)
 }
 
 fn name(command: &Command) -> String {
@@ -50,4 +55,16 @@ fn text(name: &str, output: &Output) -> Result<String> {
         String::from_utf8_lossy(&output.stderr)
     );
     Ok(stdout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn input_and_output_may_be_longer_than_a_pipe_holds() {
+        let input = "dn: CN=somebody\n".repeat(1 << 16);
+        let output = run_with_input(&mut Command::new("cat"), &input).unwrap();
+        assert!(output == input, "{} bytes", output.len());
+    }
 }
