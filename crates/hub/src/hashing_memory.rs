@@ -23,14 +23,17 @@ fn kept() -> MutexGuard<'static, Vec<Vec<Block>>> {
 }
 
 impl HashingMemory {
-    /// Memory of `block_count` blocks of 1 KiB, all zero.
+    /// Memory of `block_count` blocks of 1 KiB, all zero; `None` when the system has none left.
     #[must_use]
-    pub fn take(block_count: usize) -> Self {
-        let kept = kept().pop();
-        Self(match kept {
-            Some(blocks) if blocks.len() == block_count => blocks,
-            _ => vec![Block::new(); block_count],
-        })
+    pub fn take(block_count: usize) -> Option<Self> {
+        let spare = kept().pop();
+        if let Some(blocks) = spare.filter(|blocks| blocks.len() == block_count) {
+            return Some(Self(blocks));
+        }
+        let mut blocks = Vec::new();
+        blocks.try_reserve_exact(block_count).ok()?;
+        blocks.resize(block_count, Block::new());
+        Some(Self(blocks))
     }
 }
 
@@ -62,7 +65,7 @@ mod tests {
     #[test]
     fn what_is_kept_is_wiped_of_the_size_asked_for_and_not_too_much() {
         let mut taken: Vec<_> = (0..limits::HASHING_MEMORY_KEPT_MAX + 2)
-            .map(|_| HashingMemory::take(2))
+            .map(|_| HashingMemory::take(2).unwrap())
             .collect();
         for memory in &mut taken {
             memory
@@ -74,9 +77,10 @@ mod tests {
         drop(taken);
         assert!(kept().len() <= limits::HASHING_MEMORY_KEPT_MAX);
         for block_count in [2, 3, 2] {
-            let mut memory = HashingMemory::take(block_count);
+            let mut memory = HashingMemory::take(block_count).unwrap();
             assert_eq!(memory.as_mut().len(), block_count);
             assert!(is_wiped(&mut memory));
         }
+        assert!(HashingMemory::take(usize::MAX).is_none());
     }
 }

@@ -103,7 +103,7 @@ pub fn verify(secret: &SecretBytes, phc: &SecretString) -> bool {
 
 fn argon2id(secret: &SecretBytes, salt: &[u8], params: &Params) -> Option<Output> {
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
-    let mut memory = HashingMemory::take(params.block_count());
+    let mut memory = HashingMemory::take(params.block_count())?;
     let mut output = Zeroizing::new([0; Output::MAX_LENGTH]);
     let length = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
     let output = output.get_mut(..length)?;
